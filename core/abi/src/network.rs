@@ -1,5 +1,5 @@
 //! Layers and cells.
-use crate::{Buf, LayerFactory, Params, Status, Str, Tensor};
+use crate::{Buf, LayerFactory, Params, Status, Str, Tensor, TensorSink};
 use core::ffi::c_void;
 
 /// A linear map, made. Owned by its receiver.
@@ -37,7 +37,12 @@ pub struct LayerVTable {
     ) -> Status,
     /// Frees the layer.
     pub destroy: unsafe extern "C" fn(this_: *mut c_void),
+    /// Passes of the layer's own, which spare libtorch's autograd; null: there are none.
+    pub passes: *const PassesVTable,
 }
+
+// SAFETY: a table is constant data.
+unsafe impl Sync for LayerVTable {}
 
 /// A cell, made. Owned by its receiver.
 #[repr(C)]
@@ -75,6 +80,57 @@ pub struct CellVTable {
     ) -> Status,
     /// Frees the cell.
     pub destroy: unsafe extern "C" fn(this_: *mut c_void),
+    /// Passes of the cell's own, which spare libtorch's autograd; null: there are none.
+    pub passes: *const PassesVTable,
+}
+
+// SAFETY: a table is constant data.
+unsafe impl Sync for CellVTable {}
+
+/// The gradients that a backward pass starts from. Lent for the call.
+///
+/// They come in `lane_count` lanes: several gradients of the same outputs, which are kept apart. Row `r` of
+/// `gradient` belongs to row `r % batch` of the forward pass, and to lane `r / batch`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Incoming {
+    /// (lane_count · batch, outs)
+    pub gradient: *const Tensor,
+    /// For each lane whether it reaches the parameters.
+    pub to_parameters: *const bool,
+    /// How many lanes there are; at least 1.
+    pub lane_count: usize,
+    /// How many lanes, from the first on, reach the input.
+    pub to_input: usize,
+}
+
+/// A forward and a backward pass of a layer's or a cell's own. libtorch's gradients are off during both.
+#[repr(C)]
+pub struct PassesVTable {
+    /// Size of the maker's table, in bytes.
+    pub size: usize,
+    /// Whether this object has them.
+    pub available: unsafe extern "C" fn(this_: *mut c_void) -> bool,
+    /// Of `x` (batch, ins): all outputs, (batch, outs). Puts the tensors that `backward` needs, names left empty.
+    pub forward: unsafe extern "C" fn(
+        this_: *mut c_void,
+        x: *const Tensor,
+        out: *mut *mut Tensor,
+        kept: *const TensorSink,
+        err: *mut Buf,
+    ) -> Status,
+    /// Of what `forward` put, in its order: the gradient of the input, (to_input · batch, ins), null if `to_input`
+    /// is 0; and puts the gradient of each trained parameter, summed over the lanes that reach it, in the order in
+    /// which they were made: null for one without.
+    pub backward: unsafe extern "C" fn(
+        this_: *mut c_void,
+        kept: *const *const Tensor,
+        kept_count: usize,
+        incoming: *const Incoming,
+        input: *mut *mut Tensor,
+        parameters: *const TensorSink,
+        err: *mut Buf,
+    ) -> Status,
 }
 
 /// One way for the gradient to run through an evaluation whose value all lanes share.

@@ -1,5 +1,5 @@
 //! Cells: input to next state.
-use crate::{LayerFactory, Options, Params, Result, Size};
+use crate::{LayerFactory, Options, Params, Passes, Result, Size};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -23,17 +23,31 @@ pub trait Cell: Send + Sized + 'static {
 
     /// Of `x` (batch, ins): the numbers `outs` of the next state, (batch, outs.len()).
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
+
+    /// Passes of the cell's own, if it has them.
+    fn passes(&self) -> Option<&dyn Passes> {
+        None
+    }
 }
 
 /// Any cell: one of this library, or one behind the boundary.
 pub trait AnyCell: Send {
     /// See [`Cell::forward`].
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
+
+    /// See [`Cell::passes`].
+    fn passes(&self) -> Option<&dyn Passes> {
+        None
+    }
 }
 
 impl<C: Cell> AnyCell for C {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         Cell::forward(self, x, outs)
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        Cell::passes(self)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Layers: linear maps with tricks of their own inside.
-use crate::{Options, Params, Result};
+use crate::{Options, Params, Passes, Result};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -26,17 +26,31 @@ pub trait Layer: Send + Sized + 'static {
 
     /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()). `outs` lies within the layer's size.
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
+
+    /// Passes of the layer's own, if it has them.
+    fn passes(&self) -> Option<&dyn Passes> {
+        None
+    }
 }
 
 /// Any layer: one of this library, or one behind the boundary.
 pub trait AnyLayer: Send {
     /// See [`Layer::forward`].
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
+
+    /// See [`Layer::passes`].
+    fn passes(&self) -> Option<&dyn Passes> {
+        None
+    }
 }
 
 impl<L: Layer> AnyLayer for L {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         Layer::forward(self, x, outs)
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        Layer::passes(self)
     }
 }
 

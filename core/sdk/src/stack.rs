@@ -1,7 +1,14 @@
 //! Stacks: normalised layers in a row.
-use crate::{AnyLayer, LayerFactory, Nonlinearity, ParamStore, Params, Result, Size, ensure, fused};
+use crate::fused::{Residual, rejoin, residual};
+use crate::op::{Context, Gradients, Op, apply, is_plain};
+use crate::passes::{join, split_all};
+use crate::{
+    AnyLayer, Incoming, LayerFactory, Nonlinearity, Outgoing, ParamStore, Params, Passes, Result, Size, bail,
+    ensure,
+};
 use std::ops::Range;
-use tch::{Kind, Tensor};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tch::{Device, Kind, Tensor};
 
 /// What a [`Stack`] consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +38,37 @@ pub struct StackSpec {
 /// and the end result is clamped to ±1000. The factor `mult.i` is set so that the layer answers standard normal
 /// numbers (behind the nonlinearity, where there is one) with numbers of unit deviation. Parameters: `mult.i`,
 /// and those of the layers under `layer.i`.
+///
+/// On the CPU, if its layers have [`Passes`] of their own, so has the stack; [`forward`](Self::forward) is then one
+/// operation for autograd.
 pub struct Stack {
     size: Size,
+    layers: Shared,
+    trained: Vec<Tensor>,
+    has_passes: bool,
+}
+
+/// The layers in a row, which a graph of autograd's may outlive the stack with.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Row>>);
+
+struct Row {
     nonlinearity: Nonlinearity,
+    /// Each with the factor behind it.
     layers: Vec<(Box<dyn AnyLayer>, Tensor)>,
+    /// Whether there is a skip connection around the last layer.
+    last_skips: bool,
+}
+
+impl Shared {
+    fn row(&self) -> MutexGuard<'_, Row> {
+        // What a panicking layer leaves behind is its own.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a stack's outputs are clamped to: far beyond what is of use, and no way to infinity.
-const LIMIT: f64 = 1000.0;
+const LIMIT: f32 = 1000.0;
 
 impl Stack {
     /// Makes a stack of layers from `layers`, with its parameters in `params`.
@@ -51,6 +81,7 @@ impl Stack {
             size.ins,
             size.outs
         );
+        let before = params.tensors()?.len();
         let made = (0..count).map(|i| {
             let last = i + 1 == count;
             let size = if last { size } else { Size { ins: size.ins, outs: size.ins } };
@@ -66,7 +97,13 @@ impl Stack {
             let factor = params.parameter(&name, Tensor::from(factor as f32))?;
             Ok((layer, factor))
         });
-        Ok(Stack { size, nonlinearity, layers: made.collect::<Result<_>>()? })
+        let layers = made.collect::<Result<Vec<_>>>()?;
+        let trained =
+            params.tensors()?.into_iter().skip(before).map(|(_, t)| t).filter(Tensor::requires_grad);
+        let has_passes = params.device() == Device::Cpu
+            && layers.iter().all(|(layer, factor)| layer.passes().is_some() && factor.requires_grad());
+        let row = Row { nonlinearity, layers, last_skips: size.ins == size.outs };
+        Ok(Stack { size, layers: Shared(Arc::new(Mutex::new(row))), trained: trained.collect(), has_passes })
     }
 
     /// Numbers in and out.
@@ -81,18 +118,145 @@ impl Stack {
 
     /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()).
     pub fn forward_range(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
+        if self.has_passes && outs == (0..self.size.outs) && is_plain(x) {
+            let mut inputs = vec![x];
+            inputs.extend(&self.trained);
+            return Ok(apply(StackOp(self.layers.clone()), &inputs)?.remove(0));
+        }
+        self.layers.row().forward_range(x, outs)
+    }
+
+    /// Its passes, if all its layers have such.
+    pub fn passes(&self) -> Option<&dyn Passes> {
+        self.has_passes.then_some(&self.layers)
+    }
+}
+
+impl Row {
+    fn skips(&self, layer: usize) -> bool {
+        layer + 1 < self.layers.len() || self.last_skips
+    }
+
+    fn residual(&self, layer: usize) -> Residual {
+        Residual { limit: if layer + 1 < self.layers.len() { f32::INFINITY } else { LIMIT } }
+    }
+
+    fn forward_range(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         let last = self.layers.len() - 1;
         let mut x = x.shallow_clone();
         for (i, (layer, factor)) in self.layers.iter().enumerate() {
-            let range = if i == last { outs.clone() } else { 0..self.size.ins };
+            let range = if i == last { outs.clone() } else { 0..x.size()[1] };
             let y = if i == 0 { x.shallow_clone() } else { self.nonlinearity.apply(&x)? };
             let y = layer.forward(&y, range.clone())?;
-            let limit = if i == last { LIMIT } else { f64::INFINITY };
-            let skip =
-                (i < last || self.size.ins == self.size.outs).then(|| narrowed(&x, range)).transpose()?;
-            x = fused::residual(&y, factor, skip.as_ref(), limit)?;
+            let skip = self.skips(i).then(|| narrowed(&x, range)).transpose()?;
+            x = residual(&y, factor, skip.as_ref(), f64::from(self.residual(i).limit))?;
         }
         Ok(x)
+    }
+
+    /// The layers' passes with their factors.
+    fn layers(&self) -> Result<Vec<(&dyn Passes, &Tensor)>> {
+        let with_passes = self.layers.iter().map(|(layer, factor)| match layer.passes() {
+            Some(passes) => Ok((passes, factor)),
+            None => bail!("a layer has no passes of its own any more"),
+        });
+        with_passes.collect()
+    }
+}
+
+impl Passes for Shared {
+    /// Keeps, for each layer: what it was handed and what it answered, with what the residual kept; and what the layer
+    /// kept itself.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let row = self.row();
+        let mut kept = Vec::new();
+        let mut x = x.shallow_clone();
+        for (i, (layer, factor)) in row.layers()?.into_iter().enumerate() {
+            let (y, of_layer) = match i {
+                0 => layer.forward(&x)?,
+                _ => layer.forward(&row.nonlinearity.apply(&x)?)?,
+            };
+            let (out, cut) = row.residual(i).forward(&y, factor, row.skips(i).then_some(&x))?;
+            kept.push([x, y].into_iter().chain(cut).collect());
+            kept.push(of_layer);
+            x = out;
+        }
+        Ok((x, join(kept)?))
+    }
+
+    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+        let row = self.row();
+        let layers = row.layers()?;
+        let kept = split_all(kept)?;
+        ensure!(
+            kept.len() == 2 * layers.len(),
+            "a stack keeps two parts a layer, and was given {}",
+            kept.len()
+        );
+        let mut gradient = incoming.gradient.shallow_clone();
+        // Found from the last layer to the first.
+        let mut parameters = Vec::new();
+        for (i, (layer, factor)) in layers.into_iter().enumerate().rev() {
+            let ([x, y, cut @ ..], of_layer) = (kept[2 * i], kept[2 * i + 1]) else {
+                bail!("a stack was not given what it kept")
+            };
+            let incoming = Incoming { gradient: &gradient, ..*incoming };
+            let behind = row.residual(i).backward(&incoming, y, factor, cut.first())?;
+            let to_input = if i == 0 { incoming.to_input } else { incoming.lanes() };
+            let found = layer.backward(of_layer, &Incoming { gradient: &behind.y, to_input, ..incoming })?;
+            parameters.push(behind.factor);
+            parameters.extend(found.parameters.into_iter().rev());
+            let Some(of_input) = found.input else {
+                ensure!(to_input == 0, "a layer answered without the gradient of its input");
+                parameters.reverse();
+                return Ok(Outgoing { input: None, parameters });
+            };
+            let before = (i > 0).then_some((row.nonlinearity, x));
+            let skip = row.skips(i).then(|| behind.skip.as_ref().unwrap_or(&gradient));
+            gradient = rejoin(to_input, of_input, before, skip)?;
+        }
+        parameters.reverse();
+        Ok(Outgoing { input: Some(gradient), parameters })
+    }
+}
+
+/// A stack's passes as an operation of autograd. Inputs: `x`, then the trained parameters.
+struct StackOp(Shared);
+
+impl Op for StackOp {
+    const NAME: &'static str = "stack";
+
+    fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let (y, kept) = self.0.forward(inputs[0])?;
+        if context.differentiable() {
+            kept.into_iter().for_each(|t| context.save(t));
+            // Not needed, but libtorch refuses the backward pass if they were changed meanwhile.
+            inputs[1..].iter().for_each(|p| context.save(p.shallow_clone()));
+        }
+        Ok(vec![y])
+    }
+
+    fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
+        let count = gradients.inputs();
+        let Some(gradient) = gradients.of_output(0) else { return Ok((0..count).map(|_| None).collect()) };
+        let kept = &saved[..saved.len() - (count - 1)];
+        let incoming = Incoming {
+            gradient: &gradient.f_contiguous()?,
+            to_parameters: &[(1..count).any(|i| gradients.wanted(i))],
+            to_input: usize::from(gradients.wanted(0)),
+        };
+        let Outgoing { input, mut parameters } = self.0.backward(kept, &incoming)?;
+        if parameters.is_empty() {
+            parameters.resize_with(count - 1, || None);
+        }
+        ensure!(
+            parameters.len() == count - 1,
+            "the layers answered with the gradients of {} parameters, and have {}",
+            parameters.len(),
+            count - 1
+        );
+        let all = std::iter::once(input).chain(parameters);
+        Ok(all.enumerate().map(|(i, g)| g.filter(|_| gradients.wanted(i))).collect())
     }
 }
 
@@ -156,6 +320,47 @@ mod tests {
             assert_eq!(range.size(), [3, 3]);
             assert!(range.allclose(&whole.narrow(1, 2, 3), 1e-6, 1e-6, false));
         }
+    }
+
+    #[test]
+    fn passes_are_what_autograd_makes_of_the_same_layers() {
+        let nonlinearities =
+            [Nonlinearity::None, Nonlinearity::Softsign, Nonlinearity::Relu, Nonlinearity::Tanh];
+        for (trial, nonlinearity) in (0..).zip(nonlinearities.into_iter().cycle().take(12)) {
+            let size = Size { ins: 10, outs: if trial % 2 == 0 { 10 } else { 7 } };
+            let layers = 1 + trial % 3;
+            let spec = StackSpec { size, layers, nonlinearity, zero_at_start: trial % 5 == 4 };
+            let made = |passes: bool| {
+                let store = testkit::MemoryStore::new(7);
+                let options = format!(r#"{{"passes": {passes}}}"#);
+                let factory = testkit::LayersOf::<testkit::Matrix>::new(&options).unwrap();
+                let stack = Stack::new(spec, &factory, &Params::new(&store)).unwrap();
+                (store, stack)
+            };
+            let ((plain_store, plain), (store, stack)) = (made(false), made(true));
+            assert!(plain.passes().is_none());
+            // Some numbers are cut off.
+            let x = normal(&[3, 10]) * if trial == 8 { 900.0 } else { 1.0 };
+            let passes = stack.passes().unwrap();
+            testkit::check_passes(passes, &x, &plain_store, |x| plain.forward(x)).unwrap();
+            // As one operation of autograd.
+            testkit::check_passes(passes, &x, &store, |x| stack.forward(x)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_graph_may_outlive_its_stack() {
+        let factory = testkit::LayersOf::<testkit::Matrix>::new(r#"{"passes": true}"#).unwrap();
+        let store = testkit::MemoryStore::new(7);
+        let spec = StackSpec {
+            size: Size { ins: 10, outs: 10 },
+            layers: 2,
+            nonlinearity: Nonlinearity::Softsign,
+            zero_at_start: false,
+        };
+        let y = Stack::new(spec, &factory, &Params::new(&store)).unwrap().forward(&normal(&[3, 10])).unwrap();
+        y.sum(Kind::Float).backward();
+        assert!(store.get("mult.0").unwrap().grad().defined());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Agents to be measured: specs of the reference configuration's kind, with other sizes.
 use crate::noise::Noise;
+use efference::agent::Sharing;
 use efference::plugins::Catalogue;
 use efference::run::{Experiment, Prepared};
 use efference::spec;
@@ -14,8 +15,8 @@ pub(crate) struct Agent {
     pub(crate) observations: usize,
     /// `--set`s over the reference spec.
     pub(crate) sets: Vec<String>,
-    /// Whether lanes share one forward pass.
-    pub(crate) share_forward: bool,
+    /// How much lanes share.
+    pub(crate) sharing: Sharing,
 }
 
 /// The spec of DESIGN's reference configuration; its environment is replaced by [`Noise`].
@@ -42,7 +43,7 @@ impl Agent {
     /// State 65,536; radix 16; `sharing = "axis"`; concat; unroll 1; synthetic gradient; maximize; one stream of
     /// 15,007 observations.
     pub(crate) fn reference() -> Self {
-        Agent { state: 65_536, streams: 1, observations: 15_007 - 4, sets: Vec::new(), share_forward: true }
+        Agent { state: 65_536, streams: 1, observations: 15_007 - 4, sets: Vec::new(), sharing: Sharing::All }
     }
 
     pub(crate) fn set(mut self, set: &str) -> Self {
@@ -64,7 +65,7 @@ impl Agent {
         let spec = spec::load(&file, &sets, std::iter::empty(), catalogue)
             .map_err(|m| Error::msg(m.report(&spec::ReportStyle::PLAIN)))?;
         let mut prepared = Prepared::new(&spec, catalogue).map_err(Error::msg)?;
-        prepared.share_forward = self.share_forward;
+        prepared.sharing = self.sharing;
         let (model, trainer) = prepared.build()?;
         Ok(Experiment::new(Box::new(Noise::new(self.streams, self.observations, 118)), model, trainer, true))
     }

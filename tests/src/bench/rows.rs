@@ -1,7 +1,7 @@
 //! What is measured. Where two things are compared they alternate, and medians are taken.
 use crate::agents::Agent;
 use crate::table::{Row, Target, median, milliseconds};
-use efference::agent::Store;
+use efference::agent::{Sharing, Store};
 use efference::bench::peak_memory;
 use efference::plugins::{Catalogue, Health};
 use efference::run::{Experiment, Stepped};
@@ -70,7 +70,7 @@ fn alternate(bench: &Bench<'_>, agents: &[Agent], rounds: usize, turn: usize) ->
 
 fn reference(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut plain = Agent::reference().set("layer.kernel=libtorch");
-    plain.share_forward = false;
+    plain.sharing = Sharing::Nothing;
     let times = alternate(bench, &[Agent::reference(), plain], 5, 12)?;
     Ok(vec![
         Row { name: "reference configuration", value: times[0], unit: "ms", target: Target::AtMost(6.0) },

@@ -29,7 +29,7 @@ pub(crate) fn agent(case: &Case, parts: &Parts) -> Result<Report> {
     };
     let goal = if case.setting("maximize")? { "maximize" } else { "predict" };
     let (model, mut trainer) = Model::build(&Blueprint {
-        share_forward: parts.share_forward,
+        sharing: parts.sharing,
         seed: 0,
         device: Device::Cpu,
         state_size,

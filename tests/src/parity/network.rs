@@ -1,6 +1,6 @@
 //! Networks alone: one forward and one backward pass of a layer, a stack, a cell or a cell split in two.
 use crate::{case::Case, parts::Parts, report::Report};
-use efference::agent::{Lanes, Store};
+use efference::agent::{Lanes, SharedCell, Store};
 use efference_sdk::{
     LayerFactory, Nonlinearity, ParamStore, Params, Result, Size, Stack, StackSpec,
     serde_json::{Map, Value},
@@ -51,8 +51,8 @@ pub(crate) fn split(case: &Case, parts: &Parts) -> Result<Report> {
     let options = case.options(&[("goals_for_actions", "goals_for_actions")])?;
     let goals = Store::new(0, Device::Cpu);
     let mut goal = parts.goal("maximize", options, size.outs, &layers, &Params::new(&goals))?;
-    let shared = parts.share_forward;
-    let transition = Lanes { cell: &*cell, store: &store, state_size: size.outs, shared };
+    let cell = SharedCell::new(cell);
+    let transition = Lanes { cell: &cell, store: &store, state_size: size.outs, sharing: parts.sharing };
     check(case, &Params::new(&store).scope("cell"), |x| goal.transition(&transition, x))
 }
 

@@ -1,5 +1,5 @@
 //! The parts under test: plugins, loaded from their files as the host does.
-use efference::agent::Choice;
+use efference::agent::{Choice, Sharing};
 use efference::plugins::{Catalogue, Health};
 use efference_sdk::{
     AnyCell, AnyGoal, AnyLayer, LayerFactory, Params, Result, Size,
@@ -23,7 +23,7 @@ pub(crate) struct Parts {
     /// What computes the layers, where they let one choose.
     kernel: Option<&'static str>,
     /// Whether the lanes of a cell share one forward pass.
-    pub(crate) share_forward: bool,
+    pub(crate) sharing: Sharing,
 }
 
 impl Parts {
@@ -37,20 +37,23 @@ impl Parts {
         let catalogue = Rc::new(Catalogue::scan(&beside));
         let schema = catalogue.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
         let has_kernels = schema.is_some_and(|s| s["properties"].get("kernel").is_some());
-        [("native", true), ("libtorch", false)]
-            .map(|(kernel, share_forward)| Parts {
+        [("native", Sharing::All), ("libtorch", Sharing::Forward), ("libtorch", Sharing::Nothing)]
+            .map(|(kernel, sharing)| Parts {
                 catalogue: catalogue.clone(),
                 health: Arc::default(),
                 kernel: has_kernels.then_some(kernel),
-                share_forward,
+                sharing,
             })
             .into()
     }
 
     /// What is special about this way, for a person.
     pub(crate) fn way(&self) -> String {
-        let lanes =
-            if self.share_forward { "lanes share one forward pass" } else { "one forward pass a lane" };
+        let lanes = match self.sharing {
+            Sharing::All => "lanes share both passes",
+            Sharing::Forward => "lanes share one forward pass",
+            Sharing::Nothing => "one forward pass a lane",
+        };
         self.kernel.map(|k| format!("kernel = \"{k}\", ")).unwrap_or_default() + lanes
     }
 

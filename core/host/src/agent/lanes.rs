@@ -1,21 +1,50 @@
 //! The cell as a goal sees it: one evaluation, several ways for the gradient.
+use super::graph::SharedGraph;
+use super::passes::SharedPasses;
 use super::store::Store;
-use efference_sdk::op::{self, Context, Gradients, Op, apply};
-use efference_sdk::{AnyCell, Carries, Lane, Result, Transition, bail, ensure};
-use std::sync::{Mutex, PoisonError};
-use tch::Tensor;
+use efference_sdk::op::apply;
+use efference_sdk::{AnyCell, Carries, Lane, Result, Transition, ensure};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tch::{Device, Kind, Tensor};
 
-/// Evaluates the cell once, however many lanes there are: their values are equal. Each lane's gradient then runs
-/// through the same graph by itself.
+/// The experiment's cell, which a graph of autograd's may outlive the agent with.
+#[derive(Clone)]
+pub struct SharedCell(Arc<Mutex<Box<dyn AnyCell>>>);
+
+impl SharedCell {
+    /// Takes the cell.
+    pub fn new(cell: Box<dyn AnyCell>) -> Self {
+        SharedCell(Arc::new(Mutex::new(cell)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Box<dyn AnyCell>> {
+        // What a panicking plugin leaves behind is its own.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Evaluates the cell once, however many lanes there are: their values are equal. Their gradients then go one way
+/// together where the cell has passes of its own, and else each by itself through the same graph.
 pub struct Lanes<'a> {
     /// The cell.
-    pub cell: &'a dyn AnyCell,
+    pub cell: &'a SharedCell,
     /// Where its parameters are, under `cell.`.
     pub store: &'a Store,
     /// How many numbers it answers with.
     pub state_size: i64,
-    /// Whether all lanes share one forward pass; else there is one each, as a yardstick.
-    pub shared: bool,
+    /// How the lanes are evaluated.
+    pub sharing: Sharing,
+}
+
+/// How much of an evaluation the lanes of a goal share. Results are the same but for rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// All they can: one forward pass, and one backward pass where the cell has passes of its own.
+    All,
+    /// One forward pass by autograd, whose graph each lane's gradient goes through by itself.
+    Forward,
+    /// Nothing: one forward and one backward pass a lane, as a yardstick.
+    Nothing,
 }
 
 impl Transition for Lanes<'_> {
@@ -30,23 +59,32 @@ impl Transition for Lanes<'_> {
                 ensure!(fits, "an input of {width} numbers cannot be cut into chunks of {size}");
             }
         }
-        if let [Lane { outs, carries: Carries::All, frozen: false }] = lanes {
-            return Ok(vec![self.cell.forward(x, outs.clone())?]);
-        }
-        if !self.shared {
+        if self.sharing == Sharing::Nothing {
             return lanes.iter().map(|lane| self.separately(x, lane)).collect();
         }
         let parameters = self.store.trained("cell.");
+        let mut inputs = vec![x];
+        inputs.extend(parameters.iter().map(|(_, p)| p));
+        let cell = self.cell.lock();
+        let plain = x.device() == Device::Cpu && x.kind() == Kind::Float;
+        if self.sharing == Sharing::All && plain && cell.passes().is_some() {
+            drop(cell);
+            return apply(
+                SharedPasses { cell: self.cell.clone(), state_size: self.state_size, lanes: lanes.to_vec() },
+                &inputs,
+            );
+        }
+        if let [Lane { outs, carries: Carries::All, frozen: false }] = lanes {
+            return Ok(vec![cell.forward(x, outs.clone())?]);
+        }
         // This graph is built here, where cell and parameters are at hand. For what is outside, one operation
         // stands for it.
         let within = tch::with_grad(|| -> Result<_> {
             let leaf = x.f_detach()?.f_set_requires_grad(true)?;
-            let y = self.cell.forward(&leaf, all)?;
+            let y = cell.forward(&leaf, all)?;
             Ok((leaf, y))
         })?;
-        let mut inputs = vec![x];
-        inputs.extend(parameters.iter().map(|(_, p)| p));
-        apply(SharedForward { lanes: lanes.to_vec(), within: Mutex::new(Some(within)) }, &inputs)
+        apply(SharedGraph { lanes: lanes.to_vec(), within: Mutex::new(Some(within)) }, &inputs)
     }
 
     fn outs(&self) -> i64 {
@@ -59,14 +97,14 @@ impl Lanes<'_> {
     fn separately(&self, x: &Tensor, lane: &Lane) -> Result<Tensor> {
         let x = carrying(x, lane.carries)?;
         if !lane.frozen {
-            return self.cell.forward(&x, lane.outs.clone());
+            return self.cell.lock().forward(&x, lane.outs.clone());
         }
         let parameters = self.store.trained("cell.");
         let ask = |on: bool| -> Result<()> {
             parameters.iter().try_for_each(|(_, p)| Ok(p.f_set_requires_grad(on).map(drop)?))
         };
         ask(false)?;
-        let result = self.cell.forward(&x, lane.outs.clone());
+        let result = self.cell.lock().forward(&x, lane.outs.clone());
         ask(true)?;
         result
     }
@@ -87,116 +125,19 @@ fn carrying(x: &Tensor, carries: Carries) -> Result<Tensor> {
     Ok(Tensor::f_cat(&chunks.collect::<Result<Vec<_>>>()?, 1)?)
 }
 
-/// The operation that stands for a graph evaluated before. Inputs: `x`, then the cell's parameters. Outputs: one a
-/// lane. Saved: the leaf that stood for `x`, the cell's outputs with their graph, the parameters.
-struct SharedForward {
-    lanes: Vec<Lane>,
-    within: Mutex<Option<(Tensor, Tensor)>>,
-}
-
-impl Op for SharedForward {
-    const NAME: &'static str = "transition";
-
-    fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let within = self.within.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((leaf, y)) = within else { bail!("was evaluated twice") };
-        let plain = y.f_detach()?;
-        let outputs = self.lanes.iter().map(|lane| {
-            let length = lane.outs.end - lane.outs.start;
-            Ok(plain.f_narrow(1, lane.outs.start, length)?.copy())
-        });
-        let outputs = outputs.collect::<Result<_>>()?;
-        if context.differentiable() {
-            context.save(leaf);
-            context.save(y);
-            inputs[1..].iter().for_each(|p| context.save(p.shallow_clone()));
+/// The different ways in which lanes carry gradient.
+pub(super) fn ways(lanes: &[Lane]) -> Vec<Carries> {
+    let mut ways = Vec::new();
+    for lane in lanes {
+        if !ways.contains(&lane.carries) {
+            ways.push(lane.carries);
         }
-        Ok(outputs)
     }
-
-    fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let [leaf, y, parameters @ ..] = saved else { bail!("lost what it saved") };
-        let mut answer: Vec<Option<Tensor>> = (0..=parameters.len()).map(|_| None).collect();
-        let wanted: Vec<usize> = (0..parameters.len()).filter(|i| gradients.wanted(i + 1)).collect();
-
-        // One pass for each set of inputs that gradient is let through to. The gradient of the parameters is
-        // linear in that of the outputs: it comes along where a pass has just the lanes that it is of, and is
-        // one pass of its own otherwise.
-        let mut carries: Vec<Carries> = Vec::new();
-        self.lanes.iter().for_each(|l| {
-            if !carries.contains(&l.carries) {
-                carries.push(l.carries)
-            }
-        });
-        let whole = |c: &Carries| {
-            let mut frozen = self.lanes.iter().filter(|l| l.carries == *c).map(|l| l.frozen);
-            let first = frozen.next();
-            frozen.all(|f| Some(f) == first)
-        };
-        let along = carries.iter().all(whole) && gradients.wanted(0);
-        let pass =
-            |lanes: &dyn Fn(&Lane) -> bool, x: bool, parameters_too: bool| -> Result<Vec<Option<Tensor>>> {
-                let Some(arrived) = self.arrived(y, gradients, lanes)? else { return Ok(Vec::new()) };
-                let mut inputs: Vec<&Tensor> = Vec::new();
-                inputs.extend(x.then_some(leaf));
-                inputs.extend(wanted.iter().filter(|_| parameters_too).map(|i| &parameters[*i]));
-                if inputs.is_empty() {
-                    return Ok(Vec::new());
-                }
-                op::gradients(&[(y, &arrived)], &inputs)
-            };
-        let mut add_parameters = |found: &[Option<Tensor>]| -> Result<()> {
-            for (i, g) in wanted.iter().zip(found).filter_map(|(i, g)| Some((i, g.as_ref()?))) {
-                answer[i + 1] = Some(match answer[i + 1].take() {
-                    Some(sum) => sum.f_add(g)?,
-                    None => g.shallow_clone(),
-                });
-            }
-            Ok(())
-        };
-        let mut into_x: Vec<(Carries, Tensor)> = Vec::new();
-        if gradients.wanted(0) {
-            for c in &carries {
-                let frozen = self.lanes.iter().any(|l| l.carries == *c && l.frozen);
-                let found = pass(&|l| l.carries == *c, true, along && !frozen)?;
-                if let Some((x, found)) = found.split_first() {
-                    into_x.extend(x.as_ref().map(|x| (*c, x.shallow_clone())));
-                    add_parameters(found)?;
-                }
-            }
-        }
-        if !along {
-            add_parameters(&pass(&|l| !l.frozen, false, true)?)?;
-        }
-        answer[0] = merge(into_x)?;
-        Ok(answer)
-    }
-}
-
-impl SharedForward {
-    /// What has arrived at the cell's outputs by way of some lanes; `None` if nothing has.
-    fn arrived(
-        &self,
-        y: &Tensor,
-        gradients: &Gradients<'_>,
-        lanes: &dyn Fn(&Lane) -> bool,
-    ) -> Result<Option<Tensor>> {
-        let mut arrived: Option<Tensor> = None;
-        for (i, lane) in self.lanes.iter().enumerate().filter(|(_, l)| lanes(l)) {
-            let Some(g) = gradients.of_output(i) else { continue };
-            let sum = match arrived {
-                Some(sum) => sum,
-                None => y.f_zeros_like()?,
-            };
-            let _ = sum.f_narrow(1, lane.outs.start, lane.outs.end - lane.outs.start)?.f_add_(g)?;
-            arrived = Some(sum);
-        }
-        Ok(arrived)
-    }
+    ways
 }
 
 /// Each gradient through the chunks that it is let through, in one tensor.
-fn merge(gradients: Vec<(Carries, Tensor)>) -> Result<Option<Tensor>> {
+pub(super) fn merge(gradients: Vec<(Carries, Tensor)>) -> Result<Option<Tensor>> {
     let mut merged: Option<Tensor> = None;
     for (carries, g) in gradients {
         let (size, width) = match carries {

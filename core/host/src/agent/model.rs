@@ -1,12 +1,12 @@
 //! Puts an agent together, and is what a trainer gets to train.
-use super::lanes::Lanes;
+use super::lanes::{Lanes, SharedCell, Sharing};
 use super::optimizer::{Optimizer, clear_gradients};
 use super::store::Store;
 use crate::plugins::{Health, Plugin, is_finite};
 use crate::spec::OptimizerSettings;
 use efference_sdk::{
-    Agent, AnyCell, AnyGoal, AnyLayer, AnyTrainer, LayerFactory, Loss, LossInput, NetworkSpec, Params, Part,
-    Result, ResultExt, Saved, Size, Stack, StackSpec, TrainerSetup, bail, derive_seed, ensure,
+    Agent, AnyGoal, AnyLayer, AnyTrainer, LayerFactory, Loss, LossInput, NetworkSpec, Params, Part, Result,
+    ResultExt, Saved, Size, Stack, StackSpec, TrainerSetup, bail, derive_seed, ensure,
 };
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -40,8 +40,8 @@ pub struct Blueprint<'a> {
     pub goal: Choice,
     /// The trainer.
     pub trainer: Choice,
-    /// Whether the lanes of a goal share one forward pass of the cell. They should: it is for measuring.
-    pub share_forward: bool,
+    /// How much of an evaluation of the cell the lanes of a goal share: all they can, but for measuring.
+    pub sharing: Sharing,
     /// How a part is updated: its name, and the learning rate that its maker asks for.
     pub optimizer: &'a dyn Fn(&str, Option<f64>) -> OptimizerSettings,
 }
@@ -62,14 +62,14 @@ pub struct Model {
     seed: u64,
     device: Device,
     state_size: i64,
-    share_forward: bool,
+    sharing: Sharing,
     step: Cell<u64>,
     store: Store,
     health: Arc<Health>,
     layers: Layers,
     goal: RefCell<Box<dyn AnyGoal>>,
     reserved: i64,
-    cell: Option<Box<dyn AnyCell>>,
+    cell: Option<SharedCell>,
     networks: RefCell<BTreeMap<String, Network>>,
     optimizers: RefCell<HashMap<String, Optimizer>>,
     recorded: RefCell<Recorded>,
@@ -193,7 +193,7 @@ impl Model {
             seed,
             device,
             state_size,
-            share_forward: blueprint.share_forward,
+            sharing: blueprint.sharing,
             step: Cell::new(0),
             store,
             health,
@@ -219,7 +219,7 @@ impl Model {
         let cell = &blueprint.cell;
         let params = Params::new(&model.store).scope("cell");
         let cell = cell.plugin.cell(&cell.options, size, &model.layers, &params, &model.health)?;
-        model.cell = Some(cell);
+        model.cell = Some(SharedCell::new(cell));
         let requested =
             model.networks.borrow().iter().map(|(n, w)| (n.clone(), w.learning_rate)).collect::<Vec<_>>();
         let parts = [("cell".to_owned(), None), ("goal".to_owned(), None)].into_iter().chain(requested);
@@ -304,9 +304,9 @@ impl Model {
         self.goal.borrow().save()
     }
 
-    fn cell(&self) -> Result<&dyn AnyCell> {
+    fn cell(&self) -> Result<&SharedCell> {
         match &self.cell {
-            Some(cell) => Ok(&**cell),
+            Some(cell) => Ok(cell),
             None => {
                 bail!("asked for a transition before the cell was made: a trainer trains in `step` alone")
             }
@@ -315,7 +315,7 @@ impl Model {
 
     fn evaluate(&self, x: &Tensor) -> Result<Tensor> {
         let (cell, state_size) = (self.cell()?, self.state_size);
-        let lanes = Lanes { cell, store: &self.store, state_size, shared: self.share_forward };
+        let lanes = Lanes { cell, store: &self.store, state_size, sharing: self.sharing };
         self.goal.borrow_mut().transition(&lanes, x)
     }
 

@@ -6,8 +6,8 @@
 use super::stdout::{OnPrint, printed};
 use super::{KINDS, kind_name};
 use efference_sdk::{
-    Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Loss, LossInput,
-    Picture, Restores, Result, ResultExt, Saved, Transition, bail, ensure,
+    Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Incoming, Loss,
+    LossInput, Outgoing, Passes, Picture, Restores, Result, ResultExt, Saved, Transition, bail, ensure,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -139,6 +139,10 @@ impl AnyLayer for Guarded<dyn AnyLayer> {
             Ok(y)
         })
     }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.inner.passes().map(|_| self as &dyn Passes)
+    }
 }
 
 impl AnyCell for Guarded<dyn AnyCell> {
@@ -149,6 +153,62 @@ impl AnyCell for Guarded<dyn AnyCell> {
             check_shape(&y, expected)?;
             self.check_numbers(x, &y)?;
             Ok(y)
+        })
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.inner.passes().map(|_| self as &dyn Passes)
+    }
+}
+
+/// What may have passes of its own.
+pub(super) trait Passing {
+    fn own(&self) -> Option<&dyn Passes>;
+}
+
+impl Passing for dyn AnyLayer {
+    fn own(&self) -> Option<&dyn Passes> {
+        self.passes()
+    }
+}
+
+impl Passing for dyn AnyCell {
+    fn own(&self) -> Option<&dyn Passes> {
+        self.passes()
+    }
+}
+
+impl<T: Passing + ?Sized> Guarded<T> {
+    fn own(&self) -> Result<&dyn Passes> {
+        match self.inner.own() {
+            Some(passes) => Ok(passes),
+            None => bail!("had passes of its own when it was made, and has none any more"),
+        }
+    }
+}
+
+impl<T: Passing + ?Sized> Passes for Guarded<T> {
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        watch(&self.name, || {
+            let (y, kept) = self.own()?.forward(x)?;
+            ensure!(
+                y.dim() == 2 && y.size()[0] == x.size()[0],
+                "returned a tensor of shape {:?} for {} rows",
+                y.size(),
+                x.size()[0]
+            );
+            self.check_numbers(x, &y)?;
+            Ok((y, kept))
+        })
+    }
+
+    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+        watch(&self.name, || {
+            let outgoing = self.own()?.backward(kept, incoming).context("in its backward pass")?;
+            let rows = outgoing.input.as_ref().map_or(0, |g| g.size()[0]);
+            let expected = incoming.to_input as i64 * incoming.batch();
+            ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");
+            Ok(outgoing)
         })
     }
 }

@@ -14,7 +14,7 @@ pub use experiment::{Blamed, Experiment, FrameFigures, Stepped, Times};
 pub use failure::Failure;
 pub use signals::Stop;
 
-use crate::agent::{Blueprint, Choice, Model};
+use crate::agent::{Blueprint, Choice, Model, Sharing};
 use crate::plugins::{Catalogue, Health, MissingPlugin, take_metrics};
 use crate::record::{
     Errors, FileError, Line, Metrics, PicturePair, Progress, RecordError, Recorder, Shown, skill,
@@ -54,8 +54,8 @@ pub struct Prepared<'a> {
     spec: &'a Spec,
     device: tch::Device,
     choices: Vec<(Kind, Choice)>,
-    /// See [`Blueprint::share_forward`].
-    pub share_forward: bool,
+    /// See [`Blueprint::sharing`].
+    pub sharing: Sharing,
 }
 
 impl<'a> Prepared<'a> {
@@ -71,7 +71,7 @@ impl<'a> Prepared<'a> {
         if let Some(threads) = spec.threads {
             tch::set_num_threads(threads as i32);
         }
-        Ok(Prepared { spec, device, choices, share_forward: true })
+        Ok(Prepared { spec, device, choices, sharing: Sharing::All })
     }
 
     /// Where it will compute.
@@ -94,7 +94,7 @@ impl<'a> Prepared<'a> {
             cell: self.choice(Kind::Cell).clone(),
             goal: self.choice(Kind::Goal).clone(),
             trainer: self.choice(Kind::Trainer).clone(),
-            share_forward: self.share_forward,
+            sharing: self.sharing,
             optimizer: &|part, requested| self.spec.optimizer_of(part, requested),
         })
     }

@@ -21,6 +21,7 @@ mod environment;
 mod goal;
 mod host;
 mod network;
+mod passes;
 mod raw;
 
 pub use agent::{create_trainer, trainer_vtable};

@@ -1,9 +1,10 @@
 //! Layers, cells, and the cell as a goal sees it.
 use super::build::{ForeignFactory, ForeignParams, lend_factory, lend_params};
+use super::passes::{ForeignPasses, PassesTable};
 use super::raw;
 use crate::{
-    AnyCell, AnyLayer, Carries, Cell, Error, Lane, Layer, LayerFactory, ParamStore, Params, Result, Size,
-    Transition, options,
+    AnyCell, AnyLayer, Carries, Cell, Error, Lane, Layer, LayerFactory, ParamStore, Params, Passes, Result,
+    Size, Transition, options,
 };
 use efference_abi::{self as abi, Buf, Status, Str};
 use std::ffi::c_void;
@@ -74,6 +75,7 @@ impl<L: Layer> LayerTable<L> {
         create: new_layer::<L>,
         forward: forward_layer,
         destroy: destroy_layer,
+        passes: PassesTable::<dyn AnyLayer>::TABLE,
     };
 }
 
@@ -87,6 +89,7 @@ static ONE_LAYER: abi::LayerVTable = abi::LayerVTable {
     create: no_new_layer,
     forward: forward_layer,
     destroy: destroy_layer,
+    passes: PassesTable::<dyn AnyLayer>::TABLE,
 };
 
 pub(super) fn give_layer(layer: Box<dyn AnyLayer>) -> abi::LayerObject {
@@ -99,7 +102,13 @@ pub(super) unsafe fn take_layer(object: abi::LayerObject) -> Result<Box<dyn AnyL
     if object.this_.is_null() {
         return Err(Error::msg("said that it succeeded, but gave no layer"));
     }
-    Ok(Box::new(ForeignLayer { this: object.this_, vtable: object.vtable }))
+    let abi::LayerObject { this_: this, vtable } = object;
+    // SAFETY: by the caller's promise; an older maker's table may be shorter.
+    let passes = unsafe {
+        let knows = (*vtable).size >= size_of::<abi::LayerVTable>();
+        knows.then(|| ForeignPasses::new(this, (*vtable).passes)).flatten()
+    };
+    Ok(Box::new(ForeignLayer { this, vtable, passes }))
 }
 
 /// Makes a layer by the table of a layer plugin.
@@ -130,6 +139,7 @@ pub unsafe fn create_layer(
 struct ForeignLayer {
     this: *mut c_void,
     vtable: *const abi::LayerVTable,
+    passes: Option<ForeignPasses>,
 }
 
 // SAFETY: the boundary lets an object be called from any thread, one at a time.
@@ -144,6 +154,10 @@ impl AnyLayer for ForeignLayer {
             raw::call(|err| forward(self.this, raw::lend(x), outs.start, outs.end, &raw mut out, err))?;
             raw::take(out)
         }
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.passes.as_ref().map(|p| p as &dyn Passes)
     }
 }
 
@@ -207,6 +221,7 @@ impl<C: Cell> CellTable<C> {
         create: new_cell::<C>,
         forward: forward_cell,
         destroy: destroy_cell,
+        passes: PassesTable::<dyn AnyCell>::TABLE,
     };
 }
 
@@ -242,12 +257,18 @@ pub unsafe fn create_cell(
     if this.is_null() {
         return Err(Error::msg("said that it succeeded, but gave no cell"));
     }
-    Ok(Box::new(ForeignCell { this, vtable }))
+    // SAFETY: by the caller's promise; an older maker's table may be shorter.
+    let passes = unsafe {
+        let knows = (*vtable).size >= size_of::<abi::CellVTable>();
+        knows.then(|| ForeignPasses::new(this, (*vtable).passes)).flatten()
+    };
+    Ok(Box::new(ForeignCell { this, vtable, passes }))
 }
 
 struct ForeignCell {
     this: *mut c_void,
     vtable: *const abi::CellVTable,
+    passes: Option<ForeignPasses>,
 }
 
 // SAFETY: the boundary lets an object be called from any thread, one at a time.
@@ -262,6 +283,10 @@ impl AnyCell for ForeignCell {
             raw::call(|err| forward(self.this, raw::lend(x), outs.start, outs.end, &raw mut out, err))?;
             raw::take(out)
         }
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.passes.as_ref().map(|p| p as &dyn Passes)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Tensors as slices. `unsafe` is allowed in this file for two things: to look at a tensor's numbers as a slice,
-//! after its kind, device and layout were checked, and to say that slices of a new tensor, which nobody else has
-//! a handle of, may be written.
+//! after its kind, device and layout were checked, and to say that slices of a tensor that nobody else has a handle
+//! of may be written.
 #![allow(unsafe_code)]
+use super::{ffi, is_plain};
 use crate::{Result, ensure};
 use std::ops::{Deref, DerefMut};
 use std::slice;
@@ -33,7 +34,7 @@ pub fn slice(tensor: &Tensor) -> Result<&[f32]> {
     Ok(unsafe { slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), count) })
 }
 
-/// A new f32 tensor on the CPU, to be filled as a slice in row-major order.
+/// An f32 tensor on the CPU that nobody else has, to be written as a slice in row-major order.
 #[derive(Debug)]
 pub struct Output {
     tensor: Tensor,
@@ -59,6 +60,16 @@ impl Output {
         Self::of(Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?)
     }
 
+    /// A tensor with the numbers that it has: in its own memory if this is its only handle, else in a copy.
+    pub fn over(tensor: Tensor) -> Result<Self> {
+        if is_plain(&tensor) && !tensor.requires_grad() && ffi::is_sole(&tensor) {
+            return Self::of(tensor);
+        }
+        let mut copy = Self::empty(&tensor.size())?;
+        copy.copy_from_slice(slice(&tensor.f_contiguous()?)?);
+        Ok(copy)
+    }
+
     fn of(tensor: Tensor) -> Result<Self> {
         let count = tensor.numel();
         // A tensor of nothing may have a null pointer, which a slice must not.
@@ -76,8 +87,8 @@ impl Deref for Output {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: a new contiguous f32 CPU tensor of `count` numbers, of which this is the only handle. They come
-        // from an allocator outside Rust; any bits are an f32.
+        // SAFETY: a contiguous f32 CPU tensor of `count` numbers, of which this is the only handle. They come from
+        // an allocator outside Rust; any bits are an f32.
         unsafe { slice::from_raw_parts(self.data, self.count) }
     }
 }
@@ -102,6 +113,29 @@ mod tests {
         assert!(slice(&t.to_kind(Kind::Double)).unwrap_err().to_string().contains("Double"));
         assert!(slice(&Tensor::new()).unwrap_err().to_string().contains("undefined"));
         assert!(slice(&Tensor::zeros([0, 3], (Kind::Float, Device::Cpu))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_what_nobody_else_has_is_written_over() {
+        let mine = Tensor::from_slice(&[1.0f32, 2.0]);
+        let place = mine.data_ptr();
+        let mut output = Output::over(mine).unwrap();
+        output[0] = 3.0;
+        let t = output.into_tensor();
+        assert_eq!((slice(&t).unwrap(), t.data_ptr()), (&[3.0, 2.0][..], place));
+        // A second handle, a view, and what is no plain memory are copied.
+        for other in [
+            t.shallow_clone(),
+            t.narrow(0, 0, 2),
+            t.detach(),
+            Tensor::zeros([2, 2], (Kind::Float, Device::Cpu)).tr(),
+        ] {
+            let shape = other.size();
+            let mut output = Output::over(other).unwrap();
+            output[0] = 4.0;
+            assert_eq!(output.into_tensor().size(), shape);
+        }
+        assert_eq!(slice(&t).unwrap(), [3.0, 2.0]);
     }
 
     #[test]

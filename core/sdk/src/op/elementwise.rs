@@ -12,6 +12,10 @@ pub fn is_plain(t: &Tensor) -> bool {
     t.defined() && t.device() == Device::Cpu && t.kind() == Kind::Float && t.is_contiguous()
 }
 
+/// Numbers that are gone through in one lane before the next one's turn comes: what all lanes read is then still in
+/// the innermost cache.
+const BLOCK: usize = 2_048;
+
 /// Calls `f` with ranges that make up `0..length`, each with its part of the `outputs`, on up to
 /// [`threads`] threads, compiled for the instructions that the processor has; answers with the sum of what
 /// the calls answer. Outputs are as long as `length`, or empty.
@@ -22,33 +26,58 @@ pub fn elementwise<const N: usize>(
     outputs: [&mut [f32]; N],
     f: impl Fn(Range<usize>, [&mut [f32]; N]) -> f64 + Sync,
 ) -> f64 {
-    let parts = threads().min(length / GRAIN).max(1);
-    if parts == 1 {
-        return simd(|| f(0..length, outputs));
+    in_lanes(1, length, outputs, |_, range, outputs| f(range, outputs))
+}
+
+/// [`elementwise`] in several lanes, of `length` numbers each: `f` is called with a lane, a range of it, and that part
+/// of the outputs, which are as long as all lanes together, or empty.
+pub fn in_lanes<const N: usize>(
+    lanes: usize,
+    length: usize,
+    outputs: [&mut [f32]; N],
+    f: impl Fn(usize, Range<usize>, [&mut [f32]; N]) -> f64 + Sync,
+) -> f64 {
+    let parts = threads().min(lanes * length / GRAIN).max(1);
+    if parts == 1 && lanes == 1 {
+        return simd(|| f(0, 0..length, outputs));
     }
     // A multiple of 16 numbers each, so that no two threads write to one line of the cache.
     let size = length.div_ceil(parts).next_multiple_of(16);
+    // By parts, then by lanes.
+    let mut tasks: Vec<_> = (0..length.div_ceil(size.max(1))).map(|_| Vec::with_capacity(lanes)).collect();
     let mut rest = outputs;
-    let mut tasks = Vec::with_capacity(parts);
-    let mut start = 0;
-    while start < length {
-        let end = (start + size).min(length);
-        let mut ours: [&mut [f32]; N] = std::array::from_fn(|_| Default::default());
-        for (ours, rest) in ours.iter_mut().zip(&mut rest) {
-            let taken = std::mem::take(rest);
-            let (first, second) = taken.split_at_mut((end - start).min(taken.len()));
-            (*ours, *rest) = (first, second);
+    for _ in 0..lanes {
+        let mut lane = front(&mut rest, length);
+        for (part, task) in tasks.iter_mut().enumerate() {
+            task.push(front(&mut lane, size.min(length - part * size)));
         }
-        tasks.push(Mutex::new((Some((start..end, ours)), 0.0)));
-        start = end;
     }
-    parallel(tasks.len(), |i| {
-        let mut task = tasks[i].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((range, outputs)) = task.0.take() {
-            task.1 = simd(|| f(range, outputs));
+    let tasks: Vec<_> = tasks.into_iter().map(|outputs| Mutex::new((outputs, 0.0))).collect();
+    parallel(tasks.len(), |part| {
+        let mut task = tasks[part].lock().unwrap_or_else(PoisonError::into_inner);
+        let (outputs, sum) = &mut *task;
+        let (mut start, end) = (part * size, ((part + 1) * size).min(length));
+        let block = if lanes == 1 { size } else { BLOCK };
+        while start < end {
+            let count = block.min(end - start);
+            for (lane, outputs) in outputs.iter_mut().enumerate() {
+                let outputs = front(outputs, count);
+                *sum += simd(|| f(lane, start..start + count, outputs));
+            }
+            start += count;
         }
     });
     tasks.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner).1).sum()
+}
+
+/// Takes the first `count` numbers of each, or all there are.
+fn front<'a, const N: usize>(rest: &mut [&'a mut [f32]; N], count: usize) -> [&'a mut [f32]; N] {
+    std::array::from_fn(|i| {
+        let taken = std::mem::take(&mut rest[i]);
+        let (first, second) = taken.split_at_mut(count.min(taken.len()));
+        rest[i] = second;
+        first
+    })
 }
 
 /// The sum of `f(a, b)` over the numbers of two slices of the same length. Sums are kept in 16 places, so that the
@@ -95,6 +124,16 @@ mod tests {
             });
             assert_eq!(sum, length as f64);
             assert!(out.iter().enumerate().all(|(i, x)| *x == i as f32));
+            for lanes in [0, 1, 3] {
+                let mut out = vec![0.0; lanes * length];
+                let sum = in_lanes(lanes, length, [&mut [], &mut out], |lane, range, [none, out]| {
+                    assert!(none.is_empty());
+                    out.iter_mut().zip(range).for_each(|(o, i)| *o += (lane * length + i) as f32);
+                    out.len() as f64
+                });
+                assert_eq!(sum, (lanes * length) as f64);
+                assert!(out.iter().enumerate().all(|(i, x)| *x == i as f32));
+            }
         }
     }
 }

@@ -67,6 +67,7 @@ unsafe extern "C" {
         message: *mut *mut c_char,
     ) -> c_int;
     fn efference_op_clear_gradient(leaf: *mut C_tensor);
+    fn efference_op_sole(tensor: *const C_tensor) -> bool;
     fn efference_op_free(message: *mut c_char);
 }
 
@@ -140,6 +141,12 @@ pub(super) fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Res
 pub(super) fn clear_gradient(leaf: &Tensor) {
     // SAFETY: the tensor lives through the call; without a gradient to share there is no aliasing of it.
     unsafe { efference_op_clear_gradient(leaf.as_ptr().cast_mut()) };
+}
+
+/// Whether this is the only handle of its tensor, and the only tensor of its memory.
+pub(super) fn is_sole(tensor: &Tensor) -> bool {
+    // SAFETY: the tensor lives through the call, which reads counts.
+    unsafe { efference_op_sole(tensor.as_ptr()) }
 }
 
 /// Calls `work` once on each of `threads` of libtorch's threads, or that many times on fewer; it must not panic.

@@ -57,7 +57,7 @@ mod simd;
 
 pub use apply::{Context, Gradients, Op, apply};
 pub use data::{Output, slice};
-pub use elementwise::{elementwise, is_plain, sum_of};
+pub use elementwise::{elementwise, in_lanes, is_plain, sum_of};
 pub use parallel::{parallel, threads};
 pub use simd::simd;
 

@@ -180,6 +180,12 @@ int efference_op_gradients(Tensor *const *outputs, Tensor *const *grads, size_t 
 // Takes the gradient away that was gathered in a leaf: the next one is put there, not added.
 void efference_op_clear_gradient(Tensor *leaf) { leaf->mutable_grad() = Tensor(); }
 
+// Whether this handle is the only one of its tensor, and that the only one of its memory.
+bool efference_op_sole(const Tensor *tensor) {
+  return tensor->defined() && tensor->use_count() == 1 && tensor->has_storage() &&
+         tensor->storage().use_count() == 1;
+}
+
 // Calls `task` once on each of up to `threads` of libtorch's threads, this one among them, and waits.
 int efference_op_parallel(size_t threads, void (*task)(const void *), const void *argument, char **message) {
   try {

@@ -18,10 +18,12 @@ mod agent;
 mod gradients;
 mod lanes;
 mod matrix;
+mod passes;
 mod store;
 
 pub use agent::{PlainAgent, Rule, sgd};
 pub use gradients::check_gradients;
 pub use lanes::{PlainTransition, evaluate_lanes};
 pub use matrix::Matrix;
+pub use passes::check_passes;
 pub use store::{LayersOf, MemoryStore};

@@ -1,8 +1,10 @@
 //! Cell plugin: a minimal gated unit over stacks.
 mod gate;
 
+use efference_sdk::passes::{join, split};
 use efference_sdk::{
-    Cell, LayerFactory, Nonlinearity, Params, Result, Size, Stack, StackSpec, ensure, tch::Tensor,
+    Cell, Incoming, LayerFactory, Nonlinearity, Outgoing, Params, Passes, Result, Size, Stack, StackSpec,
+    bail, ensure, tch::Tensor,
 };
 use std::ops::Range;
 
@@ -86,6 +88,68 @@ impl Cell for Mgu {
         let (f, kept) = (f.f_narrow(1, outs.start, length)?, x.f_narrow(1, outs.start, length)?);
         Ok(kept.f_lerp_tensor(&new, &f)?)
     }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.stacks().all(|stack| stack.passes().is_some()).then_some(self)
+    }
+}
+
+impl Mgu {
+    /// In the order in which they were made.
+    fn stacks(&self) -> impl Iterator<Item = &Stack> {
+        self.input.iter().chain([&self.z, &self.h])
+    }
+}
+
+fn of(stack: &Stack) -> Result<&dyn Passes> {
+    match stack.passes() {
+        Some(passes) => Ok(passes),
+        None => bail!("a stack has no passes of its own any more"),
+    }
+}
+
+impl Passes for Mgu {
+    /// Keeps four parts: what the elementwise steps need, and what each stack kept.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let (y, of_input) = match &self.input {
+            Some(input) => of(input)?.forward(x)?,
+            None => (x.shallow_clone(), Vec::new()),
+        };
+        let (z, of_z) = of(&self.z)?.forward(&y)?;
+        let (f, fy) = gate::open(&z, &y)?;
+        let (h, of_h) = of(&self.h)?.forward(&fy)?;
+        let x = gate::front(&f, x)?.f_contiguous()?;
+        let (out, t) = gate::mix(&f, &x, &h, self.out_mult)?;
+        Ok((out, join(vec![vec![x, y, f, t], of_input, of_z, of_h])?))
+    }
+
+    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+        let [own, of_input, of_z, of_h] = split(kept)?;
+        let [x, y, f, t] = own else { bail!("mgu was not given what it kept") };
+        let (gradient, lanes) = (incoming.gradient, incoming.lanes());
+        // Behind the input's stack, what reaches the input is wanted of all lanes; without one, of those alone that go on.
+        let to_y = if self.input.is_some() { lanes } else { incoming.to_input };
+        let inner = |gradient| Incoming { gradient, to_input: lanes, ..*incoming };
+
+        let (gf, gh) = gate::mix_backward(gradient, f, x, t, self.out_mult, lanes)?;
+        let by_h = of(&self.h)?.backward(of_h, &inner(&gh))?;
+        let Some(gfy) = by_h.input else { bail!("a stack answered without the gradient of its input") };
+        let gz = gate::open_backward(gf, &gfy, f, y, lanes)?;
+        let by_z = of(&self.z)?.backward(of_z, &Incoming { to_input: to_y, ..inner(&gz) })?;
+        let mut parameters = by_z.parameters;
+        parameters.extend(by_h.parameters);
+        let Some(gy) = by_z.input else { return Ok(Outgoing { input: None, parameters }) };
+        let gy = gate::add_product(gy, &gfy, f, to_y)?;
+        let mut gx = Some(gy);
+        if let Some(stack) = &self.input {
+            let Some(gy) = gx.take() else { bail!("a stack answered without a gradient") };
+            let by_input = of(stack)?.backward(of_input, &Incoming { gradient: &gy, ..*incoming })?;
+            parameters.splice(0..0, by_input.parameters);
+            gx = by_input.input;
+        }
+        let input = gx.map(|gx| gate::add_kept(gx, gradient, f, incoming.to_input)).transpose()?;
+        Ok(Outgoing { input, parameters })
+    }
 }
 
 efference_sdk::export! { cell: Mgu }
@@ -99,8 +163,12 @@ mod tests {
     };
 
     fn mgu(options: Options, ins: i64, outs: i64) -> Result<(MemoryStore, Mgu)> {
+        made(options, ins, outs, "{}")
+    }
+
+    fn made(options: Options, ins: i64, outs: i64, matrix: &str) -> Result<(MemoryStore, Mgu)> {
         let store = MemoryStore::new(4);
-        let layers = LayersOf::<Matrix>::new("{}")?;
+        let layers = LayersOf::<Matrix>::new(matrix)?;
         let mgu = Mgu::new(options, Size { ins, outs }, &layers, &Params::new(&store))?;
         Ok((store, mgu))
     }
@@ -114,8 +182,21 @@ mod tests {
             let some = Cell::forward(&mgu, &x, 4..9).unwrap();
             assert!(some.allclose(&all.narrow(1, 4, 5), 1e-6, 1e-6, false));
             testkit::check_gradients(&x, &store, |x| Cell::forward(&mgu, x, 0..outs)).unwrap();
+            assert!(Cell::passes(&mgu).is_none());
             let has_input = store.list("input.").unwrap().len();
             assert_eq!(has_input, if ins == outs { 0 } else { 4 });
+        }
+    }
+
+    #[test]
+    fn its_passes_are_what_autograd_makes_of_it() {
+        for (ins, outs, layers) in [(10, 10, 1), (20, 10, 1), (13, 10, 2)] {
+            let options = Options { layers, ..Options::default() };
+            let (plain_store, plain) = made(options.clone(), ins, outs, "{}").unwrap();
+            let (_store, mgu) = made(options, ins, outs, r#"{"passes": true}"#).unwrap();
+            let x = Random::new(2).normal(&[3, ins], 0.5);
+            let passes = Cell::passes(&mgu).unwrap();
+            testkit::check_passes(passes, &x, &plain_store, |x| Cell::forward(&plain, x, 0..outs)).unwrap();
         }
     }
 

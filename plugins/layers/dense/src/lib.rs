@@ -1,5 +1,7 @@
 //! Layer plugin: a full matrix, for comparison.
-use efference_sdk::{Layer, Params, Result, Size, ensure, tch::Tensor};
+use efference_sdk::{
+    Incoming, Layer, Outgoing, Params, Passes, Result, Size, bail, ensure, tch::Kind, tch::Tensor,
+};
 use std::ops::Range;
 
 efference_sdk::options! {
@@ -21,6 +23,8 @@ pub struct Dense {
     size: Size,
     weight: Tensor,
     bias: Option<Tensor>,
+    /// Whether the experiment trains them.
+    trained: bool,
 }
 
 impl Layer for Dense {
@@ -33,7 +37,8 @@ impl Layer for Dense {
         ensure!(deviation.is_finite(), "gain must be a finite number, and is {}", options.gain);
         let weight = params.normal("weight", &[size.outs, size.ins], deviation)?;
         let bias = if options.bias { Some(params.normal("bias", &[size.outs], 0.0)?) } else { None };
-        Ok(Dense { size, weight, bias })
+        let trained = weight.requires_grad();
+        Ok(Dense { size, weight, bias, trained })
     }
 
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
@@ -54,6 +59,45 @@ impl Layer for Dense {
         let weight = self.weight.f_narrow(0, outs.start, length)?;
         let bias = self.bias.as_ref().map(|b| b.f_narrow(0, outs.start, length)).transpose()?;
         Ok(x.f_linear(&weight, bias.as_ref())?)
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.trained.then_some(self)
+    }
+}
+
+impl Passes for Dense {
+    /// Keeps `x`.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        Ok((Layer::forward(self, x, 0..self.size.outs)?, vec![x.shallow_clone()]))
+    }
+
+    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+        let [x] = kept else { bail!("dense was not given what it kept") };
+        let lanes = incoming.gradient.f_split(incoming.batch(), 0)?;
+        let input = match incoming.to_input as i64 {
+            0 => None,
+            to_input => {
+                let reaching = incoming.gradient.f_narrow(0, 0, to_input * incoming.batch())?;
+                Some(reaching.f_matmul(&self.weight)?)
+            }
+        };
+        // The parameters' gradients are linear in the lanes, which are summed before they are multiplied.
+        let mut sum: Option<Tensor> = None;
+        for (lane, _) in lanes.iter().zip(incoming.to_parameters).filter(|(_, reaches)| **reaches) {
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(lane)?,
+                None => lane.shallow_clone(),
+            });
+        }
+        let weight = sum.as_ref().map(|sum| sum.f_tr()?.f_matmul(x)).transpose()?;
+        let mut parameters = vec![weight];
+        if self.bias.is_some() {
+            let columns: &[i64] = &[0];
+            let bias = sum.map(|sum| sum.f_sum_dim_intlist(columns, false, Kind::Float)).transpose()?;
+            parameters.push(bias);
+        }
+        Ok(Outgoing { input, parameters })
     }
 }
 
@@ -79,6 +123,7 @@ mod tests {
             let some = Layer::forward(&dense, &x, 3..8).unwrap();
             assert!(some.allclose(&all.narrow(1, 3, 5), 1e-6, 1e-6, false));
             testkit::check_gradients(&x, &store, |x| Layer::forward(&dense, x, 3..8)).unwrap();
+            testkit::check_passes(&dense, &x, &store, |x| Layer::forward(&dense, x, 0..9)).unwrap();
         }
     }
 

@@ -126,7 +126,7 @@ impl Passes {
     fn backward(&mut self) {
         let Passes { plan, x, saved, lanes, gy, .. } = self;
         let out = GradientsOut {
-            x: Some(&mut self.gx),
+            x: &mut self.gx,
             weights: self.gw.iter_mut().map(|g| &mut **g).collect(),
             biases: self.gb.iter_mut().map(|g| &mut **g).collect(),
         };

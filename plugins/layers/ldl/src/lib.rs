@@ -17,10 +17,9 @@ mod tests;
 pub use factors::{Factors, SubLayer};
 
 use efference_sdk::{
-    Layer, Nonlinearity, ParamStore, Params, Result, Size, ensure, tch::Device, tch::Tensor,
+    Layer, Nonlinearity, ParamStore, Params, Passes, Result, Size, ensure, tch::Device, tch::Tensor,
 };
 use std::ops::Range;
-use std::sync::Arc;
 
 efference_sdk::options! {
     /// Along what the weights of a sub-layer are the same.
@@ -76,9 +75,10 @@ pub struct Ldl {
     factors: Factors,
     plan: libtorch::Plan,
     /// Where the plugin's own kernels are used.
-    native: Option<Arc<native::Plan>>,
-    weights: Vec<Tensor>,
-    biases: Vec<Tensor>,
+    native: Option<native::Native>,
+    /// Of one sub-layer after the other: its weights, then its biases if it has such.
+    parameters: Vec<Tensor>,
+    biased: bool,
     nonlinearity: Nonlinearity,
     skip_connections: bool,
 }
@@ -92,13 +92,12 @@ impl Layer for Ldl {
     fn new(options: Options, size: Size, params: &Params<'_>) -> Result<Self> {
         let share = options.sharing == Sharing::Axis;
         let factors = Factors::new(size, options.radix, share, options.local_first)?;
-        let mut weights = Vec::new();
-        let mut biases = Vec::new();
+        let mut parameters = Vec::new();
         for (i, sub_layer) in factors.sub_layers.iter().enumerate() {
             let deviation = 1.0 / (sub_layer.ins as f64).sqrt();
-            weights.push(params.normal(&format!("weight.{i}"), &sub_layer.weight_shape(), deviation)?);
+            parameters.push(params.normal(&format!("weight.{i}"), &sub_layer.weight_shape(), deviation)?);
             if options.bias {
-                biases.push(params.normal(&format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?);
+                parameters.push(params.normal(&format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?);
             }
         }
         let on_cpu = params.device() == Device::Cpu;
@@ -108,15 +107,16 @@ impl Layer for Ldl {
              device = \"cpu\""
         );
         let native = (on_cpu && options.kernel != Kernel::Libtorch).then(|| {
-            Arc::new(native::Plan::new(size, &factors, options.nonlinearity, options.skip_connections))
+            let plan = native::Plan::new(size, &factors, options.nonlinearity, options.skip_connections);
+            native::Native::new(plan, &parameters, options.bias)
         });
         Ok(Ldl {
             size,
             native,
             plan: libtorch::Plan::new(&factors, size.ins),
             factors,
-            weights,
-            biases,
+            parameters,
+            biased: options.bias,
             nonlinearity: options.nonlinearity,
             skip_connections: options.skip_connections,
         })
@@ -133,20 +133,24 @@ impl Layer for Ldl {
             0 <= outs.start && outs.start <= outs.end && outs.end <= all,
             "ldl has the outputs 0..{all}, and was asked for {outs:?}"
         );
-        if let Some(plan) = self.native.as_ref().filter(|_| native::fits(x)) {
-            let y = native::forward(plan, x, &self.weights, &self.biases)?;
+        if let Some(native) = self.native.as_ref().filter(|_| native::fits(x)) {
+            let y = native.forward(x)?;
             let whole = outs == (0..all);
             return Ok(if whole { y } else { y.f_narrow(1, outs.start, outs.end - outs.start)? });
         }
         let network = libtorch::Network {
             factors: &self.factors,
             plan: &self.plan,
-            weights: &self.weights,
-            biases: &self.biases,
+            parameters: &self.parameters,
+            biased: self.biased,
             nonlinearity: self.nonlinearity,
             skip_connections: self.skip_connections,
         };
         libtorch::forward(&network, x, outs)
+    }
+
+    fn passes(&self) -> Option<&dyn Passes> {
+        self.native.as_ref()?.passes()
     }
 }
 

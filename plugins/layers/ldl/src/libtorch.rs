@@ -12,9 +12,9 @@ use std::ops::Range;
 pub(crate) struct Network<'a> {
     pub(crate) factors: &'a Factors,
     pub(crate) plan: &'a Plan,
-    pub(crate) weights: &'a [Tensor],
-    /// As many as weights, or none.
-    pub(crate) biases: &'a [Tensor],
+    /// Of one sub-layer after the other: its weights, then its biases if it has such.
+    pub(crate) parameters: &'a [Tensor],
+    pub(crate) biased: bool,
     pub(crate) nonlinearity: Nonlinearity,
     pub(crate) skip_connections: bool,
 }
@@ -65,8 +65,12 @@ pub(crate) fn forward(network: &Network<'_>, x: &Tensor, outs: Range<i64>) -> Re
         let rows = permuted.f_reshape([blocks, -1, sub_layer.ins])?;
 
         let y = if i == 0 { rows.shallow_clone() } else { network.nonlinearity.apply(&rows)? };
-        let weight = network.weights[i].f_reshape([blocks, sub_layer.ins, sub_layer.outs])?;
-        let y = match network.biases.get(i) {
+        let (weight, bias) = match network.biased {
+            true => (&network.parameters[2 * i], Some(&network.parameters[2 * i + 1])),
+            false => (&network.parameters[i], None),
+        };
+        let weight = weight.f_reshape([blocks, sub_layer.ins, sub_layer.outs])?;
+        let y = match bias {
             Some(bias) => bias.f_reshape([blocks, 1, sub_layer.outs])?.f_baddbmm(&y, &weight, 1.0, 1.0)?,
             None => y.f_bmm(&weight)?,
         };

@@ -26,8 +26,10 @@ pub(super) struct Backward<'a> {
     pub(super) size_out: usize,
     /// The gradient that arrives: lanes × samples rows.
     pub(super) gradient_out: *const f32,
-    /// The gradient that leaves; may be the same memory if sizes are the same. Null: not wanted.
+    /// The gradient that leaves: `lanes_in` × samples rows; may be the same memory if sizes are the same.
     pub(super) gradient_in: *mut f32,
+    /// Of how many lanes, from the first on, it is wanted.
+    pub(super) lanes_in: usize,
     /// What the nonlinearity was applied to: `samples` rows.
     pub(super) input: *const f32,
     pub(super) weight: *const f32,
@@ -177,7 +179,7 @@ unsafe fn lanes<K: Kernels>(
     let unpacked = arena.take(lanes * ins * outs);
     let place = mid * mix.s * mix.l + first;
     let summed = b.summed();
-    let wanted = !b.gradient_in.is_null();
+    let wanted = b.lanes_in > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
         if wanted {
@@ -240,7 +242,7 @@ unsafe fn lanes<K: Kernels>(
                         }
                     }
                 }
-                for lane in (0..b.lanes.len()).filter(|_| wanted) {
+                for lane in 0..b.lanes_in {
                     let row = lane * b.samples + sample;
                     // The sum of a single lane is what is needed here, too.
                     let gradient = if summed == 1 && b.lanes.len() == 1 {
@@ -337,7 +339,7 @@ unsafe fn apart<K: Kernels>(
     let (lanes, ins, outs) = (K::LINE, mix.ins, mix.outs);
     let (padded_in, padded_out) = (ins.next_multiple_of(lanes), outs.next_multiple_of(lanes));
     let count = (mix.l - first).min(lanes);
-    let (samples, rows) = (b.samples, b.rows());
+    let (samples, rows, rows_in) = (b.samples, b.rows(), b.samples * b.lanes_in);
     let input = arena.take(samples * ins * lanes);
     // Rows of one l after those of another: `[l][row]` and `[l][sample]`.
     let gradient = arena.take(lanes * rows * padded_out);
@@ -348,7 +350,7 @@ unsafe fn apart<K: Kernels>(
     let place = (mid * mix.s + s) * mix.l + first;
     let (at_in, at_out) = (prefix * mix.block_in + place, prefix * mix.block_out + place);
     let summed = b.summed();
-    let wanted = !b.gradient_in.is_null();
+    let wanted = b.lanes_in > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
         for sample in 0..samples {
@@ -412,7 +414,7 @@ unsafe fn apart<K: Kernels>(
                     b_k: padded_in,
                     out: result.add(lane * rows * padded_in),
                     out_row: padded_in,
-                    rows,
+                    rows: rows_in,
                     columns: ins,
                     k: outs,
                     start: Start::Zero,
@@ -420,7 +422,7 @@ unsafe fn apart<K: Kernels>(
                 });
             }
         }
-        for row in (0..rows).filter(|_| wanted) {
+        for row in 0..rows_in {
             K::transpose(&Transpose {
                 from: result.add(row * padded_in),
                 from_row: rows * padded_in,

@@ -99,7 +99,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
                     },
                 );
             }
-            for lane in (0..b.lanes.len()).filter(|_| !b.gradient_in.is_null()) {
+            for lane in 0..b.lanes_in {
                 let row = lane * b.samples + sample;
                 let to = row * b.size_in + at_in;
                 K::product(&Product {
@@ -132,7 +132,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
     let result = arena.take(g.rows * padded_in);
     let (at_in, at_out) = (prefix * mix.block_in, prefix * mix.block_out);
     let summed = b.summed();
-    let wanted = !b.gradient_in.is_null();
+    let wanted = b.lanes_in > 0;
     let tile = matrix_tile(g.rows, outs, g.row_out, padded_out);
     // Rows of one lane come after those of another.
     let of_lane = |lane: usize, group: usize| {
@@ -180,7 +180,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     to_row: padded_in,
                 });
             }
-            for lane in (0..b.lanes.len()).filter(|_| wanted) {
+            for lane in 0..b.lanes_in {
                 let to = lane * b.samples * b.size_in + at_in + group * g.group_in;
                 K::product(&Product {
                     a: of_lane(lane, group),

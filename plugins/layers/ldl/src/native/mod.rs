@@ -5,8 +5,8 @@
 //! arithmetic is a small part of the time. Here the kernels walk the tensor as it lies, a tile at a time, do all of
 //! that while the tile is in the innermost cache, and keep only what the backward pass needs.
 //!
-//! [`Plan`] says where everything lies and is made once for each layer; [`forward`] is the operation for libtorch's
-//! autograd.
+//! [`Plan`] says where everything lies and is made once for each layer; [`Native`] is the layer made of it, for
+//! libtorch's autograd and for callers that spare it.
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod backward;
@@ -33,5 +33,5 @@ mod simd;
 mod tests;
 mod walk;
 
-pub use op::{fits, forward};
+pub use op::{Native, fits};
 pub use plan::{GradientsOut, Parameters, Plan};

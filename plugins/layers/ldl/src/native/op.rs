@@ -1,7 +1,7 @@
-//! The layer as one operation of libtorch's autograd.
+//! The layer as a pair of passes over tensors, and as one operation of libtorch's autograd.
 use super::plan::{GradientsOut, Parameters, Plan};
 use efference_sdk::op::{Context, Gradients, Op, Output, apply, slice, threads};
-use efference_sdk::{Error, Result, tch};
+use efference_sdk::{Error, Incoming, Outgoing, Passes, Result, tch};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -10,81 +10,122 @@ pub fn fits(tensor: &Tensor) -> bool {
     tensor.kind() == Kind::Float && tensor.device() == Device::Cpu
 }
 
-/// All outputs (batch, outs) of `x` (batch, ins), by one differentiable operation. `biases` may be empty.
-pub fn forward(plan: &Arc<Plan>, x: &Tensor, weights: &[Tensor], biases: &[Tensor]) -> Result<Tensor> {
-    let inputs: Vec<&Tensor> = [x].into_iter().chain(weights).chain(biases).collect();
-    let outputs = apply(NativeLdl { plan: plan.clone(), weights: weights.len() }, &inputs)?;
-    outputs.into_iter().next().ok_or_else(|| Error::msg("the operation 'ldl' has no output"))
+/// A plan, with the parameters to carry it out with.
+#[derive(Debug)]
+pub struct Native {
+    plan: Arc<Plan>,
+    /// Of one sub-layer after the other: its weights, then its biases if it has such.
+    parameters: Vec<Tensor>,
+    biased: bool,
+    /// Whether the experiment trains the parameters. Autograd can be told for a while that they need no gradient.
+    trained: bool,
 }
 
-/// Its inputs are `x`, the weights, the biases.
+impl Native {
+    /// Shares the parameters, as they were made: each sub-layer's weights, followed, if `biased`, by its biases.
+    pub fn new(plan: Plan, parameters: &[Tensor], biased: bool) -> Self {
+        Self::of(Arc::new(plan), parameters, biased)
+    }
+
+    fn of(plan: Arc<Plan>, parameters: &[Tensor], biased: bool) -> Self {
+        let trained = parameters.iter().all(Tensor::requires_grad);
+        Native { plan, parameters: parameters.iter().map(Tensor::shallow_clone).collect(), biased, trained }
+    }
+
+    /// All outputs (batch, outs) of `x` (batch, ins), by one operation for autograd.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let inputs: Vec<&Tensor> = [x].into_iter().chain(&self.parameters).collect();
+        Ok(apply(NativeLdl { plan: self.plan.clone(), biased: self.biased }, &inputs)?.remove(0))
+    }
+
+    /// The passes, which give gradients to all parameters: only where all are trained.
+    pub fn passes(&self) -> Option<&dyn Passes> {
+        self.trained.then_some(self)
+    }
+
+    /// Calls `f` with the parameters as slices.
+    fn with<R>(&self, f: impl FnOnce(&Parameters<'_>) -> Result<R>) -> Result<R> {
+        let all = self.parameters.iter().map(slice).collect::<Result<Vec<_>>>()?;
+        let (weights, biases) = by_kind(all, self.biased);
+        f(&Parameters { weights: &weights, biases: &biases })
+    }
+}
+
+/// Weights apart from biases.
+fn by_kind<T>(parameters: Vec<T>, biased: bool) -> (Vec<T>, Vec<T>) {
+    if !biased {
+        return (parameters, Vec::new());
+    }
+    let mut weight = false;
+    parameters.into_iter().partition(|_| {
+        weight = !weight;
+        weight
+    })
+}
+
+impl Passes for Native {
+    /// Keeps `x` and what the plan saves.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let (x, samples) = (x.f_contiguous()?, x.size()[0]);
+        let mut y = Output::empty(&[samples, self.plan.outs()])?;
+        let mut saved = Output::empty(&[i64::try_from(self.plan.saved(usize::try_from(samples)?))?])?;
+        self.with(|parameters| self.plan.forward(slice(&x)?, parameters, &mut saved, &mut y, threads()))?;
+        Ok((y.into_tensor(), vec![x, saved.into_tensor()]))
+    }
+
+    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+        let [x, saved] = kept else { return Err(Error::msg("ldl was not given what it kept")) };
+        let gradient = incoming.gradient.f_contiguous()?;
+        let mut gx = Output::empty(&[incoming.to_input as i64 * x.size()[0], x.size()[1]])?;
+        let mut parameters = Vec::new();
+        if incoming.any_to_parameters() {
+            for p in &self.parameters {
+                parameters.push(Output::empty(&p.size())?);
+            }
+        }
+        let (weights, biases) = by_kind(parameters.iter_mut().map(|o| &mut **o).collect(), self.biased);
+        self.with(|parameters| {
+            let out = GradientsOut { x: &mut gx, weights, biases };
+            let (lanes, gradient) = (incoming.to_parameters, slice(&gradient)?);
+            self.plan.backward(slice(x)?, parameters, slice(saved)?, lanes, gradient, out, threads())
+        })?;
+        let mut parameters: Vec<_> = parameters.into_iter().map(|o| Some(o.into_tensor())).collect();
+        parameters.resize_with(self.parameters.len(), || None);
+        Ok(Outgoing { input: (incoming.to_input > 0).then(|| gx.into_tensor()), parameters })
+    }
+}
+
+/// Its inputs are `x`, then the parameters.
 struct NativeLdl {
     plan: Arc<Plan>,
-    weights: usize,
-}
-
-impl NativeLdl {
-    /// Calls `f` with `x` and the parameters as slices.
-    fn with<R>(&self, inputs: &[Tensor], f: impl FnOnce(&[f32], &Parameters<'_>) -> Result<R>) -> Result<R> {
-        let slices = inputs.iter().map(slice).collect::<Result<Vec<_>>>()?;
-        let (x, parameters) = slices.split_first().ok_or_else(|| Error::msg("ldl has no input"))?;
-        let (weights, biases) = parameters.split_at(self.weights);
-        f(x, &Parameters { weights, biases })
-    }
+    biased: bool,
 }
 
 impl Op for NativeLdl {
     const NAME: &'static str = "ldl";
 
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let inputs = inputs.iter().map(|t| t.f_contiguous()).collect::<std::result::Result<Vec<_>, _>>()?;
-        let samples = inputs[0].size()[0];
-        let mut y = Output::empty(&[samples, self.plan.outs()])?;
-        let saved = usize::try_from(samples).map(|samples| self.plan.saved(samples))?;
-        let mut saved = Output::empty(&[i64::try_from(saved)?])?;
-        self.with(&inputs, |x, parameters| self.plan.forward(x, parameters, &mut saved, &mut y, threads()))?;
+        let parameters: Vec<_> = inputs[1..].iter().map(|t| t.shallow_clone()).collect();
+        let native = Native::of(self.plan.clone(), &parameters, self.biased);
+        let (y, kept) = Passes::forward(&native, inputs[0])?;
         if context.differentiable() {
-            inputs.into_iter().for_each(|t| context.save(t));
-            context.save(saved.into_tensor());
+            parameters.into_iter().chain(kept).for_each(|t| context.save(t));
         }
-        Ok(vec![y.into_tensor()])
+        Ok(vec![y])
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let (saved, inputs) = saved.split_last().ok_or_else(|| Error::msg("ldl saved nothing"))?;
-        let Some(gradient) = gradients.of_output(0) else { return Ok(inputs.iter().map(|_| None).collect()) };
-        let gradient = gradient.f_contiguous()?;
-        let output = |i: usize| Output::empty(&inputs[i].size());
-        let mut gx = if gradients.wanted(0) { Some(output(0)?) } else { None };
-        // All weights, or all biases, are trained, or none of them.
-        let group = |range: std::ops::Range<usize>| -> Result<Vec<Output>> {
-            if range.clone().any(|i| gradients.wanted(i)) {
-                range.map(output).collect()
-            } else {
-                Ok(Vec::new())
-            }
+        let count = gradients.inputs();
+        let Some(gradient) = gradients.of_output(0) else { return Ok((0..count).map(|_| None).collect()) };
+        let (parameters, kept) = saved.split_at(count - 1);
+        let incoming = Incoming {
+            gradient,
+            to_parameters: &[(1..count).any(|i| gradients.wanted(i))],
+            to_input: usize::from(gradients.wanted(0)),
         };
-        let mut weights = group(1..1 + self.weights)?;
-        let mut biases = group(1 + self.weights..inputs.len())?;
-        self.with(inputs, |x, parameters| {
-            let out = GradientsOut {
-                x: gx.as_deref_mut(),
-                weights: weights.iter_mut().map(|o| &mut **o).collect(),
-                biases: biases.iter_mut().map(|o| &mut **o).collect(),
-            };
-            self.plan.backward(x, parameters, slice(saved)?, &[true], slice(&gradient)?, out, threads())
-        })?;
-        let mut results: Vec<Option<Tensor>> = inputs.iter().map(|_| None).collect();
-        results[0] = gx.map(Output::into_tensor);
-        for (i, o) in (1..).zip(weights) {
-            results[i] = Some(o.into_tensor());
-        }
-        for (i, o) in (1 + self.weights..).zip(biases) {
-            results[i] = Some(o.into_tensor());
-        }
-        for (i, result) in results.iter_mut().enumerate() {
-            result.take_if(|_| !gradients.wanted(i));
-        }
-        Ok(results)
+        let native = Native::of(self.plan.clone(), parameters, self.biased);
+        let Outgoing { input, parameters } = native.backward(kept, &incoming)?;
+        let all = std::iter::once(input).chain(parameters);
+        Ok(all.enumerate().map(|(i, g)| g.filter(|_| gradients.wanted(i))).collect())
     }
 }

@@ -37,11 +37,11 @@ pub struct Parameters<'a> {
     pub biases: &'a [&'a [f32]],
 }
 
-/// What [`Plan::backward`] fills; what is `None` or empty is not computed.
+/// What [`Plan::backward`] fills; what is empty is not computed.
 #[derive(Debug, Default)]
 pub struct GradientsOut<'a> {
-    /// Of the input: a row for each row of the output's gradient.
-    pub x: Option<&'a mut [f32]>,
+    /// Of the input: a row for each row of the output's gradient, of the first lanes or of all of them.
+    pub x: &'a mut [f32],
     /// Of the weights: all, or none.
     pub weights: Vec<&'a mut [f32]>,
     /// Of the biases: all, or none.
@@ -225,9 +225,8 @@ impl Plan {
         check("what was saved", saved.len(), self.saved(samples))?;
         check("the output's gradient", gradient.len(), rows * self.outs)?;
         self.check_parameters(parameters)?;
-        if let Some(gx) = &out.x {
-            check("the input's gradient", gx.len(), rows * self.ins)?;
-        }
+        let lanes_in = out.x.len().checked_div(samples * self.ins).unwrap_or_default().min(lanes.len());
+        check("the input's gradient", out.x.len(), lanes_in * samples * self.ins)?;
         check_all("weights' gradients", out.weights.iter().map(|g| g.len()), &self.weight_lengths)?;
         check_all("biases' gradients", out.biases.iter().map(|g| g.len()), &self.bias_lengths)?;
         let mut out = out;
@@ -274,13 +273,16 @@ impl Plan {
         let rows = samples * lanes.len();
         let places = self.places(samples);
         let pads_output = self.outs != self.last_size();
-        let GradientsOut { x: mut gradient_x, mut weights, mut biases } = out;
+        let GradientsOut { x: gradient_x, mut weights, mut biases } = out;
+        let lanes_in = gradient_x.len() / (samples * self.ins);
         // The gradient at place t belongs to the input of sub-layer t. Where sizes stay the same, it is replaced in
         // the memory of the result.
-        let wanted = |t: usize| t > 0 || gradient_x.is_some();
+        let wanted = |t: usize| t > 0 || lanes_in > 0;
         let fresh = |t: usize| match t {
             _ if t == mixes => pads_output,
             0 => wanted(0) && self.pads_input(),
+            // The result has fewer rows.
+            1 if lanes_in < lanes.len() => true,
             _ => !(wanted(t - 1) && sizes[t] == sizes[t - 1]),
         };
         let fresh: Vec<bool> = (0..=mixes).map(fresh).collect();
@@ -293,7 +295,7 @@ impl Plan {
                 } else if t == mixes {
                     gradient.as_ptr().cast_mut()
                 } else if t == 0 {
-                    gradient_x.as_mut().map_or(ptr::null_mut(), |gx| gx.as_mut_ptr())
+                    gradient_x.as_mut_ptr()
                 } else {
                     gradients[t - 1]
                 };
@@ -311,6 +313,7 @@ impl Plan {
                     size_out: sizes[t + 1],
                     gradient_out: gradients[t + 1],
                     gradient_in: gradients[t],
+                    lanes_in: if t == 0 { lanes_in } else { lanes.len() },
                     input: places[t].map_or(x.as_ptr(), |place| saved.as_ptr().wrapping_add(place)),
                     weight: parameters.weights[t].as_ptr(),
                     weight_gradient: weights.get_mut(t).map_or(ptr::null_mut(), |w| w.as_mut_ptr()),
@@ -318,7 +321,7 @@ impl Plan {
                     nonlinearity: self.nonlinearity_before(t),
                 })
                 .collect();
-            let parts = usize::from(gradient_x.is_some()) * lanes.len() + usize::from(!weights.is_empty());
+            let parts = if lanes_in > 0 { lanes.len() } else { 0 } + usize::from(!weights.is_empty());
             Walk {
                 geometry: g,
                 direction: Direction::Backward,
@@ -338,10 +341,11 @@ impl Plan {
                 },
             }
             .all::<K>(threads);
-            if let (true, Some(gx)) = (self.pads_input(), &mut gradient_x) {
+            if self.pads_input() && lanes_in > 0 {
                 // SAFETY: this piece of scratch memory holds so many numbers, all written.
-                let padded = unsafe { std::slice::from_raw_parts(gradients[0], rows * sizes[0]) };
-                copy_rows(padded, sizes[0], gx, self.ins);
+                let padded =
+                    unsafe { std::slice::from_raw_parts(gradients[0], lanes_in * samples * sizes[0]) };
+                copy_rows(padded, sizes[0], gradient_x, self.ins);
             }
         });
     }

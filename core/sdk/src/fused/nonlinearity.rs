@@ -1,0 +1,130 @@
+//! Nonlinearities, number by number.
+use crate::op::{Context, Gradients, Op, Output, apply, elementwise, in_lanes, is_plain, math, slice};
+use crate::{Nonlinearity, Result};
+use tch::Tensor;
+
+/// `nonlinearity(x)`.
+pub(crate) fn nonlinearity(kind: Nonlinearity, x: &Tensor) -> Result<Tensor> {
+    match kind {
+        Nonlinearity::None => Ok(x.shallow_clone()),
+        _ if is_plain(x) => Ok(apply(Pointwise(kind), &[x])?.remove(0)),
+        Nonlinearity::Softsign => Ok(x.f_div(&x.f_abs()?.f_add_scalar(1.0)?)?),
+        Nonlinearity::Relu => Ok(x.f_relu()?),
+        Nonlinearity::Tanh => Ok(x.f_tanh()?),
+    }
+}
+
+/// `g · slope + skip` in lanes, where `slope` is that of the nonlinearity at `x`: how the gradient leaves a layer and
+/// meets that of the skip connection around it. Without `x`, slopes are 1; `skip` may have more lanes than `g`.
+pub(crate) fn rejoin(
+    lanes: usize,
+    g: Tensor,
+    before: Option<(Nonlinearity, &Tensor)>,
+    skip: Option<&Tensor>,
+) -> Result<Tensor> {
+    let before = before.filter(|(kind, _)| *kind != Nonlinearity::None);
+    if before.is_none() && skip.is_none() {
+        return Ok(g);
+    }
+    let mut out = Output::over(g)?;
+    let n = out.len() / lanes.max(1);
+    let (kind, x) =
+        before.map_or(Ok((Nonlinearity::None, &[][..])), |(kind, x)| slice(x).map(|x| (kind, x)))?;
+    let skip = skip.map(slice).transpose()?;
+    in_lanes(lanes, n, [&mut out], |lane, range, [g]| {
+        if kind != Nonlinearity::None {
+            by_slope(kind, g, &x[range.clone()]);
+        }
+        if let Some(skip) = skip {
+            g.iter_mut().zip(&skip[lane * n..][range]).for_each(|(g, skip)| *g += skip);
+        }
+        0.0
+    });
+    Ok(out.into_tensor())
+}
+
+/// Multiplies `g` with the slope at `x`, number by number.
+#[inline(always)]
+fn by_slope(kind: Nonlinearity, g: &mut [f32], x: &[f32]) {
+    let each = g.iter_mut().zip(x);
+    match kind {
+        Nonlinearity::None => {}
+        Nonlinearity::Relu => each.for_each(|(g, x)| *g = if *x > 0.0 { *g } else { 0.0 }),
+        Nonlinearity::Softsign => each.for_each(|(g, x)| {
+            let d = 1.0 + x.abs();
+            *g /= d * d;
+        }),
+        Nonlinearity::Tanh => each.for_each(|(g, x)| {
+            let t = math::tanh(*x);
+            *g *= 1.0 - t * t;
+        }),
+    }
+}
+
+/// A nonlinearity of plain numbers, as an operation of autograd.
+struct Pointwise(Nonlinearity);
+
+impl Op for Pointwise {
+    const NAME: &'static str = "nonlinearity";
+
+    fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = slice(inputs[0])?;
+        let mut y = Output::empty(&inputs[0].size())?;
+        let kind = self.0;
+        elementwise(x.len(), [&mut y], |range, [y]| {
+            let each = y.iter_mut().zip(&x[range]);
+            match kind {
+                Nonlinearity::None => each.for_each(|(y, x)| *y = *x),
+                Nonlinearity::Relu => each.for_each(|(y, x)| *y = if *x < 0.0 { 0.0 } else { *x }),
+                Nonlinearity::Softsign => each.for_each(|(y, x)| *y = x / (1.0 + x.abs())),
+                Nonlinearity::Tanh => each.for_each(|(y, x)| *y = math::tanh(*x)),
+            }
+            0.0
+        });
+        if context.differentiable() {
+            context.save(inputs[0].shallow_clone());
+        }
+        Ok(vec![y.into_tensor()])
+    }
+
+    fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
+        let Some(g) = gradients.of_output(0) else { return Ok(vec![None]) };
+        Ok(vec![Some(rejoin(1, g.f_contiguous()?, Some((self.0, &saved[0])), None)?)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Random;
+    use tch::Kind;
+
+    #[test]
+    fn values_and_gradients_are_those_of_libtorchs_operations() {
+        for kind in [Nonlinearity::None, Nonlinearity::Relu, Nonlinearity::Softsign, Nonlinearity::Tanh] {
+            let mut random = Random::new(7);
+            let x = random.normal(&[3, 40], 1.0).set_requires_grad(true);
+            let weights = random.normal(&[3, 40], 1.0);
+            let plain = match kind {
+                Nonlinearity::None => x.shallow_clone(),
+                Nonlinearity::Relu => x.relu(),
+                Nonlinearity::Softsign => &x / (x.abs() + 1.0),
+                Nonlinearity::Tanh => x.tanh(),
+            };
+            let fused = nonlinearity(kind, &x).unwrap();
+            assert!(fused.allclose(&plain, 1e-5, 2e-6, false), "{}", kind.name());
+            let [a, b] = [plain, fused].map(|y| {
+                Tensor::run_backward(&[(y * &weights).sum(Kind::Float)], &[&x], false, false).remove(0)
+            });
+            assert!(a.allclose(&b, 1e-4, 1e-5, false), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn a_nan_stays_a_nan() {
+        for kind in [Nonlinearity::Relu, Nonlinearity::Softsign, Nonlinearity::Tanh] {
+            let y = nonlinearity(kind, &Tensor::from_slice(&[f32::NAN])).unwrap();
+            assert!(f32::try_from(y.get(0)).unwrap().is_nan(), "{}", kind.name());
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The loss of a prediction, in one pass each way.
+use crate::op::{Context, Gradients, Op, Output, apply, elementwise, slice, sum_of};
+use crate::{Result, ensure};
+use tch::Tensor;
+
+/// The two terms of a prediction's loss that carry gradient (`observation`, `reserved`), then the means of error and
+/// misprediction; see [`Prediction`](crate::Prediction).
+pub(crate) fn prediction(
+    state: &Tensor,
+    got: &Tensor,
+    observed: i64,
+    importance: f64,
+    squared: bool,
+) -> Result<[Tensor; 4]> {
+    let op = PredictionLoss { observed, importance, squared };
+    let made: Vec<Tensor> = apply(op, &[state, got])?;
+    made.try_into().map_err(|_| crate::Error::msg("a prediction has four figures"))
+}
+
+/// Inputs: the states, what came. Saved: both, and for each row how its error and its second number count.
+struct PredictionLoss {
+    observed: i64,
+    importance: f64,
+    squared: bool,
+}
+
+const RESERVED: usize = 4;
+
+impl Op for PredictionLoss {
+    const NAME: &'static str = "prediction";
+
+    fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let (state, got) = (slice(inputs[0])?, slice(inputs[1])?);
+        ensure!(state.len() == got.len(), "states and what came must have the same shape");
+        let rows = inputs[0].size()[0] as usize;
+        let width = state.len() / rows.max(1);
+        let squared = self.squared;
+        // Two a row: what the error's gradient is multiplied with, and the miss of the second number.
+        let mut factors = Vec::with_capacity(2 * rows);
+        let (mut observation, mut reserved, mut errors, mut mispredictions) =
+            (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+        for row in 0..rows {
+            let (s, g) = (&state[row * width..][..width], &got[row * width..][..width]);
+            let error = elementwise::<0>(width, [], |range, []| match squared {
+                true => sum_of(&s[range.clone()], &g[range], |s, g| 0.5 * (s - g) * (s - g)),
+                false => sum_of(&s[range.clone()], &g[range], |s, g| (s - g).abs()),
+            });
+            let relative = 11.0 * error / self.observed as f64 - 1.0;
+            let misprediction = relative.min(relative * 0.1);
+            let slope = if relative < 0.0 { 1.0 } else { 0.1 } * 11.0 / self.observed as f64;
+            let miss = f64::from(s[1]) - misprediction;
+            let score = f64::from(s[0] - g[0]);
+            observation += self.importance * error;
+            reserved += score * score + miss * miss;
+            errors += error;
+            mispredictions += misprediction;
+            factors.extend([(-2.0 * miss * slope) as f32, (2.0 * miss) as f32]);
+        }
+        if context.differentiable() {
+            context.save(inputs[0].shallow_clone());
+            context.save(inputs[1].shallow_clone());
+            context.save(Tensor::f_from_slice(&factors)?);
+        }
+        let mean = |sum: f64| Tensor::from((sum / rows.max(1) as f64) as f32);
+        Ok(vec![
+            Tensor::from(observation as f32),
+            Tensor::from(reserved as f32),
+            mean(errors),
+            mean(mispredictions),
+        ])
+    }
+
+    fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
+        let value = |i: usize| gradients.of_output(i).map_or(Ok(0.0), |g| g.f_double_value(&[]));
+        let (of_observation, of_reserved) = (value(0)?, value(1)?);
+        let (state, got, factors) = (slice(&saved[0])?, slice(&saved[1])?, slice(&saved[2])?);
+        let mut out = Output::empty(&saved[0].size())?;
+        let rows = factors.len() / 2;
+        let width = state.len() / rows.max(1);
+        for (row, factors) in factors.chunks_exact(2).enumerate() {
+            let (s, g) = (&state[row * width..][..width], &got[row * width..][..width]);
+            let out = &mut out[row * width..][..width];
+            let weight = (self.importance * of_observation + f64::from(factors[0]) * of_reserved) as f32;
+            let squared = self.squared;
+            elementwise(width, [&mut *out], |range, [out]| {
+                for ((out, s), g) in out.iter_mut().zip(&s[range.clone()]).zip(&g[range]) {
+                    let d = s - g;
+                    let sign = if d == 0.0 { 0.0 } else { d.signum() };
+                    *out = weight * if squared { d } else { sign };
+                }
+                0.0
+            });
+            let score = 2.0 * (s[0] - g[0]) * of_reserved as f32;
+            out[..RESERVED].copy_from_slice(&[score, factors[1] * of_reserved as f32, 0.0, 0.0]);
+        }
+        Ok(vec![Some(out.into_tensor()), None])
+    }
+}
