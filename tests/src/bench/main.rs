@@ -1,19 +1,42 @@
 //! Measures what efference promises of its speed: one line a row, with its target, `ok` or `short`.
 //!
-//! `efference-bench [--json] [ROW …]` measures all rows or those named. The machine should have nothing else to do.
-#![allow(clippy::print_stdout)] // a table on standard output is what it is for
+//! `efference-bench [--json] [ROW …]` measures all rows or those named. `efference-bench --plot FILE.svg` measures how
+//! the time of a step grows with the state, and draws it. The machine should have nothing else to do.
+#![allow(clippy::print_stdout)] // tables on standard output are what it is for
 
 mod agents;
 mod noise;
+mod plot;
 mod rows;
 mod table;
 
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use efference::plugins::Catalogue;
-use efference_sdk::{Result, bail};
+use efference_sdk::Result;
 use rows::{ALL, Bench};
+use std::path::PathBuf;
+
+/// Measures what efference promises of its speed. The machine should have nothing else to do.
+#[derive(Parser)]
+#[command(name = "efference-bench")]
+struct Arguments {
+    /// Rows to measure [default: all of them]
+    #[arg(value_name = "ROW", value_parser = PossibleValuesParser::new(ALL.map(|(name, _)| name)))]
+    rows: Vec<String>,
+    /// Print the rows as JSON
+    #[arg(long)]
+    json: bool,
+    /// Measure no rows but the time of a step for states of many sizes, and draw it; the numbers go to FILE.json
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["rows", "json"])]
+    plot: Option<PathBuf>,
+    /// Measure nothing, and draw the numbers in this file again
+    #[arg(long, value_name = "FILE.json", requires = "plot")]
+    from: Option<PathBuf>,
+}
 
 fn main() -> std::process::ExitCode {
-    match run() {
+    match run(&Arguments::parse()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e:#}");
@@ -22,32 +45,58 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run() -> Result<()> {
+fn run(arguments: &Arguments) -> Result<()> {
     efference::run::memory::keep();
-    let (options, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|a| a.starts_with("--"));
-    let json = match options.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--json"] => true,
-        _ => bail!("the only option is --json"),
-    };
-    if let Some(unknown) = wanted.iter().find(|w| !ALL.iter().any(|(name, _)| name == w)) {
-        let names: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
-        bail!("there is no row '{unknown}'; there are {}", names.join(", "));
+    let files = arguments.plot.as_deref().map(plot::Files::new).transpose()?;
+    if let (Some(files), Some(numbers)) = (&files, &arguments.from) {
+        return files.draw(&plot::Plot::read(numbers)?);
     }
     let directory = tempfile::tempdir()?;
     let catalogue = Catalogue::scan(&[]);
     let bench = Bench { catalogue: &catalogue, directory: directory.path() };
+    match files {
+        Some(files) => files.keep(&plot::measure(&bench)?),
+        None => measure_rows(&bench, arguments),
+    }
+}
+
+fn measure_rows(bench: &Bench<'_>, Arguments { rows, json, .. }: &Arguments) -> Result<()> {
     let mut all = Vec::new();
-    for (_, measure) in ALL.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
-        for row in measure(&bench)? {
+    for (_, measure) in ALL.iter().filter(|(name, _)| rows.is_empty() || rows.iter().any(|w| w == name)) {
+        for row in measure(bench)? {
             if !json {
                 println!("{}", row.line());
             }
             all.push(row.json());
         }
     }
-    if json {
+    if *json {
         println!("{}", serde_json::to_string_pretty(&all)?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_cannot_go_together_is_refused() {
+        let refused = |words: &[&str]| {
+            let words = ["efference-bench"].iter().chain(words);
+            Arguments::try_parse_from(words).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused(&["--json", "growth", "streams"]), "");
+        assert_eq!(refused(&["--plot", "a.svg", "--from", "a.json"]), "");
+        assert!(refused(&["--plot", "a.svg", "--json"]).contains("cannot be used with"));
+        assert!(refused(&["--plot", "a.svg", "growth"]).contains("cannot be used with"));
+        assert!(refused(&["--from", "a.json"]).contains("--plot"));
+        assert!(refused(&["grwth"]).contains("growth"));
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) const ALL: [(&str, Measure); 12] = [
     ("recording", recording),
 ];
 
-fn step(experiment: &mut Experiment) -> Result<f64> {
+pub(crate) fn step(experiment: &mut Experiment) -> Result<f64> {
     let began = Instant::now();
     match experiment.advance(&|| false)? {
         Stepped::Step => Ok(milliseconds(began.elapsed())),

@@ -7,7 +7,7 @@ use super::stdout::{OnPrint, printed};
 use super::{KINDS, kind_name};
 use efference_sdk::{
     Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Incoming, Loss,
-    LossInput, Outgoing, Passes, Picture, Restores, Result, ResultExt, Saved, Transition, bail, ensure,
+    LossInput, Outgoing, Passes, Picture, Restores, Result, ResultExt, Saved, Transition, bail, ensure, op,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -113,6 +113,15 @@ fn check_shape(y: &Tensor, expected: [i64; 2]) -> Result<()> {
 
 /// Whether all numbers of `t` are finite.
 pub(crate) fn is_finite(t: &Tensor) -> Result<bool> {
+    if let Ok(numbers) = op::slice(t) {
+        // A number is not finite if all bits of its exponent are set.
+        const EXPONENT: u32 = 0x7f80_0000;
+        let is_not = |n: &f32| u32::from(n.to_bits() & EXPONENT == EXPONENT);
+        let found = op::elementwise(numbers.len(), [], |range, []| {
+            f64::from(numbers[range].iter().map(is_not).fold(0, |all, one| all | one))
+        });
+        return Ok(found == 0.0);
+    }
     // A sum is not finite if one of its numbers is not, and in float64 it does not overflow by itself.
     Ok(t.f_sum(tch::Kind::Double)?.f_double_value(&[])?.is_finite())
 }

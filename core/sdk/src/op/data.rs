@@ -2,8 +2,8 @@
 //! after its kind, device and layout were checked, and to say that slices of a tensor that nobody else has a handle
 //! of may be written.
 #![allow(unsafe_code)]
-use super::{ffi, is_plain};
-use crate::{Result, ensure};
+use super::ffi;
+use crate::{Error, Result};
 use std::ops::{Deref, DerefMut};
 use std::slice;
 use tch::{Device, Kind, Tensor};
@@ -14,24 +14,32 @@ use tch::{Device, Kind, Tensor};
 /// on another thread. In an [`Op`](super::Op) that holds for inputs, saved tensors and gradients, as long as the
 /// operation does not itself change them in place.
 pub fn slice(tensor: &Tensor) -> Result<&[f32]> {
-    ensure!(tensor.defined(), "a tensor to be read is undefined");
-    let (kind, device) = (tensor.kind(), tensor.device());
-    ensure!(kind == Kind::Float, "a tensor of kind {kind:?} cannot be read as f32: convert it first");
-    ensure!(
-        device == Device::Cpu,
-        "a tensor on {device:?} cannot be read as a slice: move it to the CPU first"
-    );
-    ensure!(
-        tensor.is_contiguous(),
-        "a tensor that is not contiguous cannot be read as a slice: f_contiguous first"
-    );
-    let count = tensor.numel();
-    if count == 0 {
-        return Ok(&[]);
+    match ffi::plain(tensor) {
+        Some((_, 0)) => Ok(&[]),
+        // SAFETY: kind, device and layout were checked, so there are `count` f32 at the pointer; the tensor keeps them
+        // alive for the lifetime of the result, and the documented condition keeps writers away.
+        Some((data, count)) => Ok(unsafe { slice::from_raw_parts(data, count) }),
+        None => Err(not_plain(tensor)),
     }
-    // SAFETY: kind, device and layout were checked, so there are `count` f32 at the pointer; the tensor keeps them
-    // alive for the lifetime of the result, and the documented condition keeps writers away.
-    Ok(unsafe { slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), count) })
+}
+
+/// Whether [`slice()`] can read a tensor as it is: f32, on the CPU, contiguous.
+pub fn is_plain(tensor: &Tensor) -> bool {
+    ffi::plain(tensor).is_some()
+}
+
+fn not_plain(tensor: &Tensor) -> Error {
+    if !tensor.defined() {
+        return Error::msg("a tensor to be read is undefined");
+    }
+    let (kind, device) = (tensor.kind(), tensor.device());
+    Error::msg(if kind != Kind::Float {
+        format!("a tensor of kind {kind:?} cannot be read as f32: convert it first")
+    } else if device != Device::Cpu {
+        format!("a tensor on {device:?} cannot be read as a slice: move it to the CPU first")
+    } else {
+        "a tensor that is not contiguous cannot be read as a slice: f_contiguous first".to_owned()
+    })
 }
 
 /// An f32 tensor on the CPU that nobody else has, to be written as a slice in row-major order.
@@ -52,7 +60,7 @@ unsafe impl Sync for Output {}
 impl Output {
     /// A tensor whose numbers are whatever was in memory: for a kernel that writes each of them.
     pub fn empty(shape: &[i64]) -> Result<Self> {
-        Self::of(Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?)
+        Self::of(ffi::empty(shape)?)
     }
 
     /// A tensor of zeros.
@@ -71,9 +79,9 @@ impl Output {
     }
 
     fn of(tensor: Tensor) -> Result<Self> {
-        let count = tensor.numel();
+        let (data, count) = ffi::plain(&tensor).ok_or_else(|| not_plain(&tensor))?;
         // A tensor of nothing may have a null pointer, which a slice must not.
-        let data = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { tensor.data_ptr().cast() };
+        let data = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { data };
         Ok(Output { tensor, data, count })
     }
 

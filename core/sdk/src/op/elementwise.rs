@@ -2,15 +2,9 @@
 use super::{parallel, simd, threads};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
-use tch::{Device, Kind, Tensor};
 
 /// Numbers that one thread takes at least: below, waking another costs more than it brings.
 const GRAIN: usize = 16_384;
-
-/// Whether [`slice`](super::slice) can read a tensor as it is: f32, on the CPU, contiguous.
-pub fn is_plain(t: &Tensor) -> bool {
-    t.defined() && t.device() == Device::Cpu && t.kind() == Kind::Float && t.is_contiguous()
-}
 
 /// Numbers that are gone through in one lane before the next one's turn comes: what all lanes read is then still in
 /// the innermost cache.

@@ -68,6 +68,14 @@ unsafe extern "C" {
     ) -> c_int;
     fn efference_op_clear_gradient(leaf: *mut C_tensor);
     fn efference_op_sole(tensor: *const C_tensor) -> bool;
+    fn efference_op_plain(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
+    fn efference_op_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
+    fn efference_op_backward(
+        outputs: *const *const C_tensor,
+        grads: *const *const C_tensor,
+        n_outputs: usize,
+        message: *mut *mut c_char,
+    ) -> c_int;
     fn efference_op_free(message: *mut c_char);
 }
 
@@ -135,6 +143,37 @@ pub(super) fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Res
     }
     // SAFETY: on success, each handle that is not null is a new one and ours.
     Ok(out.into_iter().map(|t| (!t.is_null()).then(|| unsafe { Tensor::from_ptr(t) })).collect())
+}
+
+/// See [`super::backward`].
+pub(super) fn backward(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
+    let outputs: Vec<_> = roots.iter().map(|(t, _)| t.as_ptr()).collect();
+    let grads: Vec<_> = roots.iter().map(|(_, g)| g.as_ptr()).collect();
+    let mut message = ptr::null_mut();
+    // SAFETY: all tensors live through the call, the lengths are theirs.
+    let status =
+        unsafe { efference_op_backward(outputs.as_ptr(), grads.as_ptr(), outputs.len(), &raw mut message) };
+    if status != 0 {
+        return Err(Error::msg(crate::error::without_cpp_trace(&take_message(message))));
+    }
+    Ok(())
+}
+
+/// Where the numbers of a contiguous f32 tensor on the CPU are, and how many; `None` if it is none.
+pub(super) fn plain(tensor: &Tensor) -> Option<(*mut f32, usize)> {
+    let (mut data, mut count) = (ptr::null_mut(), 0);
+    // SAFETY: the tensor lives through the call, which writes to the two places.
+    let plain = unsafe { efference_op_plain(tensor.as_ptr(), &raw mut data, &raw mut count) };
+    plain.then_some((data, count))
+}
+
+/// A new f32 tensor on the CPU, with whatever numbers were in memory.
+pub(super) fn empty(shape: &[i64]) -> Result<Tensor> {
+    // SAFETY: the sizes are lent for the call.
+    let tensor = unsafe { efference_op_empty(shape.as_ptr(), shape.len()) };
+    ensure!(!tensor.is_null(), "there is no memory for a tensor of shape {shape:?}");
+    // SAFETY: a new handle, and ours.
+    Ok(unsafe { Tensor::from_ptr(tensor) })
 }
 
 /// See [`super::clear_gradient`].

@@ -45,7 +45,8 @@
 //! # Ok::<(), efference_sdk::Error>(())
 //! ```
 //!
-//! [`gradients`] runs backward through a graph that is kept, and [`parallel`] spreads a kernel over libtorch's own threads.
+//! [`gradients`] runs backward through a graph that is kept, [`backward`] from outputs whose gradients are known, and
+//! [`parallel`] spreads a kernel over libtorch's own threads.
 
 mod apply;
 mod data;
@@ -56,8 +57,8 @@ mod parallel;
 mod simd;
 
 pub use apply::{Context, Gradients, Op, apply};
-pub use data::{Output, slice};
-pub use elementwise::{elementwise, in_lanes, is_plain, sum_of};
+pub use data::{Output, is_plain, slice};
+pub use elementwise::{elementwise, in_lanes, sum_of};
 pub use parallel::{parallel, threads};
 pub use simd::simd;
 
@@ -68,6 +69,20 @@ use tch::Tensor;
 /// the same shape. `None` for an input that the outputs do not depend on. The graph is kept, for other passes
 /// through it; nothing is added to the gradients that leaves gather. May be called within [`Op::backward`].
 pub fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+    check_roots(roots)?;
+    ffi::gradients(roots, inputs)
+}
+
+/// Runs backward from outputs whose gradients are known: `roots` are pairs of an output and its gradient, which have
+/// the same shape. What arrives at leaves, such as parameters, is added to their gradients; the graph is let go.
+///
+/// [`Tensor::backward`] of a sum of products does the same, by way of more operations.
+pub fn backward(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
+    check_roots(roots)?;
+    ffi::backward(roots)
+}
+
+fn check_roots(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
     for (output, gradient) in roots {
         ensure!(
             output.size() == gradient.size(),
@@ -76,7 +91,7 @@ pub fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<Vec
             gradient.size()
         );
     }
-    ffi::gradients(roots, inputs)
+    Ok(())
 }
 
 /// Takes the gradient away that was gathered in a leaf, such as a parameter. Unlike one set to zero it is then

@@ -5,6 +5,7 @@
 //  * A Tensor* that goes in is lent for the call; one that comes out belongs to the receiver. Null: no tensor.
 //  * No C++ exception enters Rust, and no panic enters C++: a failure is a status of 1 and a message.
 //  * Whoever makes a message frees it: Rust by `release_message`, C++ by `efference_op_free`.
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -179,6 +180,46 @@ int efference_op_gradients(Tensor *const *outputs, Tensor *const *grads, size_t 
 
 // Takes the gradient away that was gathered in a leaf: the next one is put there, not added.
 void efference_op_clear_gradient(Tensor *leaf) { leaf->mutable_grad() = Tensor(); }
+
+// Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
+int efference_op_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
+  try {
+    variable_list of, from;
+    for (size_t i = 0; i < n_outputs; i++) {
+      of.push_back(*outputs[i]);
+      from.push_back(*grads[i]);
+    }
+    torch::autograd::backward(of, from);
+    return 0;
+  } catch (const std::exception &e) {
+    *message = copy_message(e.what());
+    return 1;
+  }
+}
+
+// Where the numbers of a contiguous f32 tensor on the CPU are, and how many; false if it is none.
+bool efference_op_plain(const Tensor *tensor, float **data, size_t *count) {
+  try {
+    const Tensor &t = *tensor;
+    if (!t.defined() || !t.is_cpu() || t.scalar_type() != at::kFloat || t.layout() != at::kStrided || t.is_neg() ||
+        !t.is_contiguous())
+      return false;
+    *data = static_cast<float *>(t.data_ptr());
+    *count = static_cast<size_t>(t.numel());
+    return true;
+  } catch (const std::exception &) {
+    return false;
+  }
+}
+
+// A new f32 tensor on the CPU, by the short way round libtorch's dispatcher; null if there is no memory for it.
+Tensor *efference_op_empty(const int64_t *sizes, size_t n_sizes) {
+  try {
+    return new Tensor(at::detail::empty_cpu(at::IntArrayRef(sizes, n_sizes), at::kFloat));
+  } catch (const std::exception &) {
+    return nullptr;
+  }
+}
 
 // Whether this handle is the only one of its tensor, and that the only one of its memory.
 bool efference_op_sole(const Tensor *tensor) {

@@ -7,9 +7,9 @@ mod side_by_side;
 mod tests;
 
 use efference_sdk::{
-    Agent, Batch, LossInput, NetworkSpec, Nonlinearity, Part, Result, ResultExt, Saved, Trainer,
-    TrainerSetup, bail, ensure, tch,
-    tch::{Device, Kind, Tensor},
+    Agent, Batch, Error, LossInput, NetworkSpec, Nonlinearity, Part, Result, ResultExt, Saved, Trainer,
+    TrainerSetup, bail, ensure, op, tch,
+    tch::{Device, Tensor},
     tracing,
 };
 pub use merge::Merge;
@@ -225,24 +225,27 @@ impl Bptt {
     /// Takes the gradients of the unroll, teaches the synthetic gradient, and begins the next unroll.
     fn end_unroll(&mut self, agent: &dyn Agent) -> Result<()> {
         let synthetic = self.options.synthetic_gradient.enabled;
-        let mut loss = self.loss.take();
+        let mut roots = Vec::new();
+        if let Some(loss) = self.loss.take() {
+            let one = loss.f_ones_like()?;
+            roots.push((loss, one));
+        }
         if synthetic {
             let state = self.rows.state();
-            let future = {
-                let _no_grad = tch::no_grad_guard();
-                state.f_sub(&agent.network(NETWORK, state)?)?
-            };
-            loss = sum(loss, Some(state.f_mul(&future)?.f_sum(Kind::Float)?))?;
+            let future =
+                tch::no_grad(|| Ok::<_, Error>(state.f_detach()?.f_sub(&agent.network(NETWORK, state)?)?))?;
+            roots.push((state.shallow_clone(), future));
         }
-        if let Some(loss) = loss.filter(Tensor::requires_grad) {
-            loss.f_backward().context("backpropagation")?;
+        roots.retain(|(output, _)| output.requires_grad());
+        let roots: Vec<_> = roots.iter().map(|(output, gradient)| (output, gradient)).collect();
+        if !roots.is_empty() {
+            op::backward(&roots).context("backpropagation")?;
         }
         if synthetic {
             let (first, gradient) = self.rows.first_states()?;
-            let aim = first.f_sub(&gradient)?;
-            let miss = agent.network(NETWORK, &first)?.f_sub(&aim)?;
-            let loss = miss.f_square()?.f_sum(Kind::Float)?.f_mul_scalar(0.5)?;
-            loss.f_backward().context("backpropagation into the synthetic gradient")?;
+            let answer = agent.network(NETWORK, &first)?;
+            let miss = miss(&answer.f_detach()?, &first, &gradient)?;
+            op::backward(&[(&answer, &miss)]).context("backpropagation into the synthetic gradient")?;
         }
         self.rows.end_unroll()?;
         self.steps = 0;
@@ -253,6 +256,22 @@ impl Bptt {
         }
         Ok(())
     }
+}
+
+/// `answer − (first − gradient)`: the gradient of half its square's sum.
+fn miss(answer: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let all = [answer, first, gradient];
+    if !all.into_iter().all(op::is_plain) {
+        return Ok(answer.f_sub(&first.f_sub(gradient)?)?);
+    }
+    let [a, f, g] = [op::slice(answer)?, op::slice(first)?, op::slice(gradient)?];
+    let mut miss = op::Output::empty(&answer.size())?;
+    op::elementwise(a.len(), [&mut miss], |range, [miss]| {
+        let given = a[range.clone()].iter().zip(&f[range.clone()]).zip(&g[range]);
+        miss.iter_mut().zip(given).for_each(|(miss, ((a, f), g))| *miss = a - (f - g));
+        0.0
+    });
+    Ok(miss.into_tensor())
 }
 
 /// The sum of two numbers that may be absent.
