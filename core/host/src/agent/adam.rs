@@ -1,12 +1,11 @@
 //! Adam over plain memory: one pass over parameter, gradient and both moments, on all of libtorch's threads.
 //!
-//! Rules of the unsafe code here: a slice is made of a tensor's memory only where the tensor is contiguous,
-//! 32-bit float and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
+//! Rules of the unsafe code here: a slice is made of a tensor's memory only where its numbers fill that stretch, are
+//! 32-bit floats and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
 #![allow(unsafe_code)]
-use efference_sdk::op::{is_plain, parallel, simd};
-use efference_sdk::{Result, ensure};
+use efference_sdk::op::{is_dense, is_plain, parallel, simd};
 use std::sync::{Mutex, PoisonError};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// What an update by Adam multiplies with.
 #[derive(Debug, Clone, Copy)]
@@ -45,16 +44,13 @@ pub(super) struct Updates<'a> {
 }
 
 impl<'a> Updates<'a> {
-    /// Adds the update of a parameter by its gradient, with its two moments; all plain and of one size.
-    pub(super) fn add(
-        &mut self,
-        [parameter, gradient, m, v]: [&'a Tensor; 4],
-        factors: Factors,
-    ) -> Result<()> {
+    /// Adds the update of a parameter by its gradient, with its two moments; answers with `false` where they do not
+    /// all lie alike, as 32-bit floats on the CPU.
+    pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
+        let all = [parameter, gradient, m, v];
         let n = parameter.numel();
-        for t in [parameter, gradient, m, v] {
-            let fits = is_plain(t) && t.numel() == n;
-            ensure!(fits, "the optimizer met a tensor of shape {:?} out of place", t.size());
+        if !(all.into_iter().all(is_plain) && all.into_iter().all(|t| t.numel() == n)) && !lie_alike(all) {
+            return false;
         }
         // SAFETY: checked above; the four are different tensors, and nobody else uses them while `self` lives.
         let slice = |t: &'a Tensor| unsafe { std::slice::from_raw_parts_mut(t.data_ptr().cast::<f32>(), n) };
@@ -64,7 +60,7 @@ impl<'a> Updates<'a> {
         self.pieces.extend(all.map(|((parameter, gradient), (m, v))| {
             Mutex::new(Some(Piece { parameter, gradient, m, v, factors }))
         }));
-        Ok(())
+        true
     }
 
     /// Makes them.
@@ -81,6 +77,15 @@ impl<'a> Updates<'a> {
             parallel(self.pieces.len(), make);
         }
     }
+}
+
+/// Whether tensors of 32-bit floats on the CPU have the same shape and the same order of dims in memory.
+fn lie_alike(all: [&Tensor; 4]) -> bool {
+    let (shape, strides) = (all[0].size(), all[0].stride());
+    all.into_iter().all(|t| {
+        let lies = is_dense(t) && t.stride() == strides && t.size() == shape;
+        lies && t.device() == Device::Cpu && t.kind() == Kind::Float
+    })
 }
 
 /// The formula of torch's Adam (Kingma & Ba, arXiv 1412.6980, with the bias corrections folded into two factors).

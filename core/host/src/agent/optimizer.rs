@@ -35,9 +35,7 @@ impl Optimizer {
             for ((name, p), step) in parameters.iter().zip(&prepared) {
                 let Some((g, factors)) = step else { continue };
                 let Some([m, v]) = self.states.get(name).map(|s| s.tensors.as_slice()) else { continue };
-                if [p, g, m, v].into_iter().all(is_plain) {
-                    updates.add([p, g, m, v], *factors)?;
-                } else {
+                if !updates.add([p, g, m, v], *factors) {
                     adam_by_libtorch(p, g, m, v, *factors)?;
                 }
             }
@@ -100,8 +98,9 @@ impl Optimizer {
             },
             decay_after: decay_after as f32,
         };
-        // Summed gradients may lie in memory in any order; a copy in order is cheaper than what follows.
-        Ok(Some((g.f_contiguous()?, factors)))
+        // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
+        let g = if (is_plain(&g) && is_plain(p)) || g.stride() == p.stride() { g } else { copied(p, &g)? };
+        Ok(Some((g, factors)))
     }
 
     /// All of its state, names beginning with `prefix`.
@@ -118,6 +117,13 @@ impl Optimizer {
         }
         saved
     }
+}
+
+/// `g`, lying in memory as `p` does.
+fn copied(p: &Tensor, g: &Tensor) -> Result<Tensor> {
+    let mut copy = p.f_empty_like()?;
+    copy.f_copy_(g)?;
+    Ok(copy)
 }
 
 /// The same on any device.

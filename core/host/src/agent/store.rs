@@ -1,4 +1,5 @@
 //! The parameter store: every tensor that a component keeps, under its name.
+use efference_sdk::op::is_dense;
 use efference_sdk::{ParamStore, Result, derive_seed, ensure};
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
@@ -54,8 +55,10 @@ impl ParamStore for Store {
             "parameter '{name}' holds {:?} instead of 32-bit floats",
             init.kind()
         );
-        let tensor =
-            init.f_detach()?.f_to_device(self.device)?.f_contiguous()?.f_set_requires_grad(trainable)?;
+        let init = init.f_detach()?.f_to_device(self.device)?;
+        // The maker's order of dims is kept.
+        let init = if is_dense(&init) { init } else { init.f_contiguous()? };
+        let tensor = init.f_set_requires_grad(trainable)?;
         let shared = tensor.shallow_clone();
         self.entries.borrow_mut().push(Entry { name: name.to_owned(), tensor, trainable });
         Ok(shared)

@@ -28,6 +28,25 @@ pub fn is_plain(tensor: &Tensor) -> bool {
     ffi::plain(tensor).is_some()
 }
 
+/// Whether the numbers of a tensor fill one stretch of memory, each once, in whatever order of its dims.
+///
+/// A parameter may be such: it keeps the order that it was made with. So kernels may have a dim innermost that is not
+/// the last, by a first value made with `permute(…).contiguous().permute(back)`. Its gradient should lie alike: see
+/// [`memory`] and [`Output::like`].
+pub fn is_dense(tensor: &Tensor) -> bool {
+    ffi::is_dense(tensor)
+}
+
+/// The numbers of a [dense](is_dense) f32 tensor on the CPU, in the order in which they lie; otherwise as [`slice()`].
+pub fn memory(tensor: &Tensor) -> Result<&[f32]> {
+    match ffi::memory(tensor) {
+        Some((_, 0)) => Ok(&[]),
+        // SAFETY: kind, device and layout were checked, so there are `count` f32 at the pointer; else as in `slice`.
+        Some((data, count)) => Ok(unsafe { slice::from_raw_parts(data, count) }),
+        None => Err(not_plain(tensor)),
+    }
+}
+
 fn not_plain(tensor: &Tensor) -> Error {
     if !tensor.defined() {
         return Error::msg("a tensor to be read is undefined");
@@ -42,7 +61,8 @@ fn not_plain(tensor: &Tensor) -> Error {
     })
 }
 
-/// An f32 tensor on the CPU that nobody else has, to be written as a slice in row-major order.
+/// An f32 tensor on the CPU that nobody else has, to be written as a slice in row-major order (if it is
+/// [like](Output::like) another one, in the order of that).
 #[derive(Debug)]
 pub struct Output {
     tensor: Tensor,
@@ -78,8 +98,16 @@ impl Output {
         Ok(copy)
     }
 
+    /// A tensor that lies in memory as another one does, which is [dense](is_dense), with whatever numbers were there.
+    pub fn like(tensor: &Tensor) -> Result<Self> {
+        if !is_dense(tensor) {
+            return Err(not_plain(tensor));
+        }
+        Self::of(ffi::empty_like(tensor)?)
+    }
+
     fn of(tensor: Tensor) -> Result<Self> {
-        let (data, count) = ffi::plain(&tensor).ok_or_else(|| not_plain(&tensor))?;
+        let (data, count) = ffi::memory(&tensor).ok_or_else(|| not_plain(&tensor))?;
         // A tensor of nothing may have a null pointer, which a slice must not.
         let data = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { data };
         Ok(Output { tensor, data, count })
@@ -144,6 +172,19 @@ mod tests {
             assert_eq!(output.into_tensor().size(), shape);
         }
         assert_eq!(slice(&t).unwrap(), [3.0, 2.0]);
+    }
+
+    #[test]
+    fn a_tensor_may_lie_in_another_order_than_that_of_its_dims() {
+        let t = Tensor::from_slice2(&[[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]).tr();
+        assert!(is_dense(&t) && !is_plain(&t) && !is_dense(&t.narrow(0, 0, 2)));
+        assert_eq!(memory(&t).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert!(memory(&t.narrow(0, 0, 2)).is_err() && Output::like(&t.narrow(0, 0, 2)).is_err());
+        let mut other = Output::like(&t).unwrap();
+        other.copy_from_slice(memory(&t).unwrap());
+        let other = other.into_tensor();
+        assert_eq!(other.stride(), t.stride());
+        assert!(other.equal(&t));
     }
 
     #[test]

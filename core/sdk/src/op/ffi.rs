@@ -69,6 +69,9 @@ unsafe extern "C" {
     fn efference_op_clear_gradient(leaf: *mut C_tensor);
     fn efference_op_sole(tensor: *const C_tensor) -> bool;
     fn efference_op_plain(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
+    fn efference_op_dense(tensor: *const C_tensor) -> bool;
+    fn efference_op_memory(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
+    fn efference_op_empty_like(tensor: *const C_tensor) -> *mut C_tensor;
     fn efference_op_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
     fn efference_op_backward(
         outputs: *const *const C_tensor,
@@ -165,6 +168,29 @@ pub(super) fn plain(tensor: &Tensor) -> Option<(*mut f32, usize)> {
     // SAFETY: the tensor lives through the call, which writes to the two places.
     let plain = unsafe { efference_op_plain(tensor.as_ptr(), &raw mut data, &raw mut count) };
     plain.then_some((data, count))
+}
+
+/// See [`super::is_dense`].
+pub(super) fn is_dense(tensor: &Tensor) -> bool {
+    // SAFETY: the tensor lives through the call, which reads strides.
+    unsafe { efference_op_dense(tensor.as_ptr()) }
+}
+
+/// Where the numbers of a dense f32 tensor on the CPU are, and how many; `None` if it is none.
+pub(super) fn memory(tensor: &Tensor) -> Option<(*mut f32, usize)> {
+    let (mut data, mut count) = (ptr::null_mut(), 0);
+    // SAFETY: the tensor lives through the call, which writes to the two places.
+    let dense = unsafe { efference_op_memory(tensor.as_ptr(), &raw mut data, &raw mut count) };
+    dense.then_some((data, count))
+}
+
+/// A new f32 tensor on the CPU with the shape and the strides of another one.
+pub(super) fn empty_like(tensor: &Tensor) -> Result<Tensor> {
+    // SAFETY: the tensor lives through the call.
+    let new = unsafe { efference_op_empty_like(tensor.as_ptr()) };
+    ensure!(!new.is_null(), "there is no memory for a tensor of shape {:?}", tensor.size());
+    // SAFETY: a new handle, and ours.
+    Ok(unsafe { Tensor::from_ptr(new) })
 }
 
 /// A new f32 tensor on the CPU, with whatever numbers were in memory.

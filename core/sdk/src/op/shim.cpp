@@ -212,6 +212,33 @@ bool efference_op_plain(const Tensor *tensor, float **data, size_t *count) {
   }
 }
 
+// Whether the numbers of a tensor fill one stretch of memory, each once, in whatever order.
+bool efference_op_dense(const Tensor *tensor) {
+  return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();
+}
+
+// Where the numbers of a dense f32 tensor on the CPU are, and how many; false if it is none.
+bool efference_op_memory(const Tensor *tensor, float **data, size_t *count) {
+  try {
+    const Tensor &t = *tensor;
+    if (!efference_op_dense(tensor) || !t.is_cpu() || t.scalar_type() != at::kFloat || t.is_neg()) return false;
+    *data = static_cast<float *>(t.data_ptr());
+    *count = static_cast<size_t>(t.numel());
+    return true;
+  } catch (const std::exception &) {
+    return false;
+  }
+}
+
+// A new f32 tensor on the CPU of the same shape and strides; null if there is no memory for it.
+Tensor *efference_op_empty_like(const Tensor *tensor) {
+  try {
+    return new Tensor(at::detail::empty_strided_cpu(tensor->sizes(), tensor->strides(), at::kFloat));
+  } catch (const std::exception &) {
+    return nullptr;
+  }
+}
+
 // A new f32 tensor on the CPU, by the short way round libtorch's dispatcher; null if there is no memory for it.
 Tensor *efference_op_empty(const int64_t *sizes, size_t n_sizes) {
   try {

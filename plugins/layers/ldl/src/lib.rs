@@ -92,24 +92,31 @@ impl Layer for Ldl {
     fn new(options: Options, size: Size, params: &Params<'_>) -> Result<Self> {
         let share = options.sharing == Sharing::Axis;
         let factors = Factors::new(size, options.radix, share, options.local_first)?;
-        let mut parameters = Vec::new();
-        for (i, sub_layer) in factors.sub_layers.iter().enumerate() {
-            let deviation = 1.0 / (sub_layer.ins as f64).sqrt();
-            parameters.push(params.normal(&format!("weight.{i}"), &sub_layer.weight_shape(), deviation)?);
-            if options.bias {
-                parameters.push(params.normal(&format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?);
-            }
-        }
         let on_cpu = params.device() == Device::Cpu;
         ensure!(
             options.kernel != Kernel::Native || on_cpu,
             "kernel = \"native\" computes on the CPU, and the experiment's device is another; choose \"auto\", or \
              device = \"cpu\""
         );
-        let native = (on_cpu && options.kernel != Kernel::Libtorch).then(|| {
-            let plan = native::Plan::new(size, &factors, options.nonlinearity, options.skip_connections);
-            native::Native::new(plan, &parameters, options.bias)
-        });
+        let plan = (on_cpu && options.kernel != Kernel::Libtorch)
+            .then(|| native::Plan::new(size, &factors, options.nonlinearity, options.skip_connections));
+        let mut parameters = Vec::new();
+        for (i, sub_layer) in factors.sub_layers.iter().enumerate() {
+            let mut add = |name: String, shape: &[i64], deviation: f64| -> Result<()> {
+                let numbers = params.random(&name).normal(shape, deviation);
+                let numbers = match &plan {
+                    Some(plan) => native::lay_out(plan, i, &numbers)?,
+                    None => numbers,
+                };
+                parameters.push(params.parameter(&name, numbers)?);
+                Ok(())
+            };
+            add(format!("weight.{i}"), &sub_layer.weight_shape(), 1.0 / (sub_layer.ins as f64).sqrt())?;
+            if options.bias {
+                add(format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?;
+            }
+        }
+        let native = plan.map(|plan| native::Native::new(plan, &parameters, options.bias)).transpose()?;
         Ok(Ldl {
             size,
             native,

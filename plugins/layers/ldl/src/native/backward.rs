@@ -169,9 +169,14 @@ unsafe fn lanes<K: Kernels>(
     // Both sides are cut into the same rows.
     let tile = lanes_tile(mix, ins.max(outs), first, lanes);
     let most = tile.chunk(0).0.rows * lanes;
-    let weight = arena.take(ins * outs * lanes);
-    let weight_gradient = arena.take(ins * outs * lanes);
-    let bias_gradient = arena.take(outs * lanes);
+    let mut weight = arena.take(ins * outs * lanes).cast_const();
+    let mut weight_gradient = arena.take(ins * outs * lanes);
+    let mut bias_gradient = arena.take(outs * lanes);
+    if mix.l_last {
+        weight = b.weight.wrapping_add(mix.l_last_place(prefix, mid, ins * outs));
+        weight_gradient = b.weight_gradient.wrapping_add(mix.l_last_place(prefix, mid, ins * outs));
+        bias_gradient = b.bias_gradient.wrapping_add(mix.l_last_place(prefix, mid, outs));
+    }
     let input = arena.take(ins * most);
     let gradient = arena.take(outs * most);
     let sum = arena.take(outs * most);
@@ -182,8 +187,8 @@ unsafe fn lanes<K: Kernels>(
     let wanted = b.lanes_in > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
-        if wanted {
-            Packing::new(mix, (prefix, mid, first), ins, lanes).pack::<K>(b.weight, weight);
+        if wanted && !mix.l_last {
+            Packing::new(mix, (prefix, mid, first), ins, lanes).pack::<K>(b.weight, weight.cast_mut());
         }
         for sample in 0..b.samples {
             let mut row = 0;
@@ -280,7 +285,7 @@ unsafe fn lanes<K: Kernels>(
                 }
             }
         }
-        if summed > 0 {
+        if summed > 0 && !mix.l_last {
             for (packed, to, rows) in
                 [(weight_gradient, b.weight_gradient, ins), (bias_gradient, b.bias_gradient, 1)]
             {

@@ -220,11 +220,19 @@ unsafe fn lanes<K: Kernels>(
     let place = mid * mix.s * mix.l + first;
     let packing =
         |rows| Packing { columns: outs.clone(), ..Packing::new(mix, (prefix, mid, first), rows, lanes) };
+    let (mut weight, mut bias, mut row_of_weights) =
+        (weight.cast_const(), bias.cast_const(), outs.len() * lanes);
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
-        packing(ins).pack::<K>(f.weight, weight);
-        if !f.bias.is_null() {
-            packing(1).pack::<K>(f.bias, bias);
+        if mix.l_last {
+            weight = f.weight.add(mix.l_last_place(prefix, mid, ins * mix.outs) + outs.start * lanes);
+            bias = f.bias.wrapping_add(mix.l_last_place(prefix, mid, mix.outs) + outs.start * lanes);
+            row_of_weights = mix.outs * lanes;
+        } else {
+            packing(ins).pack::<K>(f.weight, weight.cast_mut());
+            if !f.bias.is_null() {
+                packing(1).pack::<K>(f.bias, bias.cast_mut());
+            }
         }
         for sample in 0..f.samples {
             let mut row = 0;
@@ -253,7 +261,7 @@ unsafe fn lanes<K: Kernels>(
                     a_row: lanes,
                     a_k: chunk.scratch_outer,
                     b: weight,
-                    b_k: outs.len() * lanes,
+                    b_k: row_of_weights,
                     b_column: lanes,
                     out: f.output.add(to),
                     out_row: chunk.row_stride,
@@ -261,7 +269,7 @@ unsafe fn lanes<K: Kernels>(
                     rows: chunk.rows,
                     columns: outs.len(),
                     k: ins,
-                    start: f.start(0, |_| Start::Columns(bias.cast_const())),
+                    start: f.start(0, |_| Start::Columns(bias)),
                     skip: skip.0,
                     skip_row: skip.1,
                     skip_column: skip.2,

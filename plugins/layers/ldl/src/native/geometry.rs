@@ -5,6 +5,9 @@
 //! contiguous. The last two dims together are a *leaf*: both are mixed while it is in the innermost cache.
 use crate::factors::{Factors, SubLayer};
 
+/// Numbers of a vector along `l`: those of a line of the cache, whatever the processor.
+pub(super) const LINE: usize = 16;
+
 /// How a sub-layer's weights meet its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -34,6 +37,9 @@ pub(super) struct Mix {
     /// Numbers in a block, before and after.
     pub(super) block_in: usize,
     pub(super) block_out: usize,
+    /// Whether weights and biases lie in memory by `(prefix, mid, ins, outs, l)`, so that vectors along `l` are loaded
+    /// as they lie; else by their shape.
+    pub(super) l_last: bool,
     /// How many matrices lie between those of neighbours along a dim; 0: they share one.
     pub(super) prefix_step: usize,
     pub(super) mid_step: usize,
@@ -45,6 +51,12 @@ impl Mix {
     /// Numbers of one place along the mixed dim.
     pub(super) fn inner(&self) -> usize {
         self.mid * self.s * self.l
+    }
+
+    /// Where the matrices of all `l` begin, of `numbers` each, if they lie with `l` last.
+    pub(super) fn l_last_place(&self, prefix: usize, mid: usize, numbers: usize) -> usize {
+        debug_assert!(self.l_last);
+        (prefix * self.mid + mid) * numbers * self.l
     }
 
     /// Which matrix belongs to a place.
@@ -171,6 +183,7 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
         mid,
         s,
         l,
+        l_last: kind == Kind::Lanes && l == LINE,
         block_in: inner * ins,
         block_out: inner * outs,
         prefix_step: step_of(0..before),

@@ -33,5 +33,5 @@ mod simd;
 mod tests;
 mod walk;
 
-pub use op::{Native, fits};
+pub use op::{Native, fits, lay_out};
 pub use plan::{GradientsOut, Parameters, Plan};

@@ -1,7 +1,7 @@
 //! The layer as a pair of passes over tensors, and as one operation of libtorch's autograd.
 use super::plan::{GradientsOut, Parameters, Plan};
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, slice, threads};
-use efference_sdk::{Error, Incoming, Outgoing, Passes, Result, tch};
+use efference_sdk::op::{Context, Gradients, Op, Output, apply, memory, slice, threads};
+use efference_sdk::{Error, Incoming, Outgoing, Passes, Result, ensure, tch};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -22,9 +22,15 @@ pub struct Native {
 }
 
 impl Native {
-    /// Shares the parameters, as they were made: each sub-layer's weights, followed, if `biased`, by its biases.
-    pub fn new(plan: Plan, parameters: &[Tensor], biased: bool) -> Self {
-        Self::of(Arc::new(plan), parameters, biased)
+    /// Shares the parameters: each sub-layer's weights, followed, if `biased`, by its biases; all of them lie in memory
+    /// as [`lay_out`] does it.
+    pub fn new(plan: Plan, parameters: &[Tensor], biased: bool) -> Result<Self> {
+        let each = if biased { 2 } else { 1 };
+        for (i, p) in parameters.iter().enumerate() {
+            let as_it_lies = p.f_detach()?.f_permute(axes(&plan.order(i / each)))?;
+            ensure!(as_it_lies.is_contiguous(), "a parameter of shape {:?} lies wrong in memory", p.size());
+        }
+        Ok(Self::of(Arc::new(plan), parameters, biased))
     }
 
     fn of(plan: Arc<Plan>, parameters: &[Tensor], biased: bool) -> Self {
@@ -34,7 +40,8 @@ impl Native {
 
     /// All outputs (batch, outs) of `x` (batch, ins), by one operation for autograd.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inputs: Vec<&Tensor> = [x].into_iter().chain(&self.parameters).collect();
+        let mut inputs = vec![x];
+        inputs.extend(&self.parameters);
         Ok(apply(NativeLdl { plan: self.plan.clone(), biased: self.biased }, &inputs)?.remove(0))
     }
 
@@ -45,10 +52,26 @@ impl Native {
 
     /// Calls `f` with the parameters as slices.
     fn with<R>(&self, f: impl FnOnce(&Parameters<'_>) -> Result<R>) -> Result<R> {
-        let all = self.parameters.iter().map(slice).collect::<Result<Vec<_>>>()?;
+        let all = self.parameters.iter().map(memory).collect::<Result<Vec<_>>>()?;
         let (weights, biases) = by_kind(all, self.biased);
         f(&Parameters { weights: &weights, biases: &biases })
     }
+}
+
+/// A parameter with these numbers whose dims lie in memory as the plan wants them for sub-layer `t`.
+pub fn lay_out(plan: &Plan, t: usize, numbers: &Tensor) -> Result<Tensor> {
+    let order = plan.order(t);
+    Ok(numbers.f_permute(axes(&order))?.f_contiguous()?.f_permute(back(&order))?)
+}
+
+fn axes(order: &[usize]) -> Vec<i64> {
+    order.iter().map(|axis| *axis as i64).collect()
+}
+
+/// The permutation that undoes `order`.
+fn back(order: &[usize]) -> Vec<i64> {
+    let place = |axis| order.iter().position(|a| *a == axis).map_or(0, |p| p as i64);
+    (0..order.len()).map(place).collect()
 }
 
 /// Weights apart from biases.
@@ -80,7 +103,7 @@ impl Passes for Native {
         let mut parameters = Vec::new();
         if incoming.any_to_parameters() {
             for p in &self.parameters {
-                parameters.push(Output::empty(&p.size())?);
+                parameters.push(Output::like(p)?);
             }
         }
         let (weights, biases) = by_kind(parameters.iter_mut().map(|o| &mut **o).collect(), self.biased);

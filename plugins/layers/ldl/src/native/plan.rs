@@ -23,12 +23,14 @@ pub struct Plan {
     ins: usize,
     outs: usize,
     nonlinearity: Nonlinearity,
+    /// The dims that index each sub-layer's weights.
+    unique: Vec<Vec<usize>>,
     weight_lengths: Vec<usize>,
     bias_lengths: Vec<usize>,
     processor: Processor,
 }
 
-/// A layer's parameters, in the order of its sub-layers, each in row-major order of its shape.
+/// A layer's parameters, in the order of its sub-layers; how each lies is said by [`Plan::order`].
 #[derive(Debug, Clone, Copy)]
 pub struct Parameters<'a> {
     /// Weights.
@@ -58,6 +60,7 @@ impl Plan {
             ins: number(size.ins),
             outs: number(size.outs),
             nonlinearity,
+            unique: factors.sub_layers.iter().map(|s| s.unique.clone()).collect(),
             weight_lengths: factors.sub_layers.iter().map(|s| product(s.weight_shape())).collect(),
             bias_lengths: factors.sub_layers.iter().map(|s| product(s.bias_shape())).collect(),
             processor: Processor::detect(),
@@ -76,6 +79,21 @@ impl Plan {
         let sizes = &self.geometry.sizes;
         let inner: usize = sizes[1..sizes.len() - 1].iter().sum();
         samples * (inner + if self.pads_input() { sizes[0] } else { 0 })
+    }
+
+    /// In which order the dims of sub-layer `t`'s weights (or of its biases, whose shape has as many) lie in memory:
+    /// `shape[order[0]]` is the outermost. All slices of parameters and of their gradients are in this order.
+    pub fn order(&self, t: usize) -> Vec<usize> {
+        let blocks = self.unique[t].len();
+        let (ins, outs) = (blocks, blocks + 1);
+        if !self.geometry.mixes[t].l_last {
+            return (0..blocks + 2).collect();
+        }
+        let mut order: Vec<usize> = (0..blocks).collect();
+        order.sort_by_key(|axis| self.unique[t][*axis]);
+        // The last dim indexes the weights of every sub-layer whose lanes run along it.
+        let l = order.pop();
+        order.into_iter().chain([ins, outs]).chain(l).collect()
     }
 
     /// Multiplications of a forward pass over one sample.
