@@ -6,7 +6,7 @@ use crate::plugins::{Health, Plugin, is_finite};
 use crate::spec::OptimizerSettings;
 use efference_sdk::{
     Agent, AnyGoal, AnyLayer, AnyTrainer, LayerFactory, Loss, LossInput, NetworkSpec, Params, Part, Result,
-    ResultExt, Saved, Size, Stack, StackSpec, TrainerSetup, bail, derive_seed, ensure,
+    ResultExt, Saved, Size, Stack, StackSpec, TrainerSetup, bail, derive_seed, ensure, op,
 };
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -95,25 +95,54 @@ struct Network {
     learning_rate: Option<f64>,
 }
 
+/// The sum of the terms, without gradient.
+fn total(loss: &Loss) -> Result<Option<Tensor>> {
+    if loss.terms.is_empty() || loss.terms.iter().any(|(_, t)| t.device() != Device::Cpu) {
+        return loss.total();
+    }
+    let numbers = loss.terms.iter().map(|(_, t)| op::number(t));
+    Ok(Some(op::scalar(numbers.sum::<Result<f64>>()? as f32)?))
+}
+
 /// The metric that the sum of all terms is recorded as.
 const LOSS: &str = "loss";
 
 /// Terms and metrics of the steps since they were last taken.
 #[derive(Default)]
 pub struct Recorded {
-    sums: Vec<(String, Tensor, u64)>,
+    sums: Vec<Sum>,
+}
+
+/// The sum of a term or metric over some steps.
+struct Sum {
+    name: String,
+    count: u64,
+    /// What was at hand as numbers.
+    number: f64,
+    /// What is on a GPU, and stays there until it is asked for.
+    tensor: Option<Tensor>,
 }
 
 impl Recorded {
     fn add(&mut self, name: &str, value: &Tensor) -> Result<()> {
-        let value = value.f_detach()?.f_reshape(&[] as &[i64])?;
-        match self.sums.iter_mut().find(|(n, ..)| n == name) {
-            Some((_, sum, count)) => {
-                *sum = sum.f_add(&value)?;
-                *count += 1;
+        let place = match self.sums.iter().position(|s| s.name == name) {
+            Some(place) => place,
+            None => {
+                self.sums.push(Sum { name: name.to_owned(), count: 0, number: 0.0, tensor: None });
+                self.sums.len() - 1
             }
-            None => self.sums.push((name.to_owned(), value, 1)),
+        };
+        let sum = &mut self.sums[place];
+        sum.count += 1;
+        if value.device() == Device::Cpu {
+            sum.number += op::number(value)?;
+            return Ok(());
         }
+        let value = value.f_detach()?.f_reshape(&[] as &[i64])?;
+        sum.tensor = Some(match sum.tensor.take() {
+            Some(sum) => sum.f_add(&value)?,
+            None => value,
+        });
         Ok(())
     }
 
@@ -128,9 +157,12 @@ impl Recorded {
     }
 
     fn means(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, f64)>> {
-        let wanted = self.sums.iter().filter(|(name, ..)| wanted(name));
+        let wanted = self.sums.iter().filter(|s| wanted(&s.name));
         wanted
-            .map(|(name, sum, count)| Ok((name.clone(), sum.f_double_value(&[])? / *count as f64)))
+            .map(|s| {
+                let elsewhere = s.tensor.as_ref().map_or(Ok(0.0), op::number)?;
+                Ok((s.name.clone(), (s.number + elsewhere) / s.count as f64))
+            })
             .collect()
     }
 }
@@ -364,9 +396,9 @@ impl Agent for Model {
         let mut loss = Loss::default();
         self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input, &mut loss))?;
         let mut recorded = self.recorded.borrow_mut();
-        if let Some(total) = loss.total()? {
+        if let Some(total) = tch::no_grad(|| total(&loss))? {
             recorded.add(LOSS, &total)?;
-            self.loss_of_step.borrow_mut().push(total.f_detach()?);
+            self.loss_of_step.borrow_mut().push(total);
         }
         for (name, value) in &loss.terms {
             recorded.add(&format!("{LOSS}/{name}"), value)?;

@@ -257,7 +257,7 @@ impl AnyGoal for Guarded<dyn AnyGoal> {
                 // What it was made from was finite. On a GPU this would wait for it; there the loss shows in the
                 // next state.
                 if value.device() == Device::Cpu {
-                    let number = value.f_double_value(&[])?;
+                    let number = op::number(value)?;
                     ensure!(
                         number.is_finite(),
                         "the loss term '{name}' is {number}. If the goal's parameters have become such, lower the \

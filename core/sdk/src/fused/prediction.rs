@@ -1,5 +1,5 @@
 //! The loss of a prediction, in one pass each way.
-use crate::op::{Context, Gradients, Op, Output, apply, elementwise, slice, sum_of};
+use crate::op::{Context, Gradients, Op, Output, apply, elementwise, number, scalar, slice, sum_of};
 use crate::{Result, ensure};
 use tch::Tensor;
 
@@ -61,17 +61,12 @@ impl Op for PredictionLoss {
             context.save(inputs[1].shallow_clone());
             context.save(Tensor::f_from_slice(&factors)?);
         }
-        let mean = |sum: f64| Tensor::from((sum / rows.max(1) as f64) as f32);
-        Ok(vec![
-            Tensor::from(observation as f32),
-            Tensor::from(reserved as f32),
-            mean(errors),
-            mean(mispredictions),
-        ])
+        let mean = |sum: f64| scalar((sum / rows.max(1) as f64) as f32);
+        Ok(vec![scalar(observation as f32)?, scalar(reserved as f32)?, mean(errors)?, mean(mispredictions)?])
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let value = |i: usize| gradients.of_output(i).map_or(Ok(0.0), |g| g.f_double_value(&[]));
+        let value = |i: usize| gradients.of_output(i).map_or(Ok(0.0), number);
         let (of_observation, of_reserved) = (value(0)?, value(1)?);
         let (state, got, factors) = (slice(&saved[0])?, slice(&saved[1])?, slice(&saved[2])?);
         let mut out = Output::empty(&saved[0].size())?;

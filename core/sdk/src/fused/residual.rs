@@ -1,5 +1,7 @@
 //! What stands behind a layer: its factor, the skip connection around it, the clamp.
-use crate::op::{Context, Gradients, Op, Output, apply, elementwise, in_lanes, is_plain, slice, sum_of};
+use crate::op::{
+    Context, Gradients, Op, Output, apply, elementwise, in_lanes, is_plain, scalar, slice, sum_of,
+};
 use crate::{Incoming, Result};
 use tch::Tensor;
 
@@ -109,7 +111,11 @@ impl Residual {
                 (sum, Some(skip.into_tensor()))
             }
         };
-        let factor = incoming.any_to_parameters().then(|| Tensor::from(sum as f32).reshape(factor.size()));
+        let factor = match incoming.any_to_parameters() {
+            true if factor.dim() == 0 => Some(scalar(sum as f32)?),
+            true => Some(scalar(sum as f32)?.f_reshape(factor.size())?),
+            false => None,
+        };
         Ok(ResidualGradients { y: gy.into_tensor(), factor, skip })
     }
 }

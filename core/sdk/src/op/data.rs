@@ -47,6 +47,24 @@ pub fn memory(tensor: &Tensor) -> Result<&[f32]> {
     }
 }
 
+/// A tensor of one number, without dims, on the CPU.
+pub fn scalar(value: f32) -> Result<Tensor> {
+    let mut tensor = Output::empty(&[])?;
+    tensor[0] = value;
+    Ok(tensor.into_tensor())
+}
+
+/// The number that a tensor of one number holds. If it is on another device, this waits for it.
+pub fn number(tensor: &Tensor) -> Result<f64> {
+    match ffi::plain(tensor) {
+        Some((_, 1)) => Ok(f64::from(slice(tensor)?[0])),
+        _ if tensor.numel() != 1 => {
+            Err(Error::msg(format!("a tensor of shape {:?} does not hold one number", tensor.size())))
+        }
+        _ => Ok(tensor.f_reshape(&[] as &[i64])?.f_double_value(&[])?),
+    }
+}
+
 fn not_plain(tensor: &Tensor) -> Error {
     if !tensor.defined() {
         return Error::msg("a tensor to be read is undefined");
@@ -185,6 +203,14 @@ mod tests {
         let other = other.into_tensor();
         assert_eq!(other.stride(), t.stride());
         assert!(other.equal(&t));
+    }
+
+    #[test]
+    fn one_number_is_put_into_a_tensor_and_read() {
+        let t = scalar(1.5).unwrap();
+        assert_eq!((t.size(), number(&t).unwrap()), (vec![], 1.5));
+        assert_eq!(number(&Tensor::from(2.5f64).reshape([1, 1])).unwrap(), 2.5);
+        assert!(number(&Tensor::from_slice(&[1.0f32, 2.0])).unwrap_err().to_string().contains("one number"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ mod parallel;
 mod simd;
 
 pub use apply::{Context, Gradients, Op, apply};
-pub use data::{Output, is_dense, is_plain, memory, slice};
+pub use data::{Output, is_dense, is_plain, memory, number, scalar, slice};
 pub use elementwise::{elementwise, in_lanes, sum_of};
 pub use parallel::{parallel, threads};
 pub use simd::simd;

@@ -40,6 +40,11 @@ struct Operation : torch::CustomClassHolder {
   const OpTable *table;
   size_t inputs = 0;
   std::vector<size_t> defined;  // which inputs the node knows of: those that are defined
+  // What was saved. Outputs are kept by libtorch, which knows how to hold them without a circle; of the others we
+  // only need to see whether they were changed, which is a good deal cheaper.
+  variable_list saved;
+  std::vector<int64_t> versions;  // of the saved tensor; OUTPUT: it is the next one that libtorch keeps
+  static constexpr int64_t OUTPUT = -1;
   Operation(void *o, const OpTable *t) : op(o), table(t) {}
   ~Operation() override { table->release(op); }
 };
@@ -74,12 +79,20 @@ struct RustFunction : torch::autograd::Function<RustFunction> {
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
-    auto saved = ctx->get_saved_variables();
+    auto outputs = ctx->get_saved_variables();  // throws if the graph has been let go
     auto capsule = ctx->saved_data["op"].toCapsule();
     const auto &operation = *static_cast<Operation *>(capsule.get());
     const auto &defined = operation.defined;
     auto needs = std::make_unique<bool[]>(operation.inputs);
     for (size_t i = 0; i < defined.size(); i++) needs[defined[i]] = ctx->needs_input_grad(i);
+
+    auto saved = operation.saved;
+    for (size_t i = 0, output = 0; i < saved.size(); i++) {
+      if (operation.versions[i] == Operation::OUTPUT)
+        saved[i] = outputs[output++];
+      else if (saved[i].defined() && static_cast<int64_t>(saved[i]._version()) != operation.versions[i])
+        throw std::runtime_error("a tensor that the backward pass needs has been modified by an inplace operation");
+    }
 
     bool differentiable = false;  // is the gradient itself to be differentiated?
     if (at::GradMode::is_enabled()) {
@@ -142,8 +155,17 @@ int efference_op_record(void *op, const OpTable *table, Tensor *const *inputs, s
       operation->defined.push_back(i);
       in.push_back(*inputs[i]);
     }
-    for (size_t i = 0; i < n_saved; i++) keep.push_back(*saved[i]);
     for (size_t i = 0; i < n_outputs; i++) out.push_back(*outputs[i]);
+    for (size_t i = 0; i < n_saved; i++) {
+      const auto &t = *saved[i];
+      bool is_output = false;
+      for (const auto &o : out) is_output |= t.is_same(o);
+      if (is_output) keep.push_back(t);
+      operation->saved.push_back(is_output ? Tensor() : t);
+      operation->versions.push_back(is_output      ? Operation::OUTPUT
+                                    : t.defined() ? static_cast<int64_t>(t._version())
+                                                  : 0);
+    }
     auto results = RustFunction::apply(at::TensorList(in), operation, out, keep);
     std::vector<std::unique_ptr<Tensor>> owned;
     for (auto &t : results) owned.push_back(std::make_unique<Tensor>(std::move(t)));

@@ -82,8 +82,8 @@ pub struct Bptt {
     size: i64,
     device: Device,
     rows: Rows,
-    /// The loss of this unroll so far.
-    loss: Option<Tensor>,
+    /// The terms of the loss in this unroll so far.
+    terms: Vec<Tensor>,
     /// Steps taken of this unroll.
     steps: i64,
     /// Unrolls since the last update.
@@ -127,7 +127,7 @@ impl Trainer for Bptt {
         }
         let device = setup.device();
         let rows = Rows::new(size, device, synthetic.enabled)?;
-        Ok(Bptt { options, size, device, rows, loss: None, steps: 0, unrolls: 0 })
+        Ok(Bptt { options, size, device, rows, terms: Vec::new(), steps: 0, unrolls: 0 })
     }
 
     fn input_size(&self) -> i64 {
@@ -151,7 +151,7 @@ impl Trainer for Bptt {
             observation: batch.observation,
             episode_ends: batch.episode_ends,
         })?;
-        self.loss = sum(self.loss.take(), loss.total()?)?;
+        self.terms.extend(loss.terms.into_iter().map(|(_, term)| term));
 
         let next = agent.transition(&input)?;
         ensure!(
@@ -198,7 +198,7 @@ impl Trainer for Bptt {
         let state = find("state")?.f_detach()?.f_to_device(self.device)?.copy();
         let streams: Vec<u64> = streams.iter().map(|s| *s as u64).collect();
         self.rows.restore(streams, state)?;
-        self.loss = None;
+        self.terms.clear();
         // The spec may ask for shorter unrolls than the one that was cut off.
         self.steps = steps.clamp(0, self.options.unroll_length - 1);
         self.unrolls = unrolls.clamp(0, self.options.unrolls_per_update - 1);
@@ -222,15 +222,14 @@ impl Bptt {
         }
     }
 
-    /// Takes the gradients of the unroll, teaches the synthetic gradient, and begins the next unroll.
-    fn end_unroll(&mut self, agent: &dyn Agent) -> Result<()> {
-        let synthetic = self.options.synthetic_gradient.enabled;
+    /// Takes the gradients of the unroll: those of its loss, and the synthetic one of what lies beyond.
+    fn backpropagate(&mut self, agent: &dyn Agent) -> Result<()> {
         let mut roots = Vec::new();
-        if let Some(loss) = self.loss.take() {
-            let one = loss.f_ones_like()?;
-            roots.push((loss, one));
+        for term in std::mem::take(&mut self.terms) {
+            let one = term.f_ones_like()?;
+            roots.push((term, one));
         }
-        if synthetic {
+        if self.options.synthetic_gradient.enabled {
             let state = self.rows.state();
             let future =
                 tch::no_grad(|| Ok::<_, Error>(state.f_detach()?.f_sub(&agent.network(NETWORK, state)?)?))?;
@@ -241,6 +240,13 @@ impl Bptt {
         if !roots.is_empty() {
             op::backward(&roots).context("backpropagation")?;
         }
+        Ok(())
+    }
+
+    /// Takes the gradients of the unroll, teaches the synthetic gradient, and begins the next unroll.
+    fn end_unroll(&mut self, agent: &dyn Agent) -> Result<()> {
+        let synthetic = self.options.synthetic_gradient.enabled;
+        self.backpropagate(agent)?;
         if synthetic {
             let (first, gradient) = self.rows.first_states()?;
             let answer = agent.network(NETWORK, &first)?;
@@ -272,14 +278,6 @@ fn miss(answer: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         0.0
     });
     Ok(miss.into_tensor())
-}
-
-/// The sum of two numbers that may be absent.
-fn sum(a: Option<Tensor>, b: Option<Tensor>) -> Result<Option<Tensor>> {
-    Ok(match (a, b) {
-        (Some(a), Some(b)) => Some(a.f_add(&b)?),
-        (a, b) => a.or(b),
-    })
 }
 
 efference_sdk::export! { trainer: Bptt }
