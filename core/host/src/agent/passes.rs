@@ -1,7 +1,8 @@
 //! Lanes that share both passes, by those that the cell brings itself.
 use super::lanes::{SharedCell, ways};
 use efference_sdk::op::{Context, Gradients, Op, Output, slice};
-use efference_sdk::{Carries, Incoming, Lane, Outgoing, Result, bail, ensure};
+use efference_sdk::{Carries, Incoming, Lane, Outgoing, Result, bail, elementwise, ensure, in_lanes};
+use std::ops::Range;
 use tch::Tensor;
 
 /// Inputs: `x`, then the cell's parameters. Outputs: one a lane. Saved: what the cell's pass keeps, then the parameters.
@@ -63,24 +64,34 @@ impl SharedPasses {
     ) -> Result<Tensor> {
         let mut all = Output::empty(&[joined.len() as i64 * batch, outs])?;
         let (batch, outs) = (batch as usize, outs as usize);
-        for (lane, rows) in joined.iter().zip(all.chunks_exact_mut((batch * outs).max(1))) {
-            let mut first = true;
-            for (i, g) in lane.of.iter().filter_map(|i| Some((*i, gradients.of_output(*i)?))) {
-                let range = self.lanes[i].outs.start as usize..self.lanes[i].outs.end as usize;
-                let g = g.f_contiguous()?;
-                let g = slice(&g)?.chunks_exact(range.len().max(1));
-                for (row, g) in rows.chunks_exact_mut(outs).zip(g) {
-                    if first {
-                        row[..range.start].fill(0.0);
-                        row[range.clone()].copy_from_slice(g);
-                        row[range.end..].fill(0.0);
-                    } else {
-                        row[range.clone()].iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+        // Of each lane: the gradients that are summed in it, with the outputs that they belong to.
+        let mut parts = Vec::with_capacity(joined.len());
+        for lane in joined {
+            let of = lane.of.iter().filter_map(|i| Some((&self.lanes[*i].outs, gradients.of_output(*i)?)));
+            let of = of.map(|(outs, g)| Ok((outs.start as usize..outs.end as usize, g.f_contiguous()?)));
+            parts.push(of.collect::<Result<Vec<_>>>()?);
+        }
+        let mut slices = Vec::with_capacity(parts.len());
+        for of in &parts {
+            let of = of.iter().map(|(outs, g)| Ok((outs.clone(), slice(g)?)));
+            slices.push(of.collect::<Result<Vec<_>>>()?);
+        }
+        in_lanes!(joined.len(), batch * outs, [&mut all], |lane, range, [sums]| {
+            sums.fill(0.0);
+            for piece in pieces(range.clone(), outs) {
+                let (row, from) = (piece.start / outs, piece.start % outs);
+                let sums = &mut sums[piece.start - range.start..piece.end - range.start];
+                for (outs, g) in &slices[lane] {
+                    let both = from.max(outs.start)..(from + piece.len()).min(outs.end);
+                    if !both.is_empty() {
+                        let g = &g[row * outs.len()..][both.start - outs.start..both.end - outs.start];
+                        let sums = &mut sums[both.start - from..both.end - from];
+                        sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
                     }
                 }
-                first = false;
             }
-        }
+            0.0
+        });
         Ok(all.into_tensor())
     }
 }
@@ -152,30 +163,85 @@ fn merge(gradient: Tensor, lanes: &[Carries]) -> Result<Tensor> {
         return Ok(gradient);
     }
     let mut gradient = Output::over(gradient)?;
-    let (first, others) = gradient.split_at_mut((batch * width) as usize);
-    let width = width as usize;
-    let closed = match lanes[0] {
-        Carries::All => None,
-        Carries::EvenChunks { size } => Some((size as usize, 1)),
-        Carries::OddChunks { size } => Some((size as usize, 0)),
-    };
-    if let Some((size, skip)) = closed {
-        for row in first.chunks_exact_mut(width) {
-            row.chunks_exact_mut(size).skip(skip).step_by(2).for_each(|chunk| chunk.fill(0.0));
-        }
-    }
-    for (carries, other) in lanes[1..].iter().zip(others.chunks_exact((batch as usize * width).max(1))) {
-        let (size, skip, step) = match carries {
-            Carries::All => (width, 0, 1),
-            Carries::EvenChunks { size } => (*size as usize, 0, 2),
-            Carries::OddChunks { size } => (*size as usize, 1, 2),
-        };
-        for (row, other) in first.chunks_exact_mut(width).zip(other.chunks_exact(width)) {
-            let chunks = row.chunks_exact_mut(size).zip(other.chunks_exact(size));
-            for (sum, g) in chunks.skip(skip).step_by(step) {
-                sum.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+    let (rows, width) = ((batch * width) as usize, width as usize);
+    let (first, others) = gradient.split_at_mut(rows);
+    // Of each lane: the size of its chunks, and which of them it reaches.
+    let ways: Vec<(usize, Option<usize>)> = lanes
+        .iter()
+        .map(|carries| match carries {
+            Carries::All => (width, None),
+            Carries::EvenChunks { size } => (*size as usize, Some(0)),
+            Carries::OddChunks { size } => (*size as usize, Some(1)),
+        })
+        .collect();
+    elementwise!(rows, [first], |range, [sums]| {
+        for (lane, (size, parity)) in ways.iter().enumerate() {
+            for piece in pieces(range.clone(), *size) {
+                let reached = parity.is_none_or(|parity| piece.start % width / size % 2 == parity);
+                let sums = &mut sums[piece.start - range.start..piece.end - range.start];
+                match lane {
+                    0 if reached => {}
+                    0 => sums.fill(0.0),
+                    _ if reached => {
+                        let g = &others[(lane - 1) * rows..][piece];
+                        sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+                    }
+                    _ => {}
+                }
             }
         }
-    }
+        0.0
+    });
     Ok(gradient.into_tensor().f_narrow(0, 0, batch)?)
+}
+
+/// Cuts a range at the multiples of `size`.
+fn pieces(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        let piece = start..((start / size + 1) * size).min(range.end);
+        start = piece.end;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use efference_sdk::Random;
+    use tch::Kind;
+
+    #[test]
+    fn pieces_make_up_the_range() {
+        assert_eq!(pieces(3..11, 4).collect::<Vec<_>>(), [3..4, 4..8, 8..11]);
+        assert_eq!(pieces(4..8, 4).collect::<Vec<_>>(), [4..8]);
+        assert_eq!(pieces(5..5, 4).count(), 0);
+    }
+
+    #[test]
+    fn each_lane_gives_the_chunks_that_it_reaches() {
+        let (even, odd) = (Carries::EvenChunks { size: 2 }, Carries::OddChunks { size: 2 });
+        for ways in
+            [vec![even, odd], vec![odd, even], vec![odd], vec![Carries::All, even], vec![even, Carries::All]]
+        {
+            let all = Random::new(3).normal(&[ways.len() as i64 * 2, 8], 1.0);
+            let mut expected = Tensor::zeros([2, 8], (Kind::Float, tch::Device::Cpu));
+            for (lane, carries) in ways.iter().enumerate() {
+                for chunk in 0..4 {
+                    let reached = match carries {
+                        Carries::All => true,
+                        Carries::EvenChunks { .. } => chunk % 2 == 0,
+                        Carries::OddChunks { .. } => chunk % 2 == 1,
+                    };
+                    if reached {
+                        let g = all.narrow(0, 2 * lane as i64, 2).narrow(1, 2 * chunk, 2);
+                        let _ = expected.narrow(1, 2 * chunk, 2).f_add_(&g).unwrap();
+                    }
+                }
+            }
+            assert!(merge(all.copy(), &ways).unwrap().equal(&expected), "{ways:?}");
+        }
+        let all = Random::new(3).normal(&[2, 8], 1.0);
+        assert!(merge(all.copy(), &[Carries::All]).unwrap().equal(&all));
+    }
 }

@@ -7,7 +7,8 @@ use super::stdout::{OnPrint, printed};
 use super::{KINDS, kind_name};
 use efference_sdk::{
     Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Incoming, Loss,
-    LossInput, Outgoing, Passes, Picture, Restores, Result, ResultExt, Saved, Transition, bail, ensure, op,
+    LossInput, Outgoing, Passes, Picture, Restores, Result, ResultExt, Saved, Transition, bail, elementwise,
+    ensure, op,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -117,7 +118,7 @@ pub(crate) fn is_finite(t: &Tensor) -> Result<bool> {
         // A number is not finite if all bits of its exponent are set.
         const EXPONENT: u32 = 0x7f80_0000;
         let is_not = |n: &f32| u32::from(n.to_bits() & EXPONENT == EXPONENT);
-        let found = op::elementwise(numbers.len(), [], |range, []| {
+        let found = elementwise!(numbers.len(), [], |range, []| {
             f64::from(numbers[range].iter().map(is_not).fold(0, |all, one| all | one))
         });
         return Ok(found == 0.0);

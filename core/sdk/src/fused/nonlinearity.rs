@@ -1,6 +1,6 @@
 //! Nonlinearities, number by number.
-use crate::op::{Context, Gradients, Op, Output, apply, elementwise, in_lanes, is_plain, math, slice};
-use crate::{Nonlinearity, Result};
+use crate::op::{Context, Gradients, Op, Output, apply, is_plain, math, slice};
+use crate::{Nonlinearity, Result, elementwise, in_lanes};
 use tch::Tensor;
 
 /// `nonlinearity(x)`.
@@ -31,7 +31,7 @@ pub(crate) fn rejoin(
     let (kind, x) =
         before.map_or(Ok((Nonlinearity::None, &[][..])), |(kind, x)| slice(x).map(|x| (kind, x)))?;
     let skip = skip.map(slice).transpose()?;
-    in_lanes(lanes, n, [&mut out], |lane, range, [g]| {
+    in_lanes!(lanes, n, [&mut out], |lane, range, [g]| {
         if kind != Nonlinearity::None {
             by_slope(kind, g, &x[range.clone()]);
         }
@@ -71,7 +71,7 @@ impl Op for Pointwise {
         let x = slice(inputs[0])?;
         let mut y = Output::empty(&inputs[0].size())?;
         let kind = self.0;
-        elementwise(x.len(), [&mut y], |range, [y]| {
+        elementwise!(x.len(), [&mut y], |range, [y]| {
             let each = y.iter_mut().zip(&x[range]);
             match kind {
                 Nonlinearity::None => each.for_each(|(y, x)| *y = *x),

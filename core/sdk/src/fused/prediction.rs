@@ -1,6 +1,6 @@
 //! The loss of a prediction, in one pass each way.
-use crate::op::{Context, Gradients, Op, Output, apply, elementwise, number, scalar, slice, sum_of};
-use crate::{Result, ensure};
+use crate::op::{Context, Gradients, Op, Output, apply, number, scalar, slice, sum_of};
+use crate::{Result, elementwise, ensure};
 use tch::Tensor;
 
 /// The two terms of a prediction's loss that carry gradient (`observation`, `reserved`), then the means of error and
@@ -41,7 +41,7 @@ impl Op for PredictionLoss {
             (0.0f64, 0.0f64, 0.0f64, 0.0f64);
         for row in 0..rows {
             let (s, g) = (&state[row * width..][..width], &got[row * width..][..width]);
-            let error = elementwise::<0>(width, [], |range, []| match squared {
+            let error = elementwise!(width, [], |range, []| match squared {
                 true => sum_of(&s[range.clone()], &g[range], |s, g| 0.5 * (s - g) * (s - g)),
                 false => sum_of(&s[range.clone()], &g[range], |s, g| (s - g).abs()),
             });
@@ -77,7 +77,7 @@ impl Op for PredictionLoss {
             let out = &mut out[row * width..][..width];
             let weight = (self.importance * of_observation + f64::from(factors[0]) * of_reserved) as f32;
             let squared = self.squared;
-            elementwise(width, [&mut *out], |range, [out]| {
+            elementwise!(width, [&mut *out], |range, [out]| {
                 for ((out, s), g) in out.iter_mut().zip(&s[range.clone()]).zip(&g[range]) {
                     let d = s - g;
                     let sign = if d == 0.0 { 0.0 } else { d.signum() };

@@ -1,8 +1,6 @@
 //! What stands behind a layer: its factor, the skip connection around it, the clamp.
-use crate::op::{
-    Context, Gradients, Op, Output, apply, elementwise, in_lanes, is_plain, scalar, slice, sum_of,
-};
-use crate::{Incoming, Result};
+use crate::op::{Context, Gradients, Op, Output, apply, is_plain, scalar, slice, sum_of};
+use crate::{Incoming, Result, elementwise, in_lanes};
 use tch::Tensor;
 
 /// `clamp(y · factor + x, ±limit)`; `x`, if there is one, is of `y`'s shape, and `factor` a single number.
@@ -46,7 +44,7 @@ impl Residual {
         let (ys, f, limit) = (slice(y)?, slice(factor)?[0], self.limit);
         let mut out = Output::empty(&y.size())?;
         let cut = match x.map(slice).transpose()? {
-            Some(x) => elementwise(ys.len(), [&mut out], |range, [out]| {
+            Some(x) => elementwise!(ys.len(), [&mut out], |range, [out]| {
                 let mut cut = 0;
                 for ((out, y), x) in out.iter_mut().zip(&ys[range.clone()]).zip(&x[range]) {
                     let sum = y * f + x;
@@ -55,7 +53,7 @@ impl Residual {
                 }
                 f64::from(cut)
             }),
-            None => elementwise(ys.len(), [&mut out], |range, [out]| {
+            None => elementwise!(ys.len(), [&mut out], |range, [out]| {
                 let mut cut = 0;
                 for (out, y) in out.iter_mut().zip(&ys[range]) {
                     let product = y * f;
@@ -91,7 +89,7 @@ impl Residual {
         let mut gy = Output::empty(&g.size())?;
         let (sum, skip) = match kept {
             None => {
-                let sum = in_lanes(lanes, n, [&mut gy], |lane, range, [gy]| {
+                let sum = in_lanes!(lanes, n, [&mut gy], |lane, range, [gy]| {
                     let g = &gs[lane * n..][range.clone()];
                     gy.iter_mut().zip(g).for_each(|(gy, g)| *gy = g * f);
                     if reaches[lane] { sum_of(g, &ys[range], |g, y| g * y) } else { 0.0 }
@@ -101,7 +99,7 @@ impl Residual {
             Some(kept) => {
                 let kept = slice(kept)?;
                 let mut skip = Output::empty(&g.size())?;
-                let sum = in_lanes(lanes, n, [&mut gy, &mut skip], |lane, range, [gy, skip]| {
+                let sum = in_lanes!(lanes, n, [&mut gy, &mut skip], |lane, range, [gy, skip]| {
                     let given = gs[lane * n..][range.clone()].iter().zip(&kept[range.clone()]);
                     for ((g, kept), (gy, skip)) in given.zip(gy.iter_mut().zip(skip.iter_mut())) {
                         (*gy, *skip) = (g * kept * f, g * kept);

@@ -10,22 +10,47 @@ const GRAIN: usize = 16_384;
 /// the innermost cache.
 const BLOCK: usize = 2_048;
 
-/// Calls `f` with ranges that make up `0..length`, each with its part of the `outputs`, on up to
-/// [`threads`] threads, compiled for the instructions that the processor has; answers with the sum of what
-/// the calls answer. Outputs are as long as `length`, or empty.
+/// Calls a closure with ranges that make up `0..length`, each with its part of the outputs, on up to
+/// [`threads`](crate::op::threads) threads, compiled for the instructions that the processor has; answers with the
+/// sum of what the calls answer. Outputs are as long as `length`, or empty.
 ///
 /// The ranges depend on `length` and the number of threads alone, so sums are the same each time.
-pub fn elementwise<const N: usize>(
-    length: usize,
-    outputs: [&mut [f32]; N],
-    f: impl Fn(Range<usize>, [&mut [f32]; N]) -> f64 + Sync,
-) -> f64 {
-    in_lanes(1, length, outputs, |_, range, outputs| f(range, outputs))
+///
+/// ```
+/// let x = [1.0f32, 2.0, 3.0];
+/// let mut y = [0.0; 3];
+/// let sum = efference_sdk::elementwise!(3, [&mut y], |range, [y]| {
+///     y.iter_mut().zip(&x[range]).for_each(|(y, x)| *y = 2.0 * x);
+///     y.iter().map(|y| f64::from(*y)).sum()
+/// });
+/// assert_eq!((y, sum), ([2.0, 4.0, 6.0], 12.0));
+/// ```
+///
+/// A macro, for it writes the closure down once for each kind of processor: the compiler then makes each one part of
+/// the loop around it, and so uses that processor's instructions in it.
+#[macro_export]
+macro_rules! elementwise {
+    ($length:expr, $outputs:expr, |$range:pat_param, $parts:pat_param| $body:expr $(,)?) => {
+        $crate::in_lanes!(1, $length, $outputs, |_, $range, $parts| $body)
+    };
 }
 
-/// [`elementwise`] in several lanes, of `length` numbers each: `f` is called with a lane, a range of it, and that part
-/// of the outputs, which are as long as all lanes together, or empty.
-pub fn in_lanes<const N: usize>(
+/// [`elementwise!`](crate::elementwise) in several lanes, of `length` numbers each: the closure is called with a lane,
+/// a range of it, and that part of the outputs, which are as long as all lanes together, or empty.
+#[macro_export]
+macro_rules! in_lanes {
+    ($lanes:expr, $length:expr, $outputs:expr, |$lane:pat_param, $range:pat_param, $parts:pat_param| $body:expr $(,)?) => {
+        if $crate::op::has_vectors() {
+            $crate::op::in_lanes_by::<_, true>($lanes, $length, $outputs, |$lane, $range, $parts| $body)
+        } else {
+            $crate::op::in_lanes_by::<_, false>($lanes, $length, $outputs, |$lane, $range, $parts| $body)
+        }
+    };
+}
+
+/// What [`in_lanes!`](crate::in_lanes) calls; `VECTORS`: whether `f` is compiled for the processor's own instructions.
+#[doc(hidden)]
+pub fn in_lanes_by<const N: usize, const VECTORS: bool>(
     lanes: usize,
     length: usize,
     outputs: [&mut [f32]; N],
@@ -33,7 +58,7 @@ pub fn in_lanes<const N: usize>(
 ) -> f64 {
     let parts = threads().min(lanes * length / GRAIN).max(1);
     if parts == 1 && lanes == 1 {
-        return simd(|| f(0, 0..length, outputs));
+        return call::<N, VECTORS>(&f, 0, 0..length, outputs);
     }
     // A multiple of 16 numbers each, so that no two threads write to one line of the cache.
     let size = length.div_ceil(parts).next_multiple_of(16);
@@ -56,12 +81,23 @@ pub fn in_lanes<const N: usize>(
             let count = block.min(end - start);
             for (lane, outputs) in outputs.iter_mut().enumerate() {
                 let outputs = front(outputs, count);
-                *sum += simd(|| f(lane, start..start + count, outputs));
+                *sum += call::<N, VECTORS>(&f, lane, start..start + count, outputs);
             }
             start += count;
         }
     });
     tasks.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner).1).sum()
+}
+
+/// The one place where `f` is called: the compiler then inlines it, however large it is.
+#[inline(never)]
+fn call<const N: usize, const VECTORS: bool>(
+    f: &impl Fn(usize, Range<usize>, [&mut [f32]; N]) -> f64,
+    lane: usize,
+    range: Range<usize>,
+    outputs: [&mut [f32]; N],
+) -> f64 {
+    simd::with::<VECTORS, _>(|| f(lane, range, outputs))
 }
 
 /// Takes the first `count` numbers of each, or all there are.
@@ -111,7 +147,7 @@ mod tests {
     fn every_number_is_met_once() {
         for length in [0, 1, 100, GRAIN * 2, GRAIN * 5 + 7] {
             let mut out = vec![0.0; length];
-            let sum = elementwise(length, [&mut out, &mut []], |range, [out, none]| {
+            let sum = elementwise!(length, [&mut out, &mut []], |range, [out, none]| {
                 assert!(none.is_empty());
                 out.iter_mut().zip(range).for_each(|(o, i)| *o += i as f32);
                 out.len() as f64
@@ -120,7 +156,7 @@ mod tests {
             assert!(out.iter().enumerate().all(|(i, x)| *x == i as f32));
             for lanes in [0, 1, 3] {
                 let mut out = vec![0.0; lanes * length];
-                let sum = in_lanes(lanes, length, [&mut [], &mut out], |lane, range, [none, out]| {
+                let sum = in_lanes!(lanes, length, [&mut [], &mut out], |lane, range, [none, out]| {
                     assert!(none.is_empty());
                     out.iter_mut().zip(range).for_each(|(o, i)| *o += (lane * length + i) as f32);
                     out.len() as f64

@@ -58,9 +58,11 @@ mod simd;
 
 pub use apply::{Context, Gradients, Op, apply};
 pub use data::{Output, is_dense, is_plain, memory, number, scalar, slice};
-pub use elementwise::{elementwise, in_lanes, sum_of};
+#[doc(hidden)]
+pub use elementwise::in_lanes_by;
+pub use elementwise::sum_of;
 pub use parallel::{parallel, threads};
-pub use simd::simd;
+pub use simd::{has_vectors, simd};
 
 use crate::{Result, ensure};
 use tch::Tensor;

@@ -6,13 +6,33 @@
 
 /// Runs `f`, compiled for AVX2 where the processor has it: plain loops over slices in it, and in functions that it
 /// inlines, then work on eight numbers at once.
+///
+/// What is large is inlined only where it is called once: see [`elementwise!`](crate::elementwise), which sees to that.
 #[inline]
 pub fn simd<R>(f: impl FnOnce() -> R) -> R {
+    if has_vectors() { with::<true, R>(f) } else { with::<false, R>(f) }
+}
+
+/// Whether the processor has AVX2 and FMA.
+#[inline]
+pub fn has_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        // SAFETY: the processor has what the function is compiled for.
-        return unsafe { avx2(f) };
+    return std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Runs `f`, compiled for AVX2 or not; panics if it is to be and the processor has none.
+#[inline(always)]
+pub(super) fn with<const VECTORS: bool, R>(f: impl FnOnce() -> R) -> R {
+    if !VECTORS {
+        return f();
     }
+    assert!(has_vectors(), "the processor has no AVX2");
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the processor has what the function is compiled for.
+    return unsafe { avx2(f) };
+    #[cfg(not(target_arch = "x86_64"))]
     f()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Backward passes work in lanes: gradients of the same numbers, which lie one lane after the other.
 use efference_sdk::op::math::{sigmoid, tanh};
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, elementwise, in_lanes, is_plain, slice};
-use efference_sdk::{Result, bail, tch::Tensor};
+use efference_sdk::op::{Context, Gradients, Op, Output, apply, is_plain, slice};
+use efference_sdk::{Result, bail, elementwise, in_lanes, tch::Tensor};
 
 /// `f = sigmoid(z)`, and `f · y`, for autograd.
 pub(crate) fn gate(z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -24,7 +24,7 @@ fn unreachable_count() -> efference_sdk::Error {
 pub(crate) fn open(z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
     let (zs, ys) = (slice(z)?, slice(y)?);
     let (mut f, mut fy) = (Output::empty(&z.size())?, Output::empty(&z.size())?);
-    elementwise(zs.len(), [&mut f, &mut fy], |range, [f, fy]| {
+    elementwise!(zs.len(), [&mut f, &mut fy], |range, [f, fy]| {
         for (((f, fy), z), y) in f.iter_mut().zip(fy).zip(&zs[range.clone()]).zip(&ys[range]) {
             *f = sigmoid(*z);
             *fy = *f * y;
@@ -44,7 +44,7 @@ pub(crate) fn open_backward(
 ) -> Result<Tensor> {
     let (gfys, fs, ys) = (slice(gfy)?, slice(f)?, slice(y)?);
     let mut g = Output::over(gf)?;
-    in_lanes(lanes, fs.len(), [&mut g], |lane, range, [g]| {
+    in_lanes!(lanes, fs.len(), [&mut g], |lane, range, [g]| {
         let kept = fs[range.clone()].iter().zip(&ys[range.clone()]);
         let gfy = &gfys[lane * fs.len()..][range];
         for ((g, gfy), (f, y)) in g.iter_mut().zip(gfy).zip(kept) {
@@ -59,7 +59,7 @@ pub(crate) fn open_backward(
 pub(crate) fn add_product(g: Tensor, by: &Tensor, f: &Tensor, lanes: usize) -> Result<Tensor> {
     let (by, fs) = (slice(by)?, slice(f)?);
     let mut g = Output::over(g)?;
-    in_lanes(lanes, fs.len(), [&mut g], |lane, range, [g]| {
+    in_lanes!(lanes, fs.len(), [&mut g], |lane, range, [g]| {
         let by = &by[lane * fs.len()..][range.clone()];
         g.iter_mut().zip(by).zip(&fs[range]).for_each(|((g, by), f)| *g += by * f);
         0.0
@@ -110,7 +110,7 @@ pub(crate) fn front(f: &Tensor, x: &Tensor) -> Result<Tensor> {
 pub(crate) fn mix(f: &Tensor, x: &Tensor, h: &Tensor, out_mult: f64) -> Result<(Tensor, Tensor)> {
     let (mut out, mut t) = (Output::empty(&f.size())?, Output::empty(&f.size())?);
     let (fs, xs, hs, out_mult) = (slice(f)?, slice(x)?, slice(h)?, out_mult as f32);
-    elementwise(fs.len(), [&mut out, &mut t], |range, [out, t]| {
+    elementwise!(fs.len(), [&mut out, &mut t], |range, [out, t]| {
         let given = fs[range.clone()].iter().zip(&xs[range.clone()]).zip(&hs[range]);
         for (((f, x), h), (out, t)) in given.zip(out.iter_mut().zip(t)) {
             *t = tanh(*h);
@@ -132,7 +132,7 @@ pub(crate) fn mix_backward(
 ) -> Result<(Tensor, Tensor)> {
     let (mut gf, mut gh) = (Output::empty(&g.size())?, Output::empty(&g.size())?);
     let (gs, fs, xs, ts, out_mult) = (slice(g)?, slice(f)?, slice(x)?, slice(t)?, out_mult as f32);
-    in_lanes(lanes, fs.len(), [&mut gf, &mut gh], |lane, range, [gf, gh]| {
+    in_lanes!(lanes, fs.len(), [&mut gf, &mut gh], |lane, range, [gf, gh]| {
         let given = gs[lane * fs.len()..][range.clone()].iter().zip(&fs[range.clone()]);
         let kept = xs[range.clone()].iter().zip(&ts[range]);
         for (((g, f), (x, t)), (gf, gh)) in given.zip(kept).zip(gf.iter_mut().zip(gh)) {
@@ -153,7 +153,7 @@ pub(crate) fn add_kept(gx: Tensor, g: &Tensor, f: &Tensor, lanes: usize) -> Resu
     let batch = fs.len() / outs;
     for (row, gx) in gx.chunks_exact_mut(ins).enumerate().take(lanes * batch) {
         let (g, f) = (&gs[row * outs..][..outs], &fs[row % batch * outs..][..outs]);
-        elementwise(outs, [&mut gx[..outs]], |range, [gx]| {
+        elementwise!(outs, [&mut gx[..outs]], |range, [gx]| {
             let given = g[range.clone()].iter().zip(&f[range]);
             gx.iter_mut().zip(given).for_each(|(gx, (g, f))| *gx += g * (1.0 - f));
             0.0

@@ -3,6 +3,9 @@
 //! One network, two agents. The first half of the state is a model: it learns to predict. The second half acts:
 //! it learns whatever makes the model predict a higher score. To keep either from doing the other's work, the
 //! gradient of each half reaches its own half of each input alone.
+mod assemble;
+
+use assemble::assemble;
 use efference_sdk::{
     Carries, Goal, Lane, LayerFactory, Loss, LossInput, ObservationLoss, Params, Prediction, Result,
     Transition, ensure,
@@ -79,17 +82,19 @@ impl Goal for Maximize {
         let first = Lane { outs: 0..size, carries: Carries::EvenChunks { size }, frozen: false };
         let second = Lane { outs: size..outs, carries: Carries::OddChunks { size }, frozen: false };
         if !self.goals_for_actions {
-            return Ok(Tensor::f_cat(&cell.evaluate(x, &[first, second])?, 1)?);
+            let halves = cell.evaluate(x, &[first, second])?;
+            let [first, second] = &halves[..] else {
+                efference_sdk::bail!("2 lanes were asked for, and {} came", halves.len());
+            };
+            return assemble(first, second, None);
         }
         let goals =
             Lane { outs: 0..GOALS.end - GOALS.start, carries: Carries::OddChunks { size }, frozen: true };
-        let halves = cell.evaluate(x, &[first, second, goals])?;
-        let [first, second, goals] = &halves[..] else {
-            efference_sdk::bail!("3 lanes were asked for, and {} came", halves.len());
+        let lanes = cell.evaluate(x, &[first, second, goals])?;
+        let [first, second, goals] = &lanes[..] else {
+            efference_sdk::bail!("3 lanes were asked for, and {} came", lanes.len());
         };
-        let before = first.f_narrow(1, 0, GOALS.start)?;
-        let after = first.f_narrow(1, GOALS.end, size - GOALS.end)?;
-        Ok(Tensor::f_cat(&[&before, goals, &after, second], 1)?)
+        assemble(first, second, Some(goals))
     }
 
     fn loss(&mut self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {

@@ -8,7 +8,7 @@ mod tests;
 
 use efference_sdk::{
     Agent, Batch, Error, LossInput, NetworkSpec, Nonlinearity, Part, Result, ResultExt, Saved, Trainer,
-    TrainerSetup, bail, ensure, op, tch,
+    TrainerSetup, bail, elementwise, ensure, op, tch,
     tch::{Device, Tensor},
     tracing,
 };
@@ -272,7 +272,7 @@ fn miss(answer: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     }
     let [a, f, g] = [op::slice(answer)?, op::slice(first)?, op::slice(gradient)?];
     let mut miss = op::Output::empty(&answer.size())?;
-    op::elementwise(a.len(), [&mut miss], |range, [miss]| {
+    elementwise!(a.len(), [&mut miss], |range, [miss]| {
         let given = a[range.clone()].iter().zip(&f[range.clone()]).zip(&g[range]);
         miss.iter_mut().zip(given).for_each(|(miss, ((a, f), g))| *miss = a - (f - g));
         0.0

@@ -1,7 +1,7 @@
 //! State and observation side by side in one pass, forward and backward, on the CPU.
 use crate::merge::check;
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, is_plain, simd, slice};
-use efference_sdk::{Result, bail, tch::Tensor};
+use efference_sdk::op::{Context, Gradients, Op, Output, apply, is_plain, slice};
+use efference_sdk::{Result, bail, elementwise, tch::Tensor};
 
 /// The cell's input `cat(state, got)` and `got` by itself, which carries no gradient; `None` where it takes
 /// libtorch's own operations. See [`Merged`](super::merge::Merged) for what `got` is.
@@ -34,17 +34,21 @@ impl Op for SideBySide {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];
             let (kept, merged) = input[row * 2 * size..][..2 * size].split_at_mut(size);
-            simd(|| {
+            let got = &mut got[row * size..][..size];
+            elementwise!(size, [kept, merged, got], |range, [kept, merged, got]| {
+                let state = &state[range.clone()];
                 kept.copy_from_slice(state);
-                let (front, rest) = merged.split_at_mut(length);
-                for ((m, s), o) in front.iter_mut().zip(state).zip(observation) {
+                let seen = &observation[range.start.min(length)..range.end.min(length)];
+                let (front, rest) = merged.split_at_mut(seen.len());
+                for ((m, s), o) in front.iter_mut().zip(state).zip(seen) {
                     *m = if o.is_nan() { *s } else { *o }.clamp(-1.0, 1.0);
                 }
-                for (m, s) in rest.iter_mut().zip(&state[length..]) {
+                for (m, s) in rest.iter_mut().zip(&state[seen.len()..]) {
                     *m = s.clamp(-1.0, 1.0);
                 }
+                got.copy_from_slice(merged);
+                0.0
             });
-            got[row * size..][..size].copy_from_slice(merged);
         }
         if context.differentiable() {
             context.save(inputs[0].shallow_clone());
@@ -64,19 +68,22 @@ impl Op for SideBySide {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];
             let (kept, merged) = g[row * 2 * size..][..2 * size].split_at(size);
-            let out = &mut out[row * size..][..size];
             // By way of `got` gradient reaches what was neither observed nor cut off.
-            simd(|| {
+            elementwise!(size, [&mut out[row * size..][..size]], |range, [out]| {
                 let through = |state: f32, g: f32| if state.abs() <= 1.0 { g } else { 0.0 };
-                let (front, rest) = out.split_at_mut(length);
+                let seen = &observation[range.start.min(length)..range.end.min(length)];
+                let (kept, merged, state) = (&kept[range.clone()], &merged[range.clone()], &state[range]);
+                let (front, rest) = out.split_at_mut(seen.len());
                 let given = kept.iter().zip(merged).zip(state);
-                for ((out, ((k, m), s)), o) in front.iter_mut().zip(given).zip(observation) {
+                for ((out, ((k, m), s)), o) in front.iter_mut().zip(given).zip(seen) {
                     *out = k + if o.is_nan() { through(*s, *m) } else { 0.0 };
                 }
-                let given = kept[length..].iter().zip(&merged[length..]).zip(&state[length..]);
+                let behind = seen.len()..;
+                let given = kept[behind.clone()].iter().zip(&merged[behind.clone()]).zip(&state[behind]);
                 for (out, ((k, m), s)) in rest.iter_mut().zip(given) {
                     *out = k + through(*s, *m);
                 }
+                0.0
             });
         }
         Ok(vec![Some(out.into_tensor()), None])
@@ -92,7 +99,9 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_libtorchs_operations() {
-        for (count, size, length) in [(1, 5, 5), (3, 40, 7), (2, 33, 0)] {
+        for (count, size, length) in
+            [(1, 5, 5), (3, 40, 7), (2, 33, 0), (2, 40_000, 900), (1, 40_000, 30_001)]
+        {
             let mut random = Random::new(3);
             let of = random.normal(&[count, size], 1.0);
             let observation = random.normal(&[count, length], 1.0);
