@@ -228,6 +228,45 @@ typedef struct ef_Params {
     const struct ef_ParamsVTable *vtable;
 } ef_Params;
 
+// The gradients that a backward pass starts from. Lent for the call.
+//
+// They come in `lane_count` lanes: several gradients of the same outputs, which are kept apart. Row `r` of
+// `gradient` belongs to row `r % batch` of the forward pass, and to lane `r / batch`.
+typedef struct ef_Incoming {
+    // (lane_count · batch, outs)
+    const ef_Tensor *gradient;
+    // For each lane whether it reaches the parameters.
+    const bool *to_parameters;
+    // How many lanes there are; at least 1.
+    size_t lane_count;
+    // How many lanes, from the first on, reach the input.
+    size_t to_input;
+} ef_Incoming;
+
+// A forward and a backward pass of a layer's or a cell's own. libtorch's gradients are off during both.
+typedef struct ef_PassesVTable {
+    // Size of the maker's table, in bytes.
+    size_t size;
+    // Whether this object has them.
+    bool (*available)(void *this_);
+    // Of `x` (batch, ins): all outputs, (batch, outs). Puts the tensors that `backward` needs, names left empty.
+    ef_Status (*forward)(void *this_,
+                         const ef_Tensor *x,
+                         ef_Tensor **out,
+                         const struct ef_TensorSink *kept,
+                         struct ef_Buf *err);
+    // Of what `forward` put, in its order: the gradient of the input, (to_input · batch, ins), null if `to_input`
+    // is 0; and puts the gradient of each trained parameter, summed over the lanes that reach it, in the order in
+    // which they were made: null for one without.
+    ef_Status (*backward)(void *this_,
+                          const ef_Tensor *const *kept,
+                          size_t kept_count,
+                          const struct ef_Incoming *incoming,
+                          ef_Tensor **input,
+                          const struct ef_TensorSink *parameters,
+                          struct ef_Buf *err);
+} ef_PassesVTable;
+
 // Functions of a layer plugin.
 typedef struct ef_LayerVTable {
     // Size of the maker's table, in bytes.
@@ -248,6 +287,11 @@ typedef struct ef_LayerVTable {
                          struct ef_Buf *err);
     // Frees the layer.
     void (*destroy)(void *this_);
+    // Passes of the layer's own, which spare libtorch's autograd; null: there are none.
+    const struct ef_PassesVTable *passes;
+    // Multiplications of a forward pass over one row of `x`, all outputs, for estimates of a step's work; 0:
+    // unknown. Null: unknown of every layer.
+    uint64_t (*multiplications)(void *this_);
 } ef_LayerVTable;
 
 // A linear map, made. Owned by its receiver.
@@ -300,6 +344,8 @@ typedef struct ef_CellVTable {
                          struct ef_Buf *err);
     // Frees the cell.
     void (*destroy)(void *this_);
+    // Passes of the cell's own, which spare libtorch's autograd; null: there are none.
+    const struct ef_PassesVTable *passes;
 } ef_CellVTable;
 
 // What an environment is handed while it opens. Lent for the call.

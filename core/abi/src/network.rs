@@ -39,6 +39,9 @@ pub struct LayerVTable {
     pub destroy: unsafe extern "C" fn(this_: *mut c_void),
     /// Passes of the layer's own, which spare libtorch's autograd; null: there are none.
     pub passes: *const PassesVTable,
+    /// Multiplications of a forward pass over one row of `x`, all outputs, for estimates of a step's work; 0:
+    /// unknown. Null: unknown of every layer.
+    pub multiplications: Option<unsafe extern "C" fn(this_: *mut c_void) -> u64>,
 }
 
 // SAFETY: a table is constant data.

@@ -36,7 +36,8 @@ pub enum Command {
         #[arg(long)]
         explain: bool,
     },
-    /// Measures how fast the experiment of a spec steps, and where a step's time goes. Records nothing.
+    /// Measures how fast the experiment of a spec steps, where a step's time goes, and how far that is from what the
+    /// machine can do. What it records does not stay.
     Bench {
         /// The spec and its changes.
         #[command(flatten)]

@@ -1,7 +1,7 @@
 //! The `efference-host` program: what `efference` becomes where libtorch is needed.
 
 use clap::Parser;
-use efference::bench::measure;
+use efference::bench;
 use efference::plugins::{Catalogue, OnPrint, capture_stdout};
 use efference::run::{self, Done, Prepared, Request, RunError, Stop};
 use efference::spec::{self, PluginCatalogue, ReportStyle, Spec};
@@ -48,7 +48,9 @@ fn answer(command: Command) -> u8 {
             Ok(_) => say(&format!("{} is a good spec.\n", spec.file.display())),
             Err(status) => status,
         },
-        Command::Bench { spec, steps, warm_up, json } => bench_command(&spec, warm_up, steps, json),
+        Command::Bench { spec, steps, warm_up, json } => {
+            bench_command(&spec, json, |stop| bench::Request { warm_up, steps, stop })
+        }
         Command::Plugins { what: None, path } => listing::answer(&PluginFiles::scan(&path, &host_identity())),
         Command::Plugins { what: Some(PluginsCommand::Show { name }), path } => {
             show_plugin(&Catalogue::scan(&path), &name)
@@ -62,7 +64,7 @@ fn say(text: &str) -> u8 {
     0
 }
 
-fn bench_command(args: &SpecArgs, warm_up: u64, steps: u64, json: bool) -> u8 {
+fn bench_command(args: &SpecArgs, json: bool, request: impl FnOnce(&Stop) -> bench::Request<'_>) -> u8 {
     let (spec, catalogue) = match read(args) {
         Ok(read) => read,
         Err(status) => return status,
@@ -71,15 +73,21 @@ fn bench_command(args: &SpecArgs, warm_up: u64, steps: u64, json: bool) -> u8 {
         Ok(prepared) => prepared,
         Err(e) => return failed(&e.to_string()),
     };
-    let measured =
-        prepared.open(None, true).and_then(|mut experiment| measure(&mut experiment, warm_up, steps));
-    match measured {
+    // What was recorded until then does not stay behind.
+    let stop = match Stop::on_signals() {
+        Ok(stop) => stop,
+        Err(e) => return failed(&format!("signals cannot be listened to: {e}")),
+    };
+    match bench::measure(&spec, &prepared, &request(&stop)) {
         Ok(report) if json => match serde_json::to_string(&report) {
             Ok(text) => say(&format!("{text}\n")),
             Err(e) => failed(&e.to_string()),
         },
         Ok(report) => say(&report.to_string()),
-        Err(e) => failed(&format!("{e:#}")),
+        Err(e) => {
+            let status = failed(&format!("{e:#}"));
+            if stop.wanted() { 130 } else { status }
+        }
     }
 }
 

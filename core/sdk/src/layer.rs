@@ -31,6 +31,14 @@ pub trait Layer: Send + Sized + 'static {
     fn passes(&self) -> Option<&dyn Passes> {
         None
     }
+
+    /// Multiplications of a forward pass over one row, all outputs; `None` if unknown.
+    ///
+    /// `efference bench` estimates the work of a step from it. The products of matrices are meant, and not what is
+    /// done number by number (biases, nonlinearities): for a full matrix it is `ins · outs`.
+    fn multiplications(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Any layer: one of this library, or one behind the boundary.
@@ -42,6 +50,11 @@ pub trait AnyLayer: Send {
     fn passes(&self) -> Option<&dyn Passes> {
         None
     }
+
+    /// See [`Layer::multiplications`].
+    fn multiplications(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl<L: Layer> AnyLayer for L {
@@ -51,6 +64,10 @@ impl<L: Layer> AnyLayer for L {
 
     fn passes(&self) -> Option<&dyn Passes> {
         Layer::passes(self)
+    }
+
+    fn multiplications(&self) -> Option<u64> {
+        Layer::multiplications(self)
     }
 }
 

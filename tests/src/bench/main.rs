@@ -15,7 +15,9 @@ use clap::builder::PossibleValuesParser;
 use efference::plugins::Catalogue;
 use efference_sdk::Result;
 use rows::{ALL, Bench};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Measures what efference promises of its speed. The machine should have nothing else to do.
 #[derive(Parser)]
@@ -36,6 +38,14 @@ struct Arguments {
 }
 
 fn main() -> std::process::ExitCode {
+    // As `efference` does it. It counts when libtorch is loaded, so this program begins once more.
+    if let Ok(own) = std::env::current_exe() {
+        let mut again = Command::new(own);
+        if efference_cli::hand_over::spin_briefly(&mut again) {
+            let error = again.args(std::env::args_os().skip(1)).exec();
+            eprintln!("warning: libtorch's threads are as they are by default: {error}");
+        }
+    }
     match run(&Arguments::parse()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(e) => {

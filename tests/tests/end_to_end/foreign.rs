@@ -119,6 +119,13 @@ fn a_layer_in_cpp_is_a_layer_like_others() {
     };
     let (learned, not) = (loss("0.03"), loss("1e-12"));
     assert!(learned < 0.9 * not, "the loss is {learned} with a learning rate, {not} without");
+    // It does not say how many multiplications it makes: one for its one parameter is counted. Two layers make a
+    // product each forward, and one for each that autograd will make: for their parameters, for the second one's input,
+    // and in every second step for the first one's.
+    let sets = ["trainer.synthetic_gradient.enabled=false", "trainer.unroll_length=2"];
+    let answer = with("bench", &sets).1.expect(0);
+    assert!(answer.stdout.contains("\nFLOP at least 11.0 a step, "), "{answer}");
+    assert!(answer.stdout.contains("does not say how many multiplications"), "{answer}");
     // An exception of C++ and a mistake in an option are told as those of a plugin in Rust.
     let sets = ["layer.throw_in_step=3", "trainer.synthetic_gradient.enabled=false"];
     with("run", &sets).1.expect(1).says(&[

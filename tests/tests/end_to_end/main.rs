@@ -3,6 +3,7 @@
 //! Every test starts the built `efference` in a directory of its own with an empty environment, and looks at what
 //! it says, at its exit status and at the files that it leaves.
 
+mod bench;
 mod check;
 mod experiments;
 mod foreign;

@@ -2,7 +2,7 @@
 use super::lanes::{Lanes, SharedCell, Sharing};
 use super::optimizer::{Optimizer, clear_gradients};
 use super::store::Store;
-use crate::plugins::{Health, Plugin, is_finite};
+use crate::plugins::{Health, Plugin, Work, is_finite};
 use crate::spec::OptimizerSettings;
 use efference_sdk::{
     Agent, AnyGoal, AnyLayer, AnyTrainer, LayerFactory, Loss, LossInput, NetworkSpec, Params, Part, Result,
@@ -314,6 +314,11 @@ impl Model {
         self.times.take()
     }
 
+    /// Takes the work of layers and optimizers since the last call; see [`Health::take_work`].
+    pub fn take_work(&self) -> Work {
+        self.health.take_work()
+    }
+
     fn timed<R>(&self, part: impl FnOnce(&mut AgentTimes) -> &mut Duration, f: impl FnOnce() -> R) -> R {
         let began = Instant::now();
         let result = f();
@@ -430,7 +435,9 @@ impl Agent for Model {
             || {
                 for name in self.names(part)? {
                     if let Some(optimizer) = self.optimizers.borrow_mut().get_mut(&name) {
-                        optimizer.update(&self.store.trained(&format!("{name}.")))?;
+                        let updated = optimizer.update(&self.store.trained(&format!("{name}.")))?;
+                        let bytes = updated * optimizer.bytes_a_number();
+                        self.health.add_work(Work { bytes, ..Work::default() });
                     }
                 }
                 Ok(())

@@ -17,16 +17,19 @@ struct State {
 pub(super) struct Optimizer {
     settings: OptimizerSettings,
     states: HashMap<String, State>,
+    /// Numbers that had a gradient in the last update.
+    updated: u64,
 }
 
 impl Optimizer {
     pub(super) fn new(settings: OptimizerSettings) -> Self {
-        Optimizer { settings, states: HashMap::new() }
+        Optimizer { settings, states: HashMap::new(), updated: 0 }
     }
 
     /// Uses the gradients of `parameters` and clears them. A parameter without a gradient keeps its value, but
-    /// for Adam's weight decay, as in torch.
-    pub(super) fn update(&mut self, parameters: &[(String, Tensor)]) -> Result<()> {
+    /// for Adam's weight decay, as in torch. Answers with how many numbers had a gradient.
+    pub(super) fn update(&mut self, parameters: &[(String, Tensor)]) -> Result<u64> {
+        self.updated = 0;
         tch::no_grad(|| {
             let scale = self.clipping(parameters)?;
             let prepared = parameters.iter().map(|(name, p)| self.prepare(name, p, scale));
@@ -42,7 +45,18 @@ impl Optimizer {
             updates.run();
             Ok::<(), Error>(())
         })?;
-        clear_gradients(parameters)
+        clear_gradients(parameters)?;
+        Ok(self.updated)
+    }
+
+    /// Bytes that the update of one number reads and writes at least.
+    pub(super) fn bytes_a_number(&self) -> u64 {
+        let moments = match self.settings.kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw => 2,
+            OptimizerKind::Sgd => u64::from(self.settings.momentum != 0.0),
+        };
+        // Parameter and gradient are read and the parameter is written; each moment is read and written.
+        4 * (3 + 2 * moments)
     }
 
     /// What the gradients are to be multiplied by.
@@ -75,6 +89,7 @@ impl Optimizer {
         if !self.states.contains_key(name) {
             self.states.insert(name.to_owned(), State::default());
         }
+        self.updated += p.numel() as u64;
         let Some(state) = self.states.get_mut(name) else { return Ok(None) };
         state.steps += 1;
         if s.kind == OptimizerKind::Sgd {

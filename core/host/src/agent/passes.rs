@@ -225,7 +225,7 @@ mod tests {
             [vec![even, odd], vec![odd, even], vec![odd], vec![Carries::All, even], vec![even, Carries::All]]
         {
             let all = Random::new(3).normal(&[ways.len() as i64 * 2, 8], 1.0);
-            let mut expected = Tensor::zeros([2, 8], (Kind::Float, tch::Device::Cpu));
+            let expected = Tensor::zeros([2, 8], (Kind::Float, tch::Device::Cpu));
             for (lane, carries) in ways.iter().enumerate() {
                 for chunk in 0..4 {
                     let reached = match carries {

@@ -1,76 +1,87 @@
-//! Measures how fast an experiment steps, and where a step's time goes.
-use crate::run::{Experiment, Stepped};
-use efference_sdk::{Result, bail};
-use serde::Serialize;
-use std::fmt;
-use std::time::{Duration, Instant};
+//! Measures how fast an experiment steps, where a step's time goes, and how far that is from what the machine can do.
+mod peak;
+mod report;
 
-/// What was measured. Times are milliseconds a step.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    /// Steps that were measured.
+pub use peak::Peak;
+pub use report::{Parts, Rates, Report};
+
+use crate::run::directory::RunDirectory;
+use crate::run::{Prepared, Recording, Stepped, Stop};
+use crate::spec::Spec;
+use efference_sdk::{Result, ResultExt, bail};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How an experiment is measured.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Steps that are made before.
+    pub warm_up: u64,
+    /// Steps that are measured.
     pub steps: u64,
-    /// Steps a second, over all of them.
-    pub steps_per_second: f64,
-    /// Frames of all streams a second.
-    pub frames_per_second: f64,
-    /// Half of the steps took at most this long.
-    pub median: f64,
-    /// 95 of 100 steps took at most this long.
-    pub p95: f64,
-    /// Where the time went.
-    pub parts: Parts,
-    /// Largest memory of the process so far, in MiB.
-    pub peak_memory: f64,
-    /// Numbers that are trained.
-    pub parameters: i64,
-    /// Threads of libtorch.
-    pub threads: i32,
+    /// Gives up when it is told to.
+    pub stop: &'a Stop,
 }
 
-/// Means over the measured steps, in milliseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Parts {
-    /// Waiting for the environment, and answering it.
-    pub environment: f64,
-    /// Comparing predictions with what came.
-    pub comparing: f64,
-    /// Transitions: goal, cell and layers, forward.
-    pub transition: f64,
-    /// The goal's loss, forward.
-    pub loss: f64,
-    /// The trainer's networks, forward.
-    pub network: f64,
-    /// Optimizers.
-    pub update: f64,
-    /// The rest of the trainer's step: backpropagation, nearly all of it.
-    pub backward: f64,
-    /// The rest.
-    pub other: f64,
+/// Makes steps as a run does, records them into a temporary directory, which does not stay, and says how long that
+/// took; then measures what the machine can do at most.
+///
+/// # Errors
+/// If a plugin fails, the environment ends too early, it is told to stop, or there is no room for what is recorded.
+pub fn measure(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
+    let mut report = measure_steps(spec, prepared, request)?;
+    // By now the experiment is gone, and with it what it may have had running beside it, such as a browser.
+    let peak = Peak::measure(prepared.device());
+    let peak =
+        peak.inspect_err(|e| tracing::warn!("what the machine can do could not be measured: {e:#}")).ok();
+    report.rates.peak_flop_per_second = peak.map(|p| p.flop_per_second);
+    report.rates.peak_bytes_per_second = peak.map(|p| p.bytes_per_second);
+    Ok(report)
 }
 
-/// Makes `warm_up` steps, then measures `steps` of them.
-pub fn measure(experiment: &mut Experiment, warm_up: u64, steps: u64) -> Result<Report> {
-    let advance = |experiment: &mut Experiment| match experiment.advance(&|| false)? {
-        Stepped::Step => Ok(()),
-        _ => bail!("the environment ended after {} steps: too early to be measured", experiment.step()),
-    };
-    for _ in 0..warm_up {
-        advance(experiment)?;
-    }
-    experiment.times = Default::default();
-    experiment.model().take_times();
-    let mut each = Vec::with_capacity(steps as usize);
-    let mut frames = 0;
-    let began = Instant::now();
-    for _ in 0..steps {
+fn measure_steps(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
+    let began = (SystemTime::now(), Instant::now());
+    let place = tempfile::Builder::new().prefix("efference-bench-").tempdir();
+    let place =
+        place.context("no temporary directory could be made to record into; see the variable TMPDIR")?;
+    let directory = RunDirectory::claim(place.path(), &spec.name, began.0, &spec.to_toml())?;
+    let mut experiment = prepared.open(Some(directory.path()), true)?;
+    let mut recording = Recording::start(spec, &directory, began)?;
+
+    let (stop, steps) = (request.stop, request.steps);
+    let mut each = Vec::with_capacity(steps.min(1 << 20) as usize);
+    let (mut frames, mut recorded) = (0, Duration::ZERO);
+    let mut measured_from = Instant::now();
+    for step in 0..request.warm_up + steps {
+        if step == request.warm_up {
+            experiment.times = Default::default();
+            experiment.model().take_times();
+            experiment.model().take_work();
+            recorded = Duration::ZERO;
+            frames = 0;
+            measured_from = Instant::now();
+        }
         let began = Instant::now();
-        advance(experiment)?;
-        each.push(began.elapsed());
+        match experiment.advance(&|| stop.wanted())? {
+            Stepped::Stopped => bail!("was stopped after {step} steps, before all was measured"),
+            Stepped::Step if stop.wanted() => {
+                bail!("was stopped after {} steps, before all was measured", step + 1)
+            }
+            Stepped::Step => {}
+            Stepped::Closed => bail!("the environment ended after {step} steps: too early to be measured"),
+        }
+        let advanced = Instant::now();
+        recording.step(&experiment)?;
+        recorded += advanced.elapsed();
+        if step >= request.warm_up {
+            each.push(began.elapsed());
+        }
         frames += experiment.live_streams();
     }
-    let all = began.elapsed();
+    let all = measured_from.elapsed();
     let (outer, inner) = (experiment.times, experiment.model().take_times());
+    let work = experiment.model().take_work();
+    recording.finish(&experiment)?;
+
     let mean = |d: Duration| d.as_secs_f64() * 1e3 / steps as f64;
     let within = inner.transition + inner.loss + inner.network + inner.update;
     each.sort();
@@ -90,13 +101,23 @@ pub fn measure(experiment: &mut Experiment, warm_up: u64, steps: u64) -> Result<
             transition: mean(inner.transition),
             loss: mean(inner.loss),
             network: mean(inner.network),
-            update: mean(inner.update),
             backward: mean(outer.trainer.saturating_sub(within)),
-            other: mean(all.saturating_sub(outer.environment + outer.comparing + outer.trainer)),
+            update: mean(inner.update),
+            recording: mean(recorded),
+            other: mean(all.saturating_sub(outer.environment + outer.comparing + outer.trainer + recorded)),
         },
         peak_memory: peak_memory(),
         parameters: experiment.model().store().trained_count(),
         threads: tch::get_num_threads(),
+        rates: Rates {
+            flop: work.flop as f64 / steps as f64,
+            flop_is_lower_bound: work.flop_is_lower_bound,
+            flop_per_second: work.flop as f64 / all.as_secs_f64(),
+            peak_flop_per_second: None,
+            bytes: work.bytes as f64 / steps as f64,
+            bytes_per_second: work.bytes as f64 / all.as_secs_f64(),
+            peak_bytes_per_second: None,
+        },
     })
 }
 
@@ -106,35 +127,4 @@ pub fn peak_memory() -> f64 {
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or_default() / 1024.0
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} steps: {:.1} steps/s, {:.1} frames/s; a step takes {:.3} ms (median), {:.3} ms (p95)",
-            self.steps, self.steps_per_second, self.frames_per_second, self.median, self.p95
-        )?;
-        writeln!(
-            f,
-            "{} parameters, {} thread(s), {:.0} MiB of memory at most",
-            self.parameters, self.threads, self.peak_memory
-        )?;
-        let p = self.parts;
-        let parts = [
-            ("environment", p.environment),
-            ("comparing", p.comparing),
-            ("transition", p.transition),
-            ("loss", p.loss),
-            ("network", p.network),
-            ("backward", p.backward),
-            ("update", p.update),
-            ("other", p.other),
-        ];
-        let sum: f64 = parts.iter().map(|(_, t)| t).sum();
-        for (name, time) in parts {
-            writeln!(f, "  {name:<12} {time:>9.4} ms  {:>5.1} %", 100.0 * time / sum.max(1e-12))?;
-        }
-        Ok(())
-    }
 }

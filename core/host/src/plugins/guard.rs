@@ -1,14 +1,18 @@
-//! Watches the calls of plugins: names the plugin in its errors, checks what it returns, and finds what it left
-//! behind.
+//! Watches the calls of plugins: names the plugin in its errors, checks what it returns, finds what it left behind,
+//! and counts the work of layers.
 //!
 //! Rules of the unsafe code here: grad mode is a flag of the thread that libtorch lets anybody set.
 #![allow(unsafe_code)]
+#[cfg(test)]
+mod tests;
+
 use super::stdout::{OnPrint, printed};
+use super::work::{Cost, Counter, Work};
 use super::{KINDS, kind_name};
 use efference_sdk::{
     Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Incoming, Loss,
-    LossInput, Outgoing, Passes, Picture, Restores, Result, ResultExt, Saved, Transition, bail, elementwise,
-    ensure, op,
+    LossInput, Outgoing, Params, Passes, Picture, Restores, Result, ResultExt, Saved, Size, Transition, bail,
+    elementwise, ensure, op,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use tch::{Device, Tensor};
 #[derive(Debug, Default)]
 pub struct Health {
     searching: AtomicBool,
+    work: Counter,
 }
 
 impl Health {
@@ -30,6 +35,20 @@ impl Health {
         let result = f();
         self.searching.store(false, Ordering::Relaxed);
         result
+    }
+
+    /// Adds work that was done elsewhere.
+    pub(crate) fn add_work(&self, work: Work) {
+        self.work.add(work);
+    }
+
+    /// The work since the last call.
+    ///
+    /// It is an estimate. A layer's calls are counted as they come; a call for some of the outputs counts as one for all
+    /// of them. What autograd does later is not seen: where an answer asks for gradients, one backward pass is counted in
+    /// advance, which may never come, or come once for each lane.
+    pub fn take_work(&self) -> Work {
+        self.work.take()
     }
 }
 
@@ -48,6 +67,8 @@ pub(super) struct Guarded<T: ?Sized> {
     name: String,
     inner: Box<T>,
     health: Arc<Health>,
+    /// Of a layer, whose work is counted.
+    cost: Option<Cost>,
 }
 
 impl<T: ?Sized> Guarded<T> {
@@ -57,7 +78,13 @@ impl<T: ?Sized> Guarded<T> {
         f: impl FnOnce() -> Result<Box<T>>,
     ) -> Result<Self> {
         let inner = watch(&name, f)?;
-        Ok(Guarded { name, inner, health: health.clone() })
+        Ok(Guarded { name, inner, health: health.clone(), cost: None })
+    }
+
+    fn count(&self, of: impl FnOnce(&Cost) -> Work) {
+        if let Some(cost) = &self.cost {
+            self.health.work.add(of(cost));
+        }
     }
 }
 
@@ -139,19 +166,51 @@ impl<T: ?Sized> Guarded<T> {
     }
 }
 
+impl Guarded<dyn AnyLayer> {
+    /// Makes a layer whose parameters are the tensors that it adds to `params`.
+    pub(super) fn make_layer(
+        name: String,
+        health: &Arc<Health>,
+        size: Size,
+        params: &Params<'_>,
+        f: impl FnOnce() -> Result<Box<dyn AnyLayer>>,
+    ) -> Result<Self> {
+        let before = params.tensors()?.len();
+        let made = Self::make(name, health, f)?;
+        let tensors: Vec<_> = params.tensors()?.into_iter().skip(before).collect();
+        let cost = Cost {
+            ins: size.ins as u64,
+            outs: size.outs as u64,
+            parameters: tensors.iter().map(|(_, t)| t.numel() as u64).sum(),
+            trained: tensors.iter().any(|(_, t)| t.requires_grad()),
+            multiplications: made.inner.multiplications(),
+        };
+        Ok(Guarded { cost: Some(cost), ..made })
+    }
+}
+
 impl AnyLayer for Guarded<dyn AnyLayer> {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         watch(&self.name, || {
-            let expected = [x.size()[0], outs.end - outs.start];
+            let rows = x.size()[0];
+            let expected = [rows, outs.end - outs.start];
             let y = self.inner.forward(x, outs)?;
             check_shape(&y, expected)?;
             self.check_numbers(x, &y)?;
+            self.count(|cost| cost.forward(rows as u64));
+            if y.requires_grad() {
+                self.count(|cost| cost.backward(rows as u64, 1, u64::from(x.requires_grad()), cost.trained));
+            }
             Ok(y)
         })
     }
 
     fn passes(&self) -> Option<&dyn Passes> {
         self.inner.passes().map(|_| self as &dyn Passes)
+    }
+
+    fn multiplications(&self) -> Option<u64> {
+        self.inner.multiplications()
     }
 }
 
@@ -208,6 +267,7 @@ impl<T: Passing + ?Sized> Passes for Guarded<T> {
                 x.size()[0]
             );
             self.check_numbers(x, &y)?;
+            self.count(|cost| cost.forward(x.size()[0] as u64));
             Ok((y, kept))
         })
     }
@@ -218,6 +278,9 @@ impl<T: Passing + ?Sized> Passes for Guarded<T> {
             let rows = outgoing.input.as_ref().map_or(0, |g| g.size()[0]);
             let expected = incoming.to_input as i64 * incoming.batch();
             ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");
+            let (batch, lanes) = (incoming.batch() as u64, incoming.lanes() as u64);
+            let (to_input, to_parameters) = (incoming.to_input as u64, incoming.any_to_parameters());
+            self.count(|cost| cost.backward(batch, lanes, to_input, to_parameters && cost.trained));
             Ok(outgoing)
         })
     }

@@ -99,7 +99,7 @@ impl Plugin {
         let vtable = self.of_kind(Kind::Layer)?;
         // SAFETY: the table of a layer plugin of a library that was checked and started.
         let make = || unsafe { boundary::create_layer(vtable, options, size, params) };
-        Ok(Box::new(Guarded::make(self.to_string(), health, make)?))
+        Ok(Box::new(Guarded::make_layer(self.to_string(), health, size, params, make)?))
     }
 
     /// Makes a cell.

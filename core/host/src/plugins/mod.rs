@@ -9,6 +9,7 @@ mod guard;
 mod library;
 mod services;
 mod stdout;
+mod work;
 
 pub use catalogue::{Catalogue, this_host};
 pub use efference_catalogue::{FileStamp, Found, KINDS, Listed, MissingPlugin, Refusal};
@@ -17,6 +18,7 @@ pub use guard::{Health, plugin_in_error};
 pub use library::Plugin;
 pub use services::take_metrics;
 pub use stdout::{OnPrint, capture_stdout};
+pub use work::Work;
 
 use efference_abi::Kind;
 

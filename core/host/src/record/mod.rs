@@ -22,5 +22,5 @@ pub use console::{Aside, Progress, Shown};
 pub use error::{FileError, RecordError};
 pub use metrics::Metrics;
 pub use pictures::{PicturePair, side_by_side};
-pub use readable::{Grouped, Lasting, ThreeDigits};
+pub use readable::{Bytes, Grouped, Lasting, Scaled, ThreeDigits};
 pub use recorder::{FLUSH_EVERY, Line, Recorded, Recorder, RecorderFiles};

@@ -38,6 +38,37 @@ impl fmt::Display for ThreeDigits {
     }
 }
 
+/// Three digits and a prefix, to be followed by a unit: `29.8 G`, `144 M`, `12.0`.
+#[derive(Debug, Clone, Copy)]
+pub struct Scaled(pub f64);
+
+impl fmt::Display for Scaled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        scaled(f, self.0, 1000.0, ["", " k", " M", " G", " T", " P"])
+    }
+}
+
+/// Bytes: `45.0 MiB`, `6.25 GiB`.
+#[derive(Debug, Clone, Copy)]
+pub struct Bytes(pub f64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        scaled(f, self.0, 1024.0, [" B", " KiB", " MiB", " GiB", " TiB", " PiB"])
+    }
+}
+
+fn scaled(f: &mut fmt::Formatter<'_>, value: f64, step: f64, units: [&str; 6]) -> fmt::Result {
+    let mut value = value;
+    let mut left = units.as_slice();
+    // What would be rounded up to a fourth digit goes on to the next unit.
+    while left.len() > 1 && value.abs() >= 999.5 {
+        value /= step;
+        left = &left[1..];
+    }
+    write!(f, "{}{}", ThreeDigits(value), left[0])
+}
+
 /// Seconds as a person says them.
 #[derive(Debug, Clone, Copy)]
 pub struct Lasting(pub f64);
@@ -68,6 +99,13 @@ mod tests {
             three.map(|n| ThreeDigits(n).to_string()),
             ["0", "3.21", "151", "0.00420", "-12.0", "1.00e-5", "2.50e6", "1234", "NaN", "inf"]
         );
+        let scaled = [0.0, 12.0, 1000.0, 210e6, 29.8e9, 4e18];
+        assert_eq!(
+            scaled.map(|n| Scaled(n).to_string()),
+            ["0", "12.0", "1.00 k", "210 M", "29.8 G", "4000 P"]
+        );
+        let bytes = [12.0, 1010.0, 1536.0, 6.25 * (1 << 30) as f64];
+        assert_eq!(bytes.map(|n| Bytes(n).to_string()), ["12.0 B", "0.986 KiB", "1.50 KiB", "6.25 GiB"]);
         assert_eq!(
             [0.2, 61.0, 3_725.0, 200_000.0].map(|s| Lasting(s).to_string()),
             ["1 s", "1 min 01 s", "1 h 02 min", "2 d 07 h"]

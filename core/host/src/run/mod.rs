@@ -8,17 +8,17 @@ mod failure;
 mod frames;
 pub mod memory;
 pub mod provenance;
+mod recording;
 mod signals;
 
 pub use experiment::{Blamed, Experiment, FrameFigures, Stepped, Times};
 pub use failure::Failure;
+pub use recording::Recording;
 pub use signals::Stop;
 
 use crate::agent::{Blueprint, Choice, Model, Sharing};
-use crate::plugins::{Catalogue, Health, MissingPlugin, take_metrics};
-use crate::record::{
-    Errors, FileError, Line, Metrics, PicturePair, Progress, RecordError, Recorder, Shown, skill,
-};
+use crate::plugins::{Catalogue, Health, MissingPlugin};
+use crate::record::{FileError, Progress, RecordError, Shown};
 use crate::spec::{KINDS, Spec};
 use directory::{ClaimError, End, Ending, RunDirectory, Utc};
 use efference_abi::Kind;
@@ -169,15 +169,6 @@ pub fn run(spec: &Spec, prepared: &Prepared<'_>, request: Request<'_>) -> Result
     let (started, clock) = (SystemTime::now(), Instant::now());
     let directory = RunDirectory::claim(request.runs, &spec.name, started, &spec.to_toml())?;
     let log = crate::log::to_file(directory.log()?);
-    let mut running = Running {
-        spec,
-        directory: &directory,
-        clock,
-        metrics: Metrics::default(),
-        errors: Sums::default(),
-        last: Vec::new(),
-        window: (Instant::now(), 0),
-    };
     let mut step = 0;
     let known = prepared.known(request.spec_file, started);
     let (outcome, seconds, told) = std::thread::scope(|scope| {
@@ -189,188 +180,79 @@ pub fn run(spec: &Spec, prepared: &Prepared<'_>, request: Request<'_>) -> Result
             for part in spec.optimizer.parts.keys().filter(|p| !experiment.model().has_part(p)) {
                 tracing::warn!("[optimizer.parts.{part}] has no effect: the agent has no part of that name");
             }
-            let outcome = running.go(&mut experiment, started, request.output, request.stop);
+            let recording = Recording::start(spec, &directory, (started, clock))?;
+            let outcome = go(spec, &mut experiment, recording, request.output, request.stop);
             step = experiment.step();
-            outcome
+            let done = outcome?;
+            checkpoint::write(&directory.checkpoints(), &experiment, spec.checkpoint.keep)?;
+            Ok(done)
         });
         (outcome, clock.elapsed().as_secs_f64(), told.join())
     });
-    let failure = outcome.as_ref().err().map(|e| Failure::new(e, step, directory.path().to_owned()));
-    let how = match (&outcome, &failure) {
-        (_, Some(f)) => Ending::Failed {
+    let outcome = outcome.map_err(|e| Failure::new(&e, step, directory.path().to_owned()));
+    let how = match &outcome {
+        Err(f) => Ending::Failed {
             plugin: f.plugin.clone(),
             messages: f.messages.clone(),
             cure: Some(f.cure.clone()),
         },
-        (Ok(true), None) => Ending::Stopped,
-        _ => Ending::Finished,
+        Ok((true, _)) => Ending::Stopped,
+        Ok((false, _)) => Ending::Finished,
     };
-    let last = running.last;
     let end = directory.write_end(&End { how, step, seconds, ended: Utc::from(SystemTime::now()).rfc3339() });
     if told.is_err() {
         tracing::warn!("what made this run could not be found out: there is no provenance.json");
     }
     drop(log);
     let unwritten = end.err().or(told.ok().and_then(Result::err));
-    match (failure, unwritten) {
-        // What failed first is what is told, even where the disk let nothing more be written.
-        (Some(failure), _) => Err(RunError::Failed(Box::new(failure))),
-        (None, Some(unwritten)) => Err(unwritten.into()),
-        (None, None) => {
-            Ok(Done { directory, steps: step, seconds, stopped: matches!(outcome, Ok(true)), last })
-        }
+    // What failed first is what is told, even where the disk let nothing more be written.
+    let (stopped, last) = outcome.map_err(|failure| RunError::Failed(Box::new(failure)))?;
+    match unwritten {
+        Some(unwritten) => Err(unwritten.into()),
+        None => Ok(Done { directory, steps: step, seconds, stopped, last }),
     }
 }
 
-/// Sums of the errors of a window of steps.
-#[derive(Default)]
-struct Sums {
-    sums: Errors,
-    frames: u64,
-}
-
-struct Running<'a> {
-    spec: &'a Spec,
-    directory: &'a RunDirectory,
-    clock: Instant,
-    metrics: Metrics,
-    errors: Sums,
-    last: Vec<(String, f64)>,
-    window: (Instant, u64),
-}
-
-/// Streams whose pictures are recorded.
-const PICTURED: usize = 4;
-
-impl Running<'_> {
-    /// Makes all steps; whether it was stopped before its time.
-    fn go(
-        &mut self,
-        experiment: &mut Experiment,
-        started: SystemTime,
-        output: File,
-        stop: &Stop,
-    ) -> sdk::Result<bool> {
-        let record = &self.spec.record;
-        let files = self.directory.recorder_files(record.tensorboard);
-        let mut recorder = Recorder::start(files, started)?;
-        let every = Duration::from_secs_f64(record.console_every_seconds);
-        let mut progress = Progress::new(Shown::on(output).lines_every(every), self.spec.steps, 0);
-        crate::log::aside(progress.aside());
-        let outcome = loop {
-            let step = experiment.step();
-            if self.spec.steps.is_some_and(|n| step >= n) {
-                break Ok(false);
-            }
-            if stop.wanted() {
-                break Ok(true);
-            }
-            match experiment.advance(&|| stop.wanted()) {
-                Err(e) => break Err(e),
-                Ok(Stepped::Closed) => break Ok(false),
-                Ok(Stepped::Stopped) => break Ok(true),
-                Ok(Stepped::Step) => {}
-            }
-            if step == 0 {
-                tracing::info!(
-                    "the first step was made {:.3} s after the run began",
-                    self.clock.elapsed().as_secs_f64()
-                );
-            }
-            if let Err(e) = self.record(experiment, &mut recorder, &mut progress) {
-                break Err(e);
-            }
-        };
-        progress.finish();
-        crate::log::aside(Default::default());
-        // What was recorded is kept however the run ended, and its own error comes first.
-        let left = self.line(experiment, &mut recorder);
-        let finished = recorder.finish().map_err(sdk::Error::from);
-        let stopped = outcome?;
-        left?;
-        let left_out = finished?.pictures_left_out;
-        if left_out > 0 {
-            tracing::warn!(
-                "{left_out} pairs of pictures came faster than the disk took them, and were left out"
-            );
-        }
-        checkpoint::write(&self.directory.checkpoints(), experiment, self.spec.checkpoint.keep)?;
-        Ok(stopped)
-    }
-
-    /// What is due after a step.
-    fn record(
-        &mut self,
-        experiment: &Experiment,
-        recorder: &mut Recorder,
-        progress: &mut Progress,
-    ) -> sdk::Result<()> {
-        let record = &self.spec.record;
-        for figures in experiment.figures() {
-            if let Some(score) = figures.score {
-                self.metrics.add("score", score);
-            }
-            if let Some(e) = figures.errors {
-                self.errors.sums.error += e.error;
-                self.errors.sums.last += e.last;
-                self.errors.sums.mean += e.mean;
-                self.errors.frames += 1;
-            }
-        }
-        for (name, value) in take_metrics() {
-            self.metrics.add(&name, value);
-        }
+/// Makes all steps; whether it was stopped before its time, and what was recorded last.
+fn go(
+    spec: &Spec,
+    experiment: &mut Experiment,
+    mut recording: Recording<'_>,
+    output: File,
+    stop: &Stop,
+) -> sdk::Result<(bool, Vec<(String, f64)>)> {
+    let every = Duration::from_secs_f64(spec.record.console_every_seconds);
+    let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, 0);
+    crate::log::aside(progress.aside());
+    let outcome = loop {
         let step = experiment.step();
-        if step.is_multiple_of(record.every) {
-            self.line(experiment, recorder)?;
-            progress.values(&self.last);
+        if spec.steps.is_some_and(|n| step >= n) {
+            break Ok(false);
         }
-        if record.pictures_every > 0 && step.is_multiple_of(record.pictures_every) {
-            for (stream, observation, prediction) in experiment.pictures(PICTURED)? {
-                recorder.picture(PicturePair { step, stream, observation, prediction })?;
-            }
+        if stop.wanted() {
+            break Ok(true);
         }
-        let every = self.spec.checkpoint.every;
-        if every > 0 && step.is_multiple_of(every) {
-            checkpoint::write(&self.directory.checkpoints(), experiment, self.spec.checkpoint.keep)?;
+        match experiment.advance(&|| stop.wanted()) {
+            Err(e) => break Err(e),
+            Ok(Stepped::Closed) => break Ok(false),
+            Ok(Stepped::Stopped) => break Ok(true),
+            Ok(Stepped::Step) => {}
         }
-        progress.step(step);
-        Ok(())
-    }
-
-    /// Records the means since the last line, if there was a step since.
-    fn line(&mut self, experiment: &Experiment, recorder: &mut Recorder) -> sdk::Result<()> {
-        let (now, step) = (Instant::now(), experiment.step());
-        let steps = step - self.window.1;
-        if steps == 0 {
-            return Ok(());
+        if step == 0 {
+            let seconds = recording.seconds();
+            tracing::info!("the first step was made {seconds:.3} s after the run began");
         }
-        let recorded = experiment.model().take_recorded();
-        let mut values = recorded.loss()?;
-        let sums = std::mem::take(&mut self.errors);
-        if sums.frames > 0 {
-            let n = sums.frames as f64;
-            let means =
-                Errors { error: sums.sums.error / n, last: sums.sums.last / n, mean: sums.sums.mean / n };
-            values.extend(
-                [("error", means.error), ("error_last", means.last), ("error_mean", means.mean)].map(own),
-            );
-            values.extend(skill(means).map(|s| own(("skill", s))));
+        match recording.step(experiment) {
+            Err(e) => break Err(e),
+            Ok(true) => progress.values(recording.last()),
+            Ok(false) => {}
         }
-        values.extend(self.metrics.take());
-        // A goal's own metric of a name that is taken, such as its `error`, would stand in the same curve.
-        let taken: Vec<_> = values.iter().map(|(name, _)| name.clone()).collect();
-        values.extend(recorded.terms()?.into_iter().filter(|(name, _)| !taken.contains(name)));
-        let seconds = now.duration_since(self.window.0).as_secs_f64();
-        values.push(own(("streams", experiment.live_streams() as f64)));
-        values.push(own(("steps_per_second", steps as f64 / seconds.max(1e-9))));
-        self.window = (now, step);
-        self.last.clone_from(&values);
-        recorder.record(Line { step, seconds: self.clock.elapsed().as_secs_f64(), values })?;
-        Ok(())
-    }
-}
-
-fn own((name, value): (&str, f64)) -> (String, f64) {
-    (name.to_owned(), value)
+        progress.step(experiment.step());
+    };
+    progress.finish();
+    crate::log::aside(Default::default());
+    // What was recorded is kept however the run ended; its own error comes first.
+    let last = recording.finish(experiment);
+    let stopped = outcome?;
+    Ok((stopped, last?))
 }

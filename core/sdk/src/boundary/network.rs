@@ -8,6 +8,7 @@ use crate::{
 };
 use efference_abi::{self as abi, Buf, Status, Str};
 use std::ffi::c_void;
+use std::mem::offset_of;
 use std::ops::Range;
 use tch::Tensor;
 
@@ -62,6 +63,18 @@ unsafe extern "C" fn forward_layer(
     }
 }
 
+unsafe extern "C" fn multiplications(this_: *mut c_void) -> u64 {
+    let mut number = 0;
+    // SAFETY: a layer that was given; nobody asks why it does not know.
+    unsafe {
+        raw::guard(std::ptr::null_mut(), || {
+            number = (*this_.cast::<Box<dyn AnyLayer>>()).multiplications().unwrap_or(0);
+            Ok(())
+        });
+    }
+    number
+}
+
 unsafe extern "C" fn destroy_layer(this_: *mut c_void) {
     // SAFETY: a layer that was given, once.
     unsafe { raw::destroy::<dyn AnyLayer>(this_) };
@@ -76,6 +89,7 @@ impl<L: Layer> LayerTable<L> {
         forward: forward_layer,
         destroy: destroy_layer,
         passes: PassesTable::<dyn AnyLayer>::TABLE,
+        multiplications: Some(multiplications),
     };
 }
 
@@ -90,6 +104,7 @@ static ONE_LAYER: abi::LayerVTable = abi::LayerVTable {
     forward: forward_layer,
     destroy: destroy_layer,
     passes: PassesTable::<dyn AnyLayer>::TABLE,
+    multiplications: Some(multiplications),
 };
 
 pub(super) fn give_layer(layer: Box<dyn AnyLayer>) -> abi::LayerObject {
@@ -103,12 +118,18 @@ pub(super) unsafe fn take_layer(object: abi::LayerObject) -> Result<Box<dyn AnyL
         return Err(Error::msg("said that it succeeded, but gave no layer"));
     }
     let abi::LayerObject { this_: this, vtable } = object;
-    // SAFETY: by the caller's promise; an older maker's table may be shorter.
-    let passes = unsafe {
-        let knows = (*vtable).size >= size_of::<abi::LayerVTable>();
-        knows.then(|| ForeignPasses::new(this, (*vtable).passes)).flatten()
+    // SAFETY: by the caller's promise; an older maker's table may be shorter, and what it lacks is not read.
+    let (passes, multiplications) = unsafe {
+        let size = (*vtable).size;
+        let knows_passes =
+            size >= offset_of!(abi::LayerVTable, passes) + size_of::<*const abi::PassesVTable>();
+        let knows_multiplications = size >= size_of::<abi::LayerVTable>();
+        (
+            knows_passes.then(|| ForeignPasses::new(this, (*vtable).passes)).flatten(),
+            knows_multiplications.then(|| (*vtable).multiplications).flatten(),
+        )
     };
-    Ok(Box::new(ForeignLayer { this, vtable, passes }))
+    Ok(Box::new(ForeignLayer { this, vtable, passes, multiplications }))
 }
 
 /// Makes a layer by the table of a layer plugin.
@@ -140,6 +161,7 @@ struct ForeignLayer {
     this: *mut c_void,
     vtable: *const abi::LayerVTable,
     passes: Option<ForeignPasses>,
+    multiplications: Option<unsafe extern "C" fn(*mut c_void) -> u64>,
 }
 
 // SAFETY: the boundary lets an object be called from any thread, one at a time.
@@ -158,6 +180,12 @@ impl AnyLayer for ForeignLayer {
 
     fn passes(&self) -> Option<&dyn Passes> {
         self.passes.as_ref().map(|p| p as &dyn Passes)
+    }
+
+    fn multiplications(&self) -> Option<u64> {
+        // SAFETY: a layer that was given.
+        let number = unsafe { self.multiplications?(self.this) };
+        (number > 0).then_some(number)
     }
 }
 
@@ -384,5 +412,54 @@ impl Transition for ForeignTransition {
     fn outs(&self) -> i64 {
         // SAFETY: a lent cell.
         unsafe { ((*self.0.vtable).outs)(self.0.ctx) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{LayersOf, Matrix, MemoryStore};
+
+    /// A layer's table as it was before it said multiplications.
+    #[repr(C)]
+    struct Shorter {
+        size: usize,
+        create: unsafe extern "C" fn(Str, i64, i64, *const abi::Params, *mut *mut c_void, *mut Buf) -> Status,
+        forward: unsafe extern "C" fn(
+            *mut c_void,
+            *const abi::Tensor,
+            i64,
+            i64,
+            *mut *mut abi::Tensor,
+            *mut Buf,
+        ) -> Status,
+        destroy: unsafe extern "C" fn(*mut c_void),
+        passes: *const abi::PassesVTable,
+        beyond: usize,
+    }
+
+    #[test]
+    fn a_table_that_is_shorter_or_has_no_such_function_says_no_multiplications() {
+        let store = MemoryStore::new(1);
+        let crossed = |name: &str, table: *const abi::LayerVTable| {
+            let factory = LayersOf::<Matrix>::new(r#"{"passes": true}"#).unwrap();
+            let matrix = factory.make(Size { ins: 4, outs: 3 }, &Params::new(&store).scope(name)).unwrap();
+            let abi::LayerObject { this_, vtable } = give_layer(matrix);
+            let vtable = if table.is_null() { vtable } else { table };
+            // SAFETY: given above, with a table of its functions.
+            let layer = unsafe { take_layer(abi::LayerObject { this_, vtable }) }.unwrap();
+            let y = layer.forward(&Tensor::ones([2, 4], (tch::Kind::Float, tch::Device::Cpu)), 0..3).unwrap();
+            assert_eq!(y.size(), [2, 3]);
+            assert!(layer.passes().is_some());
+            layer.multiplications()
+        };
+        assert_eq!(crossed("whole", std::ptr::null()), Some(12));
+        let abi::LayerVTable { create, forward, destroy, passes, .. } = ONE_LAYER;
+        let unknowing = abi::LayerVTable { multiplications: None, ..ONE_LAYER };
+        assert_eq!(crossed("null", &raw const unknowing), None);
+        let size = offset_of!(Shorter, beyond);
+        // What is behind the table's end is no function.
+        let shorter = Shorter { size, create, forward, destroy, passes, beyond: 1 };
+        assert_eq!(crossed("shorter", (&raw const shorter).cast()), None);
     }
 }

@@ -36,6 +36,10 @@ impl Layer for Matrix {
     fn passes(&self) -> Option<&dyn Passes> {
         self.passes.then_some(self)
     }
+
+    fn multiplications(&self) -> Option<u64> {
+        Some(self.weight.numel() as u64)
+    }
 }
 
 impl Passes for Matrix {

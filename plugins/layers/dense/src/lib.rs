@@ -64,6 +64,10 @@ impl Layer for Dense {
     fn passes(&self) -> Option<&dyn Passes> {
         self.trained.then_some(self)
     }
+
+    fn multiplications(&self) -> Option<u64> {
+        Some(self.weight.numel() as u64)
+    }
 }
 
 impl Passes for Dense {
@@ -133,6 +137,11 @@ mod tests {
         let y = Layer::forward(&dense, &Random::new(2).normal(&[20, 900], 1.0), 0..900).unwrap();
         let deviation = y.std(false).double_value(&[]);
         assert!((0.95..1.05).contains(&deviation), "{deviation}");
+    }
+
+    #[test]
+    fn it_multiplies_each_input_for_each_output() {
+        assert_eq!(Layer::multiplications(&dense(Options::default(), 12, 9).1), Some(12 * 9));
     }
 
     #[test]

@@ -76,6 +76,18 @@ impl Factors {
         }
         Ok(Factors { ins, outs, sub_layers })
     }
+
+    /// Multiplications of a forward pass over one sample: each number that goes into a sub-layer is used for each of
+    /// the numbers that the dim is mixed to.
+    pub fn multiplications(&self) -> u64 {
+        let mut now = self.ins.clone();
+        let of = |s: &SubLayer| {
+            let size: i64 = now.iter().product();
+            now[s.dim] = s.outs;
+            (size * s.outs) as u64
+        };
+        self.sub_layers.iter().map(of).sum()
+    }
 }
 
 /// The dims of a size, the outermost first: each is `radix`, but for the first, which is what is left.
@@ -142,6 +154,17 @@ mod tests {
         };
         assert_eq!(count(true), 278_528);
         assert_eq!(count(false), 4_456_448);
+    }
+
+    #[test]
+    fn multiplications_are_those_of_all_sub_layers() {
+        for share in [true, false] {
+            assert_eq!(factors(65_536, 65_536, 16, share).multiplications(), 4 * 65_536 * 16);
+            // In the block (1, 4, 16) 1 → 2, in (2, 4, 16) 4 → 16, in (2, 16, 16) 16 → 16.
+            let (first, second, third) = ((4 * 16) * 2, (2 * 4 * 16) * 16, (2 * 16 * 16) * 16);
+            assert_eq!(factors(64, 300, 16, share).multiplications(), first + second + third);
+            assert_eq!(factors(5, 3, 16, share).multiplications(), 15);
+        }
     }
 
     #[test]

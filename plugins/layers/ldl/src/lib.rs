@@ -159,6 +159,10 @@ impl Layer for Ldl {
     fn passes(&self) -> Option<&dyn Passes> {
         self.native.as_ref()?.passes()
     }
+
+    fn multiplications(&self) -> Option<u64> {
+        Some(self.factors.multiplications())
+    }
 }
 
 efference_sdk::export! { layer: Ldl }

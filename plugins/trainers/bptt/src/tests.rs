@@ -1,5 +1,6 @@
 //! The trainer against its formulas, with each stream's state a tensor of its own.
 use super::*;
+use efference_sdk::tch::Kind;
 use efference_sdk::{
     AnyTrainer, Cell, Goal, LayerFactory, Loss, ObservationLoss, ParamStore, Params, Prediction, Random,
     Size, Stack, StackSpec,
