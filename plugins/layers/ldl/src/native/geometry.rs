@@ -162,6 +162,9 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
     // The prefix of the last dim is what lies before the leaf.
     let before = if leaf { count.saturating_sub(2) } else { dim };
     let prefixes: usize = now[..before].iter().product();
+    // With a matrix for each place, those of all `l` are still worked on at once: `s` is a part of `mid` then.
+    let in_lanes = sub_layer.shared.is_none() && dim != last && l == LINE;
+    let (mid, s) = if in_lanes { (mid * s, 1) } else { (mid, s) };
     let inner = mid * s * l;
     let step_of = |range: std::ops::Range<usize>| {
         // Neighbouring dims that index the weights one after the other act as one, with the step of the last.
@@ -169,6 +172,7 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
     };
     let kind = match (count - dim, sub_layer.shared) {
         (1, _) => Kind::Rows,
+        _ if in_lanes => Kind::Lanes,
         (2, Some(_)) => Kind::Columns,
         (_, Some(_)) => Kind::Lanes,
         (_, None) => Kind::Apart,
