@@ -186,6 +186,31 @@ fn the_object_and_what_it_saved_go_with_the_graph() {
     }
 }
 
+/// Answers with its input.
+struct Same;
+
+impl Op for Same {
+    const NAME: &'static str = "same";
+
+    fn forward(&mut self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        Ok(inputs.iter().map(|t| t.shallow_clone()).collect())
+    }
+
+    fn backward(&self, _: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
+        Ok((0..gradients.inputs()).map(|i| gradients.of_output(i).map(Tensor::shallow_clone)).collect())
+    }
+}
+
+#[test]
+fn an_input_that_is_answered_with_keeps_its_own_history() {
+    let (x, other) = (leaf(&[1.0]), Tensor::from_slice(&[2.0f32]));
+    let inner = &x * 3.0;
+    let made = apply(Same, &[&inner, &other]).unwrap();
+    assert!(!other.requires_grad());
+    (&made[0] * 2.0 + &inner).sum(Kind::Float).backward();
+    assert_eq!(x.grad().double_value(&[0]), 9.0);
+}
+
 /// Saves its own output.
 struct Exp;
 

@@ -1,4 +1,4 @@
-// What Rust cannot say: one torch::autograd::Function for all operations written in Rust, and a way onto
+// What Rust cannot say: one node of libtorch's autograd for all operations written in Rust, and a way onto
 // libtorch's own threads. See ffi.rs for the Rust side; the two agree on the types in the first block.
 //
 // Rules of this boundary
@@ -9,18 +9,20 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/saved_variable.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 using at::Tensor;
-using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 extern "C" struct OpTable {
@@ -33,21 +35,6 @@ extern "C" struct OpTable {
 };
 
 namespace {
-
-// The Rust object; it lives as long as the node that may call it.
-struct Operation : torch::CustomClassHolder {
-  void *op;
-  const OpTable *table;
-  size_t inputs = 0;
-  std::vector<size_t> defined;  // which inputs the node knows of: those that are defined
-  // What was saved. Outputs are kept by libtorch, which knows how to hold them without a circle; of the others we
-  // only need to see whether they were changed, which is a good deal cheaper.
-  variable_list saved;
-  std::vector<int64_t> versions;  // of the saved tensor; OUTPUT: it is the next one that libtorch keeps
-  static constexpr int64_t OUTPUT = -1;
-  Operation(void *o, const OpTable *t) : op(o), table(t) {}
-  ~Operation() override { table->release(op); }
-};
 
 std::vector<Tensor *> lend(variable_list &list) {
   std::vector<Tensor *> pointers;
@@ -68,68 +55,89 @@ variable_list take(const std::vector<Tensor *> &pointers) {
 
 char *copy_message(const char *text) noexcept { return strdup(text); }
 
-struct RustFunction : torch::autograd::Function<RustFunction> {
-  // The forward pass has run already, in Rust; this only makes the node.
-  static variable_list forward(AutogradContext *ctx, at::TensorList, const c10::intrusive_ptr<Operation> &operation,
-                               const variable_list &outputs, const variable_list &saved) {
-    ctx->set_materialize_grads(false);
-    ctx->save_for_backward(saved);
-    ctx->saved_data["op"] = c10::IValue::make_capsule(operation);
-    return outputs;
+// The node of an operation that has run already, in Rust: it owns the Rust object and what that saved. (A node of our
+// own rather than a `torch::autograd::Function`, whose making takes longer than many an operation.)
+struct RustNode : torch::autograd::Node {
+  void *op;
+  const OpTable *table;
+  size_t inputs = 0;
+  std::vector<size_t> defined;  // which inputs the node has edges to: those that are defined
+  // What was saved. Outputs are kept by libtorch, which knows how to hold them without a circle; of the others we
+  // only need to see whether they were changed, which is a good deal cheaper.
+  variable_list saved;
+  std::vector<int64_t> versions;  // of the saved tensor; OUTPUT: it is the next one of `outputs`
+  std::vector<torch::autograd::SavedVariable> outputs;
+  bool released = false;
+  static constexpr int64_t OUTPUT = -1;
+
+  RustNode(void *o, const OpTable *t) : op(o), table(t) {}
+  ~RustNode() override { table->release(op); }
+
+  std::string name() const override { return std::string(table->name, table->name_length); }
+
+  void release_variables() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    saved.clear();
+    outputs.clear();
+    released = true;
   }
 
-  static variable_list backward(AutogradContext *ctx, variable_list grads) {
-    auto outputs = ctx->get_saved_variables();  // throws if the graph has been let go
-    auto capsule = ctx->saved_data["op"].toCapsule();
-    const auto &operation = *static_cast<Operation *>(capsule.get());
-    const auto &defined = operation.defined;
-    auto needs = std::make_unique<bool[]>(operation.inputs);
-    for (size_t i = 0; i < defined.size(); i++) needs[defined[i]] = ctx->needs_input_grad(i);
-
-    auto saved = operation.saved;
-    for (size_t i = 0, output = 0; i < saved.size(); i++) {
-      if (operation.versions[i] == Operation::OUTPUT)
-        saved[i] = outputs[output++];
-      else if (saved[i].defined() && static_cast<int64_t>(saved[i]._version()) != operation.versions[i])
-        throw std::runtime_error("a tensor that the backward pass needs has been modified by an inplace operation");
+  // The saved tensors as they were saved.
+  variable_list unpacked() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (released) throw std::runtime_error(torch::autograd::ERR_BACKWARD_TWICE);
+    auto all = saved;
+    for (size_t i = 0, output = 0; i < all.size(); i++) {
+      if (versions[i] == OUTPUT)
+        all[i] = outputs[output++].unpack(getptr());
+      else if (all[i].defined() && static_cast<int64_t>(all[i]._version()) != versions[i])
+        throw std::runtime_error("a tensor that the backward pass of '" + name() +
+                                 "' needs has been modified by an inplace operation");
     }
+    return all;
+  }
+
+  variable_list apply(variable_list &&grads) override {
+    auto all_saved = unpacked();
+    auto needs = std::make_unique<bool[]>(inputs);
+    for (size_t i = 0; i < defined.size(); i++) needs[defined[i]] = task_should_compute_output(i);
 
     bool differentiable = false;  // is the gradient itself to be differentiated?
     if (at::GradMode::is_enabled()) {
-      for (const auto &t : saved) differentiable |= t.defined() && t.requires_grad();
+      for (const auto &t : all_saved) differentiable |= t.defined() && t.requires_grad();
       for (const auto &t : grads) differentiable |= t.defined() && t.requires_grad();
     }
 
-    auto lent_saved = lend(saved);
+    auto lent_saved = lend(all_saved);
     auto lent_grads = lend(grads);
-    std::vector<Tensor *> out(operation.inputs, nullptr);
+    std::vector<Tensor *> out(inputs, nullptr);
     char *message = nullptr;
     int status;
     {
       at::AutoGradMode off(false);
-      status = operation.table->backward(operation.op, lent_saved.data(), lent_saved.size(), lent_grads.data(),
-                                         lent_grads.size(), needs.get(), out.data(), out.size(), &message);
+      status = table->backward(op, lent_saved.data(), lent_saved.size(), lent_grads.data(), lent_grads.size(),
+                               needs.get(), out.data(), out.size(), &message);
     }
     auto all = take(out);
     if (status) {
       std::string text = message ? message : "no message";
-      operation.table->release_message(message);
+      table->release_message(message);
       throw std::runtime_error(text);
     }
     variable_list result;
-    for (auto i : defined) result.push_back(all[i]);
+    result.reserve(defined.size());
+    for (auto i : defined) result.push_back(std::move(all[i]));
     if (differentiable) {
       // As Python's `once_differentiable`: whoever asks for the second derivative is told that there is none.
       for (auto &t : result) {
         if (t.defined()) t = t.detach().set_requires_grad(true);
       }
-      std::string text = "operation '" + std::string(operation.table->name, operation.table->name_length) +
-                         "' is differentiable only once: its backward pass is written by hand";
+      std::string text =
+          "operation '" + name() + "' is differentiable only once: its backward pass is written by hand";
       auto error = c10::make_intrusive<torch::autograd::DelayedError>(text, result.size());
       at::AutoGradMode on(true);
       result = (*error)(std::move(result));
     }
-    result.resize(defined.size() + 3);  // undefined ones for the arguments of `forward` that are no inputs
     return result;
   }
 };
@@ -147,28 +155,40 @@ bool efference_op_grad_enabled() { return at::GradMode::is_enabled(); }
 int efference_op_record(void *op, const OpTable *table, Tensor *const *inputs, size_t n_inputs, Tensor *const *saved,
                         size_t n_saved, Tensor **outputs, size_t n_outputs, char **message) {
   try {
-    auto operation = c10::make_intrusive<Operation>(op, table);
-    variable_list in, keep, out;
-    operation->inputs = n_inputs;
+    auto node = c10::make_intrusive<RustNode>(op, table);
+    node->inputs = n_inputs;
+    torch::autograd::edge_list edges;
     for (size_t i = 0; i < n_inputs; i++) {
       if (!inputs[i]->defined()) continue;
-      operation->defined.push_back(i);
-      in.push_back(*inputs[i]);
+      node->defined.push_back(i);
+      edges.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
     }
-    for (size_t i = 0; i < n_outputs; i++) out.push_back(*outputs[i]);
+    node->set_next_edges(std::move(edges));
     for (size_t i = 0; i < n_saved; i++) {
       const auto &t = *saved[i];
       bool is_output = false;
-      for (const auto &o : out) is_output |= t.is_same(o);
-      if (is_output) keep.push_back(t);
-      operation->saved.push_back(is_output ? Tensor() : t);
-      operation->versions.push_back(is_output      ? Operation::OUTPUT
-                                    : t.defined() ? static_cast<int64_t>(t._version())
-                                                  : 0);
+      for (size_t o = 0; o < n_outputs; o++) is_output |= t.is_same(*outputs[o]);
+      node->saved.push_back(is_output ? Tensor() : t);
+      node->versions.push_back(is_output ? RustNode::OUTPUT : t.defined() ? static_cast<int64_t>(t._version()) : 0);
     }
-    auto results = RustFunction::apply(at::TensorList(in), operation, out, keep);
     std::vector<std::unique_ptr<Tensor>> owned;
-    for (auto &t : results) owned.push_back(std::make_unique<Tensor>(std::move(t)));
+    for (size_t i = 0; i < n_outputs; i++) {
+      // What is not new (an input, a view, what has a history already) is made a tensor of its own.
+      const auto &t = *outputs[i];
+      bool old = t.requires_grad() || t.is_view();
+      for (size_t input = 0; input < n_inputs; input++) old |= t.is_same(*inputs[input]);
+      auto own = std::make_unique<Tensor>(old ? t.detach() : t);
+      if (torch::autograd::isDifferentiableType(own->scalar_type())) torch::autograd::create_gradient_edge(*own, node);
+      owned.push_back(std::move(own));
+    }
+    for (size_t i = 0; i < n_saved; i++) {
+      for (size_t o = 0; o < n_outputs; o++) {
+        if (saved[i]->is_same(*outputs[o])) {
+          node->outputs.emplace_back(*owned[o], /*is_output=*/true);
+          break;
+        }
+      }
+    }
     for (size_t i = 0; i < n_outputs; i++) outputs[i] = owned[i].release();
     return 0;
   } catch (const std::exception &e) {
