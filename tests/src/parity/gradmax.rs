@@ -52,7 +52,8 @@ pub(crate) fn gradmax(case: &Case, parts: &Parts) -> Result<Report> {
         report.compare(&format!("step.{step}.gx"), &network::gradient(&x)?, &tensor("gx")?)?;
 
         let _no_grad = no_grad_guard();
-        for (_, mut parameter) in store.trained("model.") {
+        for (_, parameter) in store.trained("model.").iter() {
+            let mut parameter = parameter.shallow_clone();
             let change = network::gradient(&parameter)?.f_mul_scalar(-learning_rate)?;
             let _ = parameter.f_add_(&change)?;
             parameter.zero_grad();

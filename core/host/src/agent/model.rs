@@ -377,8 +377,8 @@ impl Model {
         if let Ok(false) = is_finite(x) {
             return not_finite("the numbers that the trainer hands to the cell");
         }
-        for (name, p) in self.store.trained("") {
-            if let Ok(false) = is_finite(&p) {
+        for (name, p) in self.store.trained("").iter() {
+            if let Ok(false) = is_finite(p) {
                 return not_finite(&format!("the numbers of parameter '{name}'"));
             }
         }
@@ -426,7 +426,12 @@ impl Agent for Model {
 
     fn parameters(&self, part: Part<'_>) -> Result<Vec<(String, Tensor)>> {
         let names = self.names(part)?;
-        Ok(names.iter().flat_map(|n| self.store.trained(&format!("{n}."))).collect())
+        let mut all = Vec::new();
+        for name in names {
+            let trained = self.store.trained(&format!("{name}."));
+            all.extend(trained.iter().map(|(name, p)| (name.clone(), p.shallow_clone())));
+        }
+        Ok(all)
     }
 
     fn update(&self, part: Part<'_>) -> Result<()> {

@@ -2,6 +2,8 @@
 use efference_sdk::op::is_dense;
 use efference_sdk::{ParamStore, Result, derive_seed, ensure};
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 /// A kept tensor.
@@ -17,12 +19,14 @@ pub struct Store {
     seed: u64,
     device: Device,
     entries: RefCell<Vec<Entry>>,
+    /// Answers of [`trained`](Self::trained), which is asked several times a step; emptied when something is added.
+    trained: RefCell<HashMap<String, Rc<[(String, Tensor)]>>>,
 }
 
 impl Store {
     /// An empty store on a device; `seed` is the experiment's.
     pub fn new(seed: u64, device: Device) -> Self {
-        Store { seed, device, entries: RefCell::default() }
+        Store { seed, device, entries: RefCell::default(), trained: RefCell::default() }
     }
 
     /// Calls `f` with each tensor whose name begins with `prefix`: name, tensor, whether it is trained.
@@ -31,10 +35,15 @@ impl Store {
     }
 
     /// The trained parameters whose names begin with `prefix`.
-    pub fn trained(&self, prefix: &str) -> Vec<(String, Tensor)> {
+    pub fn trained(&self, prefix: &str) -> Rc<[(String, Tensor)]> {
+        if let Some(trained) = self.trained.borrow().get(prefix) {
+            return trained.clone();
+        }
         let entries = self.entries.borrow();
         let trained = entries.iter().filter(|e| e.trainable && e.name.starts_with(prefix));
-        trained.map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect()
+        let trained: Rc<[_]> = trained.map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect();
+        self.trained.borrow_mut().insert(prefix.to_owned(), trained.clone());
+        trained
     }
 
     /// How many numbers are trained.
@@ -60,6 +69,7 @@ impl ParamStore for Store {
         let init = if is_dense(&init) { init } else { init.f_contiguous()? };
         let tensor = init.f_set_requires_grad(trainable)?;
         let shared = tensor.shallow_clone();
+        self.trained.borrow_mut().clear();
         self.entries.borrow_mut().push(Entry { name: name.to_owned(), tensor, trainable });
         Ok(shared)
     }
