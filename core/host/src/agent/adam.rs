@@ -49,7 +49,8 @@ impl<'a> Updates<'a> {
     pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
         let all = [parameter, gradient, m, v];
         let n = parameter.numel();
-        if !(all.into_iter().all(is_plain) && all.into_iter().all(|t| t.numel() == n)) && !lie_alike(all) {
+        let all_plain = all.into_iter().all(|t| is_plain(t) && t.numel() == n);
+        if !all_plain && !lie_alike(all) {
             return false;
         }
         // SAFETY: checked above; the four are different tensors, and nobody else uses them while `self` lives.

@@ -13,6 +13,9 @@ pub(super) struct Entry {
     pub(super) trainable: bool,
 }
 
+/// Parameters with their names.
+type Trained = Rc<[(String, Tensor)]>;
+
 /// All parameters and buffers of an agent, in the order of their making. The part that a tensor belongs to is
 /// the beginning of its name: `cell.z.layer.0.weight.1` belongs to `cell`.
 pub struct Store {
@@ -20,7 +23,7 @@ pub struct Store {
     device: Device,
     entries: RefCell<Vec<Entry>>,
     /// Answers of [`trained`](Self::trained), which is asked several times a step; emptied when something is added.
-    trained: RefCell<HashMap<String, Rc<[(String, Tensor)]>>>,
+    trained: RefCell<HashMap<String, Trained>>,
 }
 
 impl Store {
@@ -35,13 +38,13 @@ impl Store {
     }
 
     /// The trained parameters whose names begin with `prefix`.
-    pub fn trained(&self, prefix: &str) -> Rc<[(String, Tensor)]> {
+    pub fn trained(&self, prefix: &str) -> Trained {
         if let Some(trained) = self.trained.borrow().get(prefix) {
             return trained.clone();
         }
         let entries = self.entries.borrow();
         let trained = entries.iter().filter(|e| e.trainable && e.name.starts_with(prefix));
-        let trained: Rc<[_]> = trained.map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect();
+        let trained: Trained = trained.map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect();
         self.trained.borrow_mut().insert(prefix.to_owned(), trained.clone());
         trained
     }
