@@ -49,6 +49,12 @@ impl Prediction {
     /// Adds the terms `observation` and `reserved` (the score and the misprediction), and, as means over the live
     /// streams, the metrics `error` and `misprediction`.
     pub fn add(&self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {
+        self.add_beside_goals(input, loss).map(drop)
+    }
+
+    /// The same, and answers with what a goal may maximise: the sums over the live streams of the states' numbers 2 and
+    /// 3, which carry gradient.
+    pub fn add_beside_goals(&self, input: &LossInput<'_>, loss: &mut Loss) -> Result<[Tensor; 2]> {
         let size = input.state.size()[1];
         let observed = input.observation.size()[1];
         ensure!(
@@ -59,15 +65,17 @@ impl Prediction {
         );
         if is_plain(input.state) && is_plain(input.got) {
             let squared = self.observation_loss == ObservationLoss::L2;
-            let [observation, reserved, error, misprediction] =
+            let [observation, reserved, score, foreseen, error, misprediction] =
                 fused::prediction(input.state, input.got, observed, self.observation_importance, squared)?;
             loss.term("observation", observation);
             loss.term("reserved", reserved);
             loss.metric("error", error);
             loss.metric("misprediction", misprediction);
-            return Ok(());
+            return Ok([score, foreseen]);
         }
-        self.add_by_libtorch(input, size, observed, loss)
+        self.add_by_libtorch(input, size, observed, loss)?;
+        let sum = |number| -> Result<Tensor> { Ok(input.state.f_select(1, number)?.f_sum(Kind::Float)?) };
+        Ok([sum(2)?, sum(3)?])
     }
 
     /// The same on any device.

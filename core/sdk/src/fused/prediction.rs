@@ -3,18 +3,18 @@ use crate::op::{Context, Gradients, Op, Output, apply, number, scalar, slice, su
 use crate::{Result, elementwise, ensure};
 use tch::Tensor;
 
-/// The two terms of a prediction's loss that carry gradient (`observation`, `reserved`), then the means of error and
-/// misprediction; see [`Prediction`](crate::Prediction).
+/// The two terms of a prediction's loss (`observation`, `reserved`), the sums of the states' numbers 2 and 3, all of
+/// which carry gradient; then the means of error and misprediction. See [`Prediction`](crate::Prediction).
 pub(crate) fn prediction(
     state: &Tensor,
     got: &Tensor,
     observed: i64,
     importance: f64,
     squared: bool,
-) -> Result<[Tensor; 4]> {
+) -> Result<[Tensor; 6]> {
     let op = PredictionLoss { observed, importance, squared };
     let made: Vec<Tensor> = apply(op, &[state, got])?;
-    made.try_into().map_err(|_| crate::Error::msg("a prediction has four figures"))
+    made.try_into().map_err(|_| crate::Error::msg("a prediction has six figures"))
 }
 
 /// Inputs: the states, what came. Saved: both, and for each row how its error and its second number count.
@@ -39,6 +39,7 @@ impl Op for PredictionLoss {
         let mut factors = Vec::with_capacity(2 * rows);
         let (mut observation, mut reserved, mut errors, mut mispredictions) =
             (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+        let mut goals = [0.0f64; 2];
         for row in 0..rows {
             let (s, g) = (&state[row * width..][..width], &got[row * width..][..width]);
             let error = elementwise!(width, [], |range, []| match squared {
@@ -50,6 +51,8 @@ impl Op for PredictionLoss {
             let slope = if relative < 0.0 { 1.0 } else { 0.1 } * 11.0 / self.observed as f64;
             let miss = f64::from(s[1]) - misprediction;
             let score = f64::from(s[0] - g[0]);
+            goals[0] += f64::from(s[2]);
+            goals[1] += f64::from(s[3]);
             observation += self.importance * error;
             reserved += score * score + miss * miss;
             errors += error;
@@ -62,12 +65,14 @@ impl Op for PredictionLoss {
             context.save(Tensor::f_from_slice(&factors)?);
         }
         let mean = |sum: f64| scalar((sum / rows.max(1) as f64) as f32);
-        Ok(vec![scalar(observation as f32)?, scalar(reserved as f32)?, mean(errors)?, mean(mispredictions)?])
+        let sums = [observation, reserved, goals[0], goals[1]].map(|sum| scalar(sum as f32));
+        sums.into_iter().chain([mean(errors), mean(mispredictions)]).collect()
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
         let value = |i: usize| gradients.of_output(i).map_or(Ok(0.0), number);
         let (of_observation, of_reserved) = (value(0)?, value(1)?);
+        let of_goals = [value(2)? as f32, value(3)? as f32];
         let (state, got, factors) = (slice(&saved[0])?, slice(&saved[1])?, slice(&saved[2])?);
         let mut out = Output::empty(&saved[0].size())?;
         let rows = factors.len() / 2;
@@ -86,7 +91,8 @@ impl Op for PredictionLoss {
                 0.0
             });
             let score = 2.0 * (s[0] - g[0]) * of_reserved as f32;
-            out[..RESERVED].copy_from_slice(&[score, factors[1] * of_reserved as f32, 0.0, 0.0]);
+            let of_reserved = [score, factors[1] * of_reserved as f32, of_goals[0], of_goals[1]];
+            out[..RESERVED].copy_from_slice(&of_reserved);
         }
         Ok(vec![Some(out.into_tensor()), None])
     }

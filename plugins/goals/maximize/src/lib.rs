@@ -8,8 +8,7 @@ mod assemble;
 use assemble::assemble;
 use efference_sdk::{
     Carries, Goal, Lane, LayerFactory, Loss, LossInput, ObservationLoss, Params, Prediction, Result,
-    Transition, ensure,
-    tch::{Kind, Tensor},
+    Transition, ensure, tch::Tensor,
 };
 
 efference_sdk::options! {
@@ -98,16 +97,15 @@ impl Goal for Maximize {
     }
 
     fn loss(&mut self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {
-        self.prediction.add(input, loss)?;
-        let goal = input.state.f_select(1, GOALS.start)?;
+        let [score, misprediction] = self.prediction.add_beside_goals(input, loss)?;
         let goal = if self.error_reward == 0.0 {
-            goal
+            score
         } else {
-            let misprediction = input.state.f_select(1, GOALS.start + 1)?;
-            goal.f_add(&misprediction.f_mul_scalar(self.error_reward)?)?
+            score.f_add(&misprediction.f_mul_scalar(self.error_reward)?)?
         };
-        loss.metric("goal", goal.f_detach()?.f_mean(Kind::Float)?);
-        loss.term("goal", goal.f_sum(Kind::Float)?.f_neg()?);
+        let streams = input.state.size()[0] as f64;
+        loss.metric("goal", goal.f_detach()?.f_div_scalar(streams)?);
+        loss.term("goal", goal.f_neg()?);
         Ok(())
     }
 }
@@ -117,6 +115,7 @@ efference_sdk::export! { goal: Maximize }
 #[cfg(test)]
 mod tests {
     use super::*;
+    use efference_sdk::tch::Kind;
     use efference_sdk::testkit::{LayersOf, Matrix, MemoryStore, PlainTransition};
     use efference_sdk::{AnyCell, AnyLayer, Layer, Random, Size};
 
