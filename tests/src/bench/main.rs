@@ -41,9 +41,9 @@ fn main() -> std::process::ExitCode {
     // As `efference` does it. It counts when libtorch is loaded, so this program begins once more.
     if let Ok(own) = std::env::current_exe() {
         let mut again = Command::new(own);
-        if efference_cli::hand_over::spin_briefly(&mut again) {
+        if efference_cli::hand_over::prepare(&mut again) {
             let error = again.args(std::env::args_os().skip(1)).exec();
-            eprintln!("warning: libtorch's threads are as they are by default: {error}");
+            eprintln!("warning: threads and memory are as they are by default: {error}");
         }
     }
     match run(&Arguments::parse()) {
