@@ -44,6 +44,10 @@
 //! panic, which costs the run. What libtorch keeps for the whole process (grad mode, default dtype, device,
 //! random generator, number of threads) is to be left as it was found; random numbers come from [`Random`].
 //! `tracing` events reach the host's log, and [`metric`] its curves.
+//!
+//! Fast code is safe code here: [`op`] has hand-written operations for autograd, [`elementwise!`] and [`in_lanes!`]
+//! loops on all threads in the processor's own instructions, and a layer or cell that brings [`Passes`] spares autograd
+//! altogether.
 
 mod cell;
 mod environment;
