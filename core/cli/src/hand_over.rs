@@ -19,8 +19,8 @@ pub fn become_host() -> String {
     let host = beside(&own);
     let mut words = env::args_os();
     let mut command = Command::new(&host);
-    // Its messages and the record of a run tell the command as it was typed.
     prepare(&mut command);
+    // Its messages and the record of a run tell the command as it was typed.
     command.arg0(words.next().as_deref().unwrap_or(OsStr::new("efference"))).args(words);
     failure(&host, &command.exec())
 }
@@ -29,17 +29,23 @@ pub fn become_host() -> String {
 /// unless it is said already. Both are read when the libraries are loaded, so the program cannot say it itself.
 /// Answers with whether there was something to say.
 pub fn prepare(command: &mut Command) -> bool {
-    let unsaid = [SPIN_COUNT, "OMP_WAIT_POLICY"].iter().all(|name| env::var_os(name).is_none());
-    if unsaid {
-        command.env(SPIN_COUNT, "6000");
+    let unsaid = unsaid(|name| env::var(name).ok());
+    command.envs(unsaid.iter().map(|(name, value)| (name, value)));
+    !unsaid.is_empty()
+}
+
+/// What is not said in an environment.
+fn unsaid(said: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    let mut unsaid = Vec::new();
+    if said(SPIN_COUNT).or(said("OMP_WAIT_POLICY")).is_none() {
+        unsaid.push((SPIN_COUNT, "6000".to_owned()));
     }
-    let tunables = env::var(TUNABLES).unwrap_or_default();
-    let small_pages = !tunables.contains(HUGE_PAGES);
-    if small_pages {
-        let before = if tunables.is_empty() { String::new() } else { tunables + ":" };
-        command.env(TUNABLES, format!("{before}{HUGE_PAGES}=1"));
+    let tunables = said(TUNABLES).unwrap_or_default();
+    if !tunables.contains(LARGE_PAGES) {
+        let before = if tunables.is_empty() { tunables } else { tunables + ":" };
+        unsaid.push((TUNABLES, format!("{before}{LARGE_PAGES}=1")));
     }
-    unsaid || small_pages
+    unsaid
 }
 
 /// What the GNU C library reads its settings from.
@@ -47,7 +53,7 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 
 /// Whether it asks the system for large pages (1: it advises so). A step goes through tens of megabytes in strides:
 /// with pages of 4 KiB, a fifth of the time of a large agent's step was spent looking up where they are.
-const HUGE_PAGES: &str = "glibc.malloc.hugetlb";
+const LARGE_PAGES: &str = "glibc.malloc.hugetlb";
 
 /// How long libtorch's threads spin while they wait for work, in turns of a loop. GNU OpenMP reads it, as it does
 /// `OMP_WAIT_POLICY`, which says the same in words.
@@ -82,22 +88,17 @@ mod tests {
 
     #[test]
     fn what_is_said_already_stays() {
-        let said = |command: &Command, name: &str| {
-            let value = command.get_envs().find(|(n, _)| *n == name).and_then(|(_, v)| v);
-            value.map(|v| v.to_string_lossy().into_owned())
+        let unsaid_in = |environment: &[(&str, &str)]| {
+            unsaid(|name| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
         };
-        let mut command = Command::new("true");
-        let anything = prepare(&mut command);
-        let (spin, tunables) = (said(&command, SPIN_COUNT), said(&command, TUNABLES));
-        assert_eq!(anything, spin.is_some() || tunables.is_some());
-        let has = |name| env::var_os(name).is_some();
-        assert_eq!(spin.is_none(), has(SPIN_COUNT) || has("OMP_WAIT_POLICY"));
-        let own = env::var(TUNABLES).unwrap_or_default();
-        match tunables {
-            Some(tunables) => {
-                assert!(tunables.starts_with(&own) && tunables.ends_with("glibc.malloc.hugetlb=1"))
-            }
-            None => assert!(own.contains(HUGE_PAGES)),
-        }
+        let spin = (SPIN_COUNT, "6000".to_owned());
+        let pages = |value: &str| (TUNABLES, value.to_owned());
+        assert_eq!(unsaid_in(&[]), [spin.clone(), pages("glibc.malloc.hugetlb=1")]);
+        assert_eq!(unsaid_in(&[(SPIN_COUNT, "1")]), [pages("glibc.malloc.hugetlb=1")]);
+        assert_eq!(unsaid_in(&[("OMP_WAIT_POLICY", "active"), (TUNABLES, "glibc.malloc.hugetlb=0")]), []);
+        assert_eq!(
+            unsaid_in(&[(TUNABLES, "glibc.malloc.check=1")]),
+            [spin, pages("glibc.malloc.check=1:glibc.malloc.hugetlb=1")]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Forward and backward passes that a layer or a cell brings itself.
-use crate::{Error, Result};
+use crate::op::Gradients;
+use crate::{AnyCell, AnyLayer, Error, Result, bail, ensure};
 use tch::Tensor;
 
 /// A forward and a backward pass of a layer's or a cell's own, which spare libtorch's autograd.
@@ -17,6 +18,32 @@ pub trait Passes {
 
     /// The gradients, given those of the outputs and what [`forward`](Self::forward) kept.
     fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing>;
+}
+
+/// What may have passes of its own.
+pub trait Passing {
+    /// The passes, if there are such.
+    fn own(&self) -> Option<&dyn Passes>;
+
+    /// The passes, where it is known that there are such.
+    fn required(&self) -> Result<&dyn Passes> {
+        match self.own() {
+            Some(passes) => Ok(passes),
+            None => bail!("has no passes of its own any more"),
+        }
+    }
+}
+
+impl Passing for dyn AnyLayer {
+    fn own(&self) -> Option<&dyn Passes> {
+        self.passes()
+    }
+}
+
+impl Passing for dyn AnyCell {
+    fn own(&self) -> Option<&dyn Passes> {
+        self.passes()
+    }
 }
 
 /// The gradients that a backward pass starts from.
@@ -55,6 +82,24 @@ pub struct Outgoing {
     /// Those of the trained parameters, in the order in which they were made, each summed over the lanes that
     /// reach it; `None` for one that gets no gradient.
     pub parameters: Vec<Option<Tensor>>,
+}
+
+impl Outgoing {
+    /// What an [`Op`](crate::op::Op) answers with whose inputs are a pass's input, then its trained parameters.
+    pub fn for_operation(self, gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
+        let Outgoing { input, mut parameters } = self;
+        let count = gradients.inputs() - 1;
+        if parameters.is_empty() {
+            parameters.resize_with(count, || None);
+        }
+        ensure!(
+            parameters.len() == count,
+            "a backward pass answered with the gradients of {} parameters, and there are {count}",
+            parameters.len()
+        );
+        let all = std::iter::once(input).chain(parameters);
+        Ok(all.enumerate().map(|(i, g)| g.filter(|_| gradients.wanted(i))).collect())
+    }
 }
 
 /// What several parts of a pass kept, as one list, which [`split`] takes apart again.

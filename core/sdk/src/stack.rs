@@ -1,7 +1,7 @@
 //! Stacks: normalised layers in a row.
 use crate::fused::{Residual, rejoin, residual};
 use crate::op::{Context, Gradients, Op, apply, is_plain};
-use crate::passes::{join, split_all};
+use crate::passes::{Passing, join, split_all};
 use crate::{
     AnyLayer, Incoming, LayerFactory, Nonlinearity, Outgoing, ParamStore, Params, Passes, Result, Size, bail,
     ensure,
@@ -125,9 +125,10 @@ impl Stack {
         }
         self.layers.row().forward_range(x, outs)
     }
+}
 
-    /// Its passes, if all its layers have such.
-    pub fn passes(&self) -> Option<&dyn Passes> {
+impl Passing for Stack {
+    fn own(&self) -> Option<&dyn Passes> {
         self.has_passes.then_some(&self.layers)
     }
 }
@@ -153,15 +154,6 @@ impl Row {
         }
         Ok(x)
     }
-
-    /// The layers' passes with their factors.
-    fn layers(&self) -> Result<Vec<(&dyn Passes, &Tensor)>> {
-        let with_passes = self.layers.iter().map(|(layer, factor)| match layer.passes() {
-            Some(passes) => Ok((passes, factor)),
-            None => bail!("a layer has no passes of its own any more"),
-        });
-        with_passes.collect()
-    }
 }
 
 impl Passes for Shared {
@@ -171,7 +163,8 @@ impl Passes for Shared {
         let row = self.row();
         let mut kept = Vec::new();
         let mut x = x.shallow_clone();
-        for (i, (layer, factor)) in row.layers()?.into_iter().enumerate() {
+        for (i, (layer, factor)) in row.layers.iter().enumerate() {
+            let layer = layer.required()?;
             let (y, of_layer) = match i {
                 0 => layer.forward(&x)?,
                 _ => layer.forward(&row.nonlinearity.apply(&x)?)?,
@@ -186,24 +179,25 @@ impl Passes for Shared {
 
     fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
         let row = self.row();
-        let layers = row.layers()?;
         let kept = split_all(kept)?;
         ensure!(
-            kept.len() == 2 * layers.len(),
+            kept.len() == 2 * row.layers.len(),
             "a stack keeps two parts a layer, and was given {}",
             kept.len()
         );
         let mut gradient = incoming.gradient.shallow_clone();
         // Found from the last layer to the first.
         let mut parameters = Vec::new();
-        for (i, (layer, factor)) in layers.into_iter().enumerate().rev() {
+        for (i, (layer, factor)) in row.layers.iter().enumerate().rev() {
             let ([x, y, cut @ ..], of_layer) = (kept[2 * i], kept[2 * i + 1]) else {
                 bail!("a stack was not given what it kept")
             };
             let incoming = Incoming { gradient: &gradient, ..*incoming };
             let behind = row.residual(i).backward(&incoming, y, factor, cut.first())?;
             let to_input = if i == 0 { incoming.to_input } else { incoming.lanes() };
-            let found = layer.backward(of_layer, &Incoming { gradient: &behind.y, to_input, ..incoming })?;
+            let found = layer
+                .required()?
+                .backward(of_layer, &Incoming { gradient: &behind.y, to_input, ..incoming })?;
             parameters.push(behind.factor);
             parameters.extend(found.parameters.into_iter().rev());
             let Some(of_input) = found.input else {
@@ -245,18 +239,7 @@ impl Op for StackOp {
             to_parameters: &[(1..count).any(|i| gradients.wanted(i))],
             to_input: usize::from(gradients.wanted(0)),
         };
-        let Outgoing { input, mut parameters } = self.0.backward(kept, &incoming)?;
-        if parameters.is_empty() {
-            parameters.resize_with(count - 1, || None);
-        }
-        ensure!(
-            parameters.len() == count - 1,
-            "the layers answered with the gradients of {} parameters, and have {}",
-            parameters.len(),
-            count - 1
-        );
-        let all = std::iter::once(input).chain(parameters);
-        Ok(all.enumerate().map(|(i, g)| g.filter(|_| gradients.wanted(i))).collect())
+        self.0.backward(kept, &incoming)?.for_operation(gradients)
     }
 }
 
@@ -338,10 +321,10 @@ mod tests {
                 (store, stack)
             };
             let ((plain_store, plain), (store, stack)) = (made(false), made(true));
-            assert!(plain.passes().is_none());
+            assert!(plain.own().is_none());
             // Some numbers are cut off.
             let x = normal(&[3, 10]) * if trial == 8 { 900.0 } else { 1.0 };
-            let passes = stack.passes().unwrap();
+            let passes = stack.required().unwrap();
             testkit::check_passes(passes, &x, &plain_store, |x| plain.forward(x)).unwrap();
             // As one operation of autograd.
             testkit::check_passes(passes, &x, &store, |x| stack.forward(x)).unwrap();

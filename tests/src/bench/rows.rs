@@ -2,7 +2,7 @@
 use crate::agents::Agent;
 use crate::table::{Row, Target, median, milliseconds};
 use efference::agent::{Sharing, Store};
-use efference::bench::peak_memory;
+use efference::bench::{peak_memory, resident_memory};
 use efference::plugins::{Catalogue, Health};
 use efference::run::{Experiment, Stepped};
 use efference_abi::Kind;
@@ -269,11 +269,11 @@ fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
     for _ in 0..2000 {
         step(&mut experiment)?;
     }
-    let before = resident();
+    let before = resident_memory();
     for _ in 0..100_000 {
         step(&mut experiment)?;
     }
-    let grown = resident() - before;
+    let grown = resident_memory() - before;
     Ok(vec![
         Row {
             name: "peak memory, reference configuration",
@@ -288,13 +288,6 @@ fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
             target: Target::AtMost(4.0),
         },
     ])
-}
-
-/// Memory in use, in MiB.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
 /// Seconds that the program beside this one takes, its output unread.

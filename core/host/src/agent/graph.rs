@@ -1,5 +1,5 @@
 //! Lanes that share one forward pass by autograd: each one's gradient goes through the same graph by itself.
-use super::lanes::{merge, ways};
+use super::lanes::{add_arrived, merge, ways};
 use efference_sdk::op::{self, Context, Gradients, Op};
 use efference_sdk::{Carries, Lane, Result, bail};
 use std::sync::{Mutex, PoisonError};
@@ -97,11 +97,8 @@ impl SharedGraph {
         let mut arrived: Option<Tensor> = None;
         for (i, lane) in self.lanes.iter().enumerate().filter(|(_, l)| lanes(l)) {
             let Some(g) = gradients.of_output(i) else { continue };
-            let sum = match arrived {
-                Some(sum) => sum,
-                None => y.f_zeros_like()?,
-            };
-            let _ = sum.f_narrow(1, lane.outs.start, lane.outs.end - lane.outs.start)?.f_add_(g)?;
+            let sum = arrived.map_or_else(|| y.f_zeros_like(), Ok)?;
+            add_arrived(&sum, lane, Some(g))?;
             arrived = Some(sum);
         }
         Ok(arrived)

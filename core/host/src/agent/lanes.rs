@@ -136,8 +136,19 @@ pub(super) fn ways(lanes: &[Lane]) -> Vec<Carries> {
     ways
 }
 
+/// Adds the gradient of a lane, if one has arrived, to that of all outputs, (batch, outs).
+pub(super) fn add_arrived(to: &Tensor, lane: &Lane, gradient: Option<&Tensor>) -> Result<()> {
+    if let Some(g) = gradient {
+        let _ = to.f_narrow(1, lane.outs.start, lane.outs.end - lane.outs.start)?.f_add_(g)?;
+    }
+    Ok(())
+}
+
 /// Each gradient through the chunks that it is let through, in one tensor.
 pub(super) fn merge(gradients: Vec<(Carries, Tensor)>) -> Result<Option<Tensor>> {
+    if let [(Carries::All, g)] = &gradients[..] {
+        return Ok(Some(g.shallow_clone()));
+    }
     let mut merged: Option<Tensor> = None;
     for (carries, g) in gradients {
         let (size, width) = match carries {
@@ -156,4 +167,38 @@ pub(super) fn merge(gradients: Vec<(Carries, Tensor)>) -> Result<Option<Tensor>>
         merged = Some(into);
     }
     Ok(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use efference_sdk::Random;
+
+    #[test]
+    fn each_lane_gives_the_chunks_that_it_reaches() {
+        let (even, odd) = (Carries::EvenChunks { size: 2 }, Carries::OddChunks { size: 2 });
+        for ways in
+            [vec![even, odd], vec![odd, even], vec![odd], vec![Carries::All, even], vec![even, Carries::All]]
+        {
+            let all = Random::new(3).normal(&[ways.len() as i64 * 2, 8], 1.0);
+            let expected = Tensor::zeros([2, 8], (Kind::Float, Device::Cpu));
+            for (lane, carries) in ways.iter().enumerate() {
+                for chunk in 0..4 {
+                    let reached = match carries {
+                        Carries::All => true,
+                        Carries::EvenChunks { .. } => chunk % 2 == 0,
+                        Carries::OddChunks { .. } => chunk % 2 == 1,
+                    };
+                    if reached {
+                        let g = all.narrow(0, 2 * lane as i64, 2).narrow(1, 2 * chunk, 2);
+                        let _ = expected.narrow(1, 2 * chunk, 2).f_add_(&g).unwrap();
+                    }
+                }
+            }
+            let each = ways.iter().copied().zip(all.split(2, 0)).collect();
+            assert!(merge(each).unwrap().unwrap().equal(&expected), "{ways:?}");
+        }
+        let all = Random::new(3).normal(&[2, 8], 1.0);
+        assert!(merge(vec![(Carries::All, all.copy())]).unwrap().unwrap().equal(&all));
+    }
 }

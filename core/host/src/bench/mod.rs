@@ -123,8 +123,17 @@ fn measure_steps(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) ->
 
 /// The largest memory that this process has had in use, in MiB; 0 where the system does not say.
 pub fn peak_memory() -> f64 {
+    memory("VmHWM:")
+}
+
+/// The memory that this process has in use, in MiB; 0 where the system does not say.
+pub fn resident_memory() -> f64 {
+    memory("VmRSS:")
+}
+
+fn memory(kind: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|l| l.strip_prefix(kind));
     let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or_default() / 1024.0
 }

@@ -9,6 +9,7 @@ mod tests;
 use super::stdout::{OnPrint, printed};
 use super::work::{Cost, Counter, Work};
 use super::{KINDS, kind_name};
+use efference_sdk::passes::Passing;
 use efference_sdk::{
     Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Incoming, Loss,
     LossInput, Outgoing, Params, Passes, Picture, Restores, Result, ResultExt, Saved, Size, Transition, bail,
@@ -230,36 +231,10 @@ impl AnyCell for Guarded<dyn AnyCell> {
     }
 }
 
-/// What may have passes of its own.
-pub(super) trait Passing {
-    fn own(&self) -> Option<&dyn Passes>;
-}
-
-impl Passing for dyn AnyLayer {
-    fn own(&self) -> Option<&dyn Passes> {
-        self.passes()
-    }
-}
-
-impl Passing for dyn AnyCell {
-    fn own(&self) -> Option<&dyn Passes> {
-        self.passes()
-    }
-}
-
-impl<T: Passing + ?Sized> Guarded<T> {
-    fn own(&self) -> Result<&dyn Passes> {
-        match self.inner.own() {
-            Some(passes) => Ok(passes),
-            None => bail!("had passes of its own when it was made, and has none any more"),
-        }
-    }
-}
-
 impl<T: Passing + ?Sized> Passes for Guarded<T> {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         watch(&self.name, || {
-            let (y, kept) = self.own()?.forward(x)?;
+            let (y, kept) = self.inner.required()?.forward(x)?;
             ensure!(
                 y.dim() == 2 && y.size()[0] == x.size()[0],
                 "returned a tensor of shape {:?} for {} rows",
@@ -274,7 +249,7 @@ impl<T: Passing + ?Sized> Passes for Guarded<T> {
 
     fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
         watch(&self.name, || {
-            let outgoing = self.own()?.backward(kept, incoming).context("in its backward pass")?;
+            let outgoing = self.inner.required()?.backward(kept, incoming).context("in its backward pass")?;
             let rows = outgoing.input.as_ref().map_or(0, |g| g.size()[0]);
             let expected = incoming.to_input as i64 * incoming.batch();
             ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");

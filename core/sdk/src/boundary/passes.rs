@@ -1,47 +1,23 @@
 //! Passes of a layer's or a cell's own.
 use super::raw;
-use crate::{AnyCell, AnyLayer, Incoming, Outgoing, Passes, Result, bail};
+use crate::passes::Passing;
+use crate::{Incoming, Outgoing, Passes, Result};
 use efference_abi::{self as abi, Buf, Status, Str, TensorSink};
 use std::ffi::c_void;
 use tch::Tensor;
 
-/// What may have passes: objects cross the boundary as a `Box` of one of these.
-pub(super) trait Passing {
-    fn own(&self) -> Option<&dyn Passes>;
-}
-
-impl Passing for dyn AnyLayer {
-    fn own(&self) -> Option<&dyn Passes> {
-        self.passes()
-    }
-}
-
-impl Passing for dyn AnyCell {
-    fn own(&self) -> Option<&dyn Passes> {
-        self.passes()
-    }
-}
-
+/// Objects cross the boundary as a `Box` of one of these.
+///
 /// # Safety
 /// `this_` is a `Box<T>` that was given.
-unsafe fn own<'a, T: Passing + ?Sized + 'a>(this_: *mut c_void) -> Option<&'a dyn Passes> {
+unsafe fn object<'a, T: Passing + ?Sized + 'a>(this_: *mut c_void) -> &'a T {
     // SAFETY: by the caller's promise.
-    unsafe { &*this_.cast::<Box<T>>() }.own()
-}
-
-/// # Safety
-/// As [`own`].
-unsafe fn of<'a, T: Passing + ?Sized + 'a>(this_: *mut c_void) -> Result<&'a dyn Passes> {
-    // SAFETY: by the caller's promise.
-    match unsafe { own::<T>(this_) } {
-        Some(passes) => Ok(passes),
-        None => bail!("has no passes of its own"),
-    }
+    unsafe { &*this_.cast::<Box<T>>() }
 }
 
 unsafe extern "C" fn available<T: Passing + ?Sized + 'static>(this_: *mut c_void) -> bool {
     // SAFETY: an object that was given.
-    unsafe { own::<T>(this_) }.is_some()
+    unsafe { object::<T>(this_) }.own().is_some()
 }
 
 /// # Safety
@@ -61,7 +37,7 @@ unsafe extern "C" fn forward<T: Passing + ?Sized + 'static>(
     // SAFETY: an object that was given, a lent tensor and sink; `out` is writable.
     unsafe {
         raw::guard(err, || {
-            let (y, tensors) = of::<T>(this_)?.forward(&raw::see(x))?;
+            let (y, tensors) = object::<T>(this_).required()?.forward(&raw::see(x))?;
             tensors.into_iter().for_each(|t| put(kept, Some(t)));
             out.write(raw::give(y));
             Ok(())
@@ -87,7 +63,7 @@ unsafe extern "C" fn backward<T: Passing + ?Sized + 'static>(
             let gradient = raw::see(gradient);
             let to_parameters = raw::see_slice(to_parameters, lane_count);
             let incoming = Incoming { gradient: &gradient, to_parameters, to_input };
-            let outgoing = of::<T>(this_)?.backward(&kept, &incoming)?;
+            let outgoing = object::<T>(this_).required()?.backward(&kept, &incoming)?;
             outgoing.parameters.into_iter().for_each(|g| put(parameters, g));
             input.write(outgoing.input.map_or(std::ptr::null_mut(), raw::give));
             Ok(())

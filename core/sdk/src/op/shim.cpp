@@ -164,13 +164,6 @@ int efference_op_record(void *op, const OpTable *table, Tensor *const *inputs, s
       edges.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
     }
     node->set_next_edges(std::move(edges));
-    for (size_t i = 0; i < n_saved; i++) {
-      const auto &t = *saved[i];
-      bool is_output = false;
-      for (size_t o = 0; o < n_outputs; o++) is_output |= t.is_same(*outputs[o]);
-      node->saved.push_back(is_output ? Tensor() : t);
-      node->versions.push_back(is_output ? RustNode::OUTPUT : t.defined() ? static_cast<int64_t>(t._version()) : 0);
-    }
     std::vector<std::unique_ptr<Tensor>> owned;
     for (size_t i = 0; i < n_outputs; i++) {
       // What is not new (an input, a view, what has a history already) is made a tensor of its own.
@@ -182,12 +175,13 @@ int efference_op_record(void *op, const OpTable *table, Tensor *const *inputs, s
       owned.push_back(std::move(own));
     }
     for (size_t i = 0; i < n_saved; i++) {
-      for (size_t o = 0; o < n_outputs; o++) {
-        if (saved[i]->is_same(*outputs[o])) {
-          node->outputs.emplace_back(*owned[o], /*is_output=*/true);
-          break;
-        }
-      }
+      const auto &t = *saved[i];
+      size_t o = 0;
+      while (o < n_outputs && !t.is_same(*outputs[o])) o++;
+      bool is_output = o < n_outputs;
+      if (is_output) node->outputs.emplace_back(*owned[o], /*is_output=*/true);
+      node->saved.push_back(is_output ? Tensor() : t);
+      node->versions.push_back(is_output ? RustNode::OUTPUT : t.defined() ? static_cast<int64_t>(t._version()) : 0);
     }
     for (size_t i = 0; i < n_outputs; i++) outputs[i] = owned[i].release();
     return 0;
@@ -239,21 +233,6 @@ int efference_op_backward(Tensor *const *outputs, Tensor *const *grads, size_t n
   }
 }
 
-// Where the numbers of a contiguous f32 tensor on the CPU are, and how many; false if it is none.
-bool efference_op_plain(const Tensor *tensor, float **data, size_t *count) {
-  try {
-    const Tensor &t = *tensor;
-    if (!t.defined() || !t.is_cpu() || t.scalar_type() != at::kFloat || t.layout() != at::kStrided || t.is_neg() ||
-        !t.is_contiguous())
-      return false;
-    *data = static_cast<float *>(t.data_ptr());
-    *count = static_cast<size_t>(t.numel());
-    return true;
-  } catch (const std::exception &) {
-    return false;
-  }
-}
-
 // Whether the numbers of a tensor fill one stretch of memory, each once, in whatever order.
 bool efference_op_dense(const Tensor *tensor) {
   return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();
@@ -270,6 +249,11 @@ bool efference_op_memory(const Tensor *tensor, float **data, size_t *count) {
   } catch (const std::exception &) {
     return false;
   }
+}
+
+// The same where they lie in the order of the dims, too.
+bool efference_op_plain(const Tensor *tensor, float **data, size_t *count) {
+  return efference_op_memory(tensor, data, count) && tensor->is_contiguous();
 }
 
 // A new f32 tensor on the CPU of the same shape and strides; null if there is no memory for it.

@@ -1,7 +1,7 @@
 //! Cell plugin: a minimal gated unit over stacks.
 mod gate;
 
-use efference_sdk::passes::{join, split};
+use efference_sdk::passes::{Passing, join, split};
 use efference_sdk::{
     Cell, Incoming, LayerFactory, Nonlinearity, Outgoing, Params, Passes, Result, Size, Stack, StackSpec,
     bail, ensure, tch::Tensor,
@@ -90,7 +90,7 @@ impl Cell for Mgu {
     }
 
     fn passes(&self) -> Option<&dyn Passes> {
-        self.stacks().all(|stack| stack.passes().is_some()).then_some(self)
+        self.stacks().all(|stack| stack.own().is_some()).then_some(self)
     }
 }
 
@@ -101,23 +101,16 @@ impl Mgu {
     }
 }
 
-fn of(stack: &Stack) -> Result<&dyn Passes> {
-    match stack.passes() {
-        Some(passes) => Ok(passes),
-        None => bail!("a stack has no passes of its own any more"),
-    }
-}
-
 impl Passes for Mgu {
     /// Keeps four parts: what the elementwise steps need, and what each stack kept.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let (y, of_input) = match &self.input {
-            Some(input) => of(input)?.forward(x)?,
+            Some(input) => input.required()?.forward(x)?,
             None => (x.shallow_clone(), Vec::new()),
         };
-        let (z, of_z) = of(&self.z)?.forward(&y)?;
+        let (z, of_z) = self.z.required()?.forward(&y)?;
         let (f, fy) = gate::open(&z, &y)?;
-        let (h, of_h) = of(&self.h)?.forward(&fy)?;
+        let (h, of_h) = self.h.required()?.forward(&fy)?;
         let x = gate::front(&f, x)?.f_contiguous()?;
         let (out, t) = gate::mix(&f, &x, &h, self.out_mult)?;
         Ok((out, join(vec![vec![x, y, f, t], of_input, of_z, of_h])?))
@@ -132,10 +125,10 @@ impl Passes for Mgu {
         let inner = |gradient| Incoming { gradient, to_input: lanes, ..*incoming };
 
         let (gf, gh) = gate::mix_backward(gradient, f, x, t, self.out_mult, lanes)?;
-        let by_h = of(&self.h)?.backward(of_h, &inner(&gh))?;
+        let by_h = self.h.required()?.backward(of_h, &inner(&gh))?;
         let Some(gfy) = by_h.input else { bail!("a stack answered without the gradient of its input") };
         let gz = gate::open_backward(gf, &gfy, f, y, lanes)?;
-        let by_z = of(&self.z)?.backward(of_z, &Incoming { to_input: to_y, ..inner(&gz) })?;
+        let by_z = self.z.required()?.backward(of_z, &Incoming { to_input: to_y, ..inner(&gz) })?;
         let mut parameters = by_z.parameters;
         parameters.extend(by_h.parameters);
         let Some(gy) = by_z.input else { return Ok(Outgoing { input: None, parameters }) };
@@ -143,7 +136,7 @@ impl Passes for Mgu {
         let mut gx = Some(gy);
         if let Some(stack) = &self.input {
             let Some(gy) = gx.take() else { bail!("a stack answered without a gradient") };
-            let by_input = of(stack)?.backward(of_input, &Incoming { gradient: &gy, ..*incoming })?;
+            let by_input = stack.required()?.backward(of_input, &Incoming { gradient: &gy, ..*incoming })?;
             parameters.splice(0..0, by_input.parameters);
             gx = by_input.input;
         }

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
 use super::forward::{Packing, lanes_tile, matrix_tile};
-use super::geometry::{Kind, Mix};
+use super::geometry::{Kind, LINE, Mix};
 use super::kernels::{Gather, Scatter, SumRows, Tile, Transpose};
 use super::leaf::{Contraction, columns, parameters, rows};
 use super::products::{LanesProduct, Product, Start};
@@ -147,7 +147,7 @@ pub(super) unsafe fn backward<K: Kernels>(
     unit: usize,
     arena: &mut Arena<'_>,
 ) {
-    let (mid, s, first) = mix.unit(unit, K::LINE);
+    let (mid, s, first) = mix.unit(unit, LINE);
     // SAFETY: handed on.
     unsafe {
         match mix.kind {
@@ -165,18 +165,27 @@ unsafe fn lanes<K: Kernels>(
     (prefix, mid, first): (usize, usize, usize),
     arena: &mut Arena<'_>,
 ) {
-    let (lanes, ins, outs) = (K::LINE, mix.ins, mix.outs);
+    let (lanes, ins, outs) = (LINE, mix.ins, mix.outs);
     // Both sides are cut into the same rows.
     let tile = lanes_tile(mix, ins.max(outs), first, lanes);
     let most = tile.chunk(0).0.rows * lanes;
-    let mut weight = arena.take(ins * outs * lanes).cast_const();
-    let mut weight_gradient = arena.take(ins * outs * lanes);
-    let mut bias_gradient = arena.take(outs * lanes);
-    if mix.l_last {
-        weight = b.weight.wrapping_add(mix.l_last_place(prefix, mid, ins * outs));
-        weight_gradient = b.weight_gradient.wrapping_add(mix.l_last_place(prefix, mid, ins * outs));
-        bias_gradient = b.bias_gradient.wrapping_add(mix.l_last_place(prefix, mid, outs));
-    }
+    let (weight, weight_gradient, bias_gradient) = if mix.l_last {
+        let place = |rows| mix.l_last_place(prefix, mid, rows * outs);
+        (
+            b.weight.wrapping_add(place(ins)),
+            b.weight_gradient.wrapping_add(place(ins)),
+            b.bias_gradient.wrapping_add(place(1)),
+        )
+    } else {
+        let mut matrices = || arena.take(ins * outs * lanes);
+        let (weight, weight_gradient) = (matrices(), matrices());
+        if b.lanes_in > 0 {
+            let packing = Packing::new(mix, (prefix, mid, first), ins, lanes);
+            // SAFETY: the piece is as large as the matrices; places by the caller's promise.
+            unsafe { packing.pack::<K>(b.weight, weight) };
+        }
+        (weight.cast_const(), weight_gradient, arena.take(outs * lanes))
+    };
     let input = arena.take(ins * most);
     let gradient = arena.take(outs * most);
     let sum = arena.take(outs * most);
@@ -187,9 +196,6 @@ unsafe fn lanes<K: Kernels>(
     let wanted = b.lanes_in > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
-        if wanted && !mix.l_last {
-            Packing::new(mix, (prefix, mid, first), ins, lanes).pack::<K>(b.weight, weight.cast_mut());
-        }
         for sample in 0..b.samples {
             let mut row = 0;
             while row < tile.rows {
@@ -308,19 +314,12 @@ impl Packing {
         unsafe {
             let to = to.add(self.first);
             let transpose = |columns, to, to_row| {
-                K::transpose(&Transpose {
-                    from: packed,
-                    from_row: K::LINE,
-                    rows: numbers,
-                    columns,
-                    to,
-                    to_row,
-                });
+                K::transpose(&Transpose { from: packed, from_row: LINE, rows: numbers, columns, to, to_row });
             };
             if self.repeat == 1 {
                 return transpose(self.count, to, self.step);
             }
-            transpose(K::LINE, scratch, numbers);
+            transpose(LINE, scratch, numbers);
             for l in 0..self.count {
                 K::sum_rows(&SumRows {
                     from: scratch.add(l * numbers),
@@ -341,7 +340,7 @@ unsafe fn apart<K: Kernels>(
     (prefix, mid, s, first): (usize, usize, usize, usize),
     arena: &mut Arena<'_>,
 ) {
-    let (lanes, ins, outs) = (K::LINE, mix.ins, mix.outs);
+    let (lanes, ins, outs) = (LINE, mix.ins, mix.outs);
     let (padded_in, padded_out) = (ins.next_multiple_of(lanes), outs.next_multiple_of(lanes));
     let count = (mix.l - first).min(lanes);
     let (samples, rows, rows_in) = (b.samples, b.rows(), b.samples * b.lanes_in);

@@ -2,6 +2,7 @@
 //!
 //! `unsafe` is allowed in this file: a [`Kernels`] may be used only where [`Processor::detect`] answered with it.
 #![allow(unsafe_code)]
+use super::geometry::LINE;
 use super::kernels::{self, Gather, Scatter, SumRows, Transpose};
 use super::products::{self, LanesProduct, Product};
 use super::simd::{Pair, Plain, Vector};
@@ -9,8 +10,6 @@ use std::sync::OnceLock;
 
 /// The kernels for one kind of processor; what they do, and what a caller promises, is said in [`kernels`].
 pub(super) trait Kernels {
-    /// Numbers that belong together where lanes run along a dim: vectors that fill a line of the cache.
-    const LINE: usize;
     unsafe fn product(p: &Product);
     unsafe fn lanes_product(p: &LanesProduct);
     unsafe fn transpose(t: &Transpose);
@@ -48,10 +47,11 @@ macro_rules! kernels {
         #[derive(Debug)]
         pub(super) struct $name;
 
+        const _: () = assert!(<$line>::LANES == LINE, "weights and scratch memory are laid out for one length");
+
         // SAFETY (of every block): the caller of a function of `Kernels` promises what these functions ask for,
         // and that the processor has the features that they are compiled with.
         impl Kernels for $name {
-            const LINE: usize = <$line>::LANES;
 
             $(#[$attribute])*
             unsafe fn product(p: &Product) {

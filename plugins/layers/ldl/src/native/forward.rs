@@ -4,7 +4,7 @@
 //! [`Mix`] where a unit's numbers lie in them. Units write disjoint places.
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::geometry::{Kind, Mix};
+use super::geometry::{Kind, LINE, Mix};
 use super::kernels::{Gather, Scatter, Tile, Transpose};
 use super::products::{LanesProduct, Product, Start};
 use super::scratch::{Arena, rounded};
@@ -150,8 +150,8 @@ impl Packing {
                         from_row: self.step,
                         rows: self.count,
                         columns: length,
-                        to: to.add(row * length * K::LINE + copy * self.count),
-                        to_row: K::LINE,
+                        to: to.add(row * length * LINE + copy * self.count),
+                        to_row: LINE,
                     });
                 }
             }
@@ -193,7 +193,7 @@ pub(super) unsafe fn forward<K: Kernels>(
     outs: Range<usize>,
     arena: &mut Arena<'_>,
 ) {
-    let (mid, s, first) = mix.unit(unit, K::LINE);
+    let (mid, s, first) = mix.unit(unit, LINE);
     // SAFETY: handed on.
     unsafe {
         match mix.kind {
@@ -212,28 +212,25 @@ unsafe fn lanes<K: Kernels>(
     outs: Range<usize>,
     arena: &mut Arena<'_>,
 ) {
-    let (lanes, ins) = (K::LINE, mix.ins);
+    let (lanes, ins) = (LINE, mix.ins);
     let tile = lanes_tile(mix, ins, first, lanes);
-    let weight = arena.take(ins * outs.len() * lanes);
-    let bias = arena.take(outs.len() * lanes);
     let input = arena.take(ins * tile.chunk(0).0.rows * lanes);
     let place = mid * mix.s * mix.l + first;
     let packing =
         |rows| Packing { columns: outs.clone(), ..Packing::new(mix, (prefix, mid, first), rows, lanes) };
-    let (mut weight, mut bias, mut row_of_weights) =
-        (weight.cast_const(), bias.cast_const(), outs.len() * lanes);
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
-        if mix.l_last {
-            weight = f.weight.add(mix.l_last_place(prefix, mid, ins * mix.outs) + outs.start * lanes);
-            bias = f.bias.wrapping_add(mix.l_last_place(prefix, mid, mix.outs) + outs.start * lanes);
-            row_of_weights = mix.outs * lanes;
+        let (weight, bias, row_of_weights) = if mix.l_last {
+            let place = |rows| mix.l_last_place(prefix, mid, rows * mix.outs) + outs.start * lanes;
+            (f.weight.add(place(ins)), f.bias.wrapping_add(place(1)), mix.outs * lanes)
         } else {
-            packing(ins).pack::<K>(f.weight, weight.cast_mut());
+            let (weight, bias) = (arena.take(ins * outs.len() * lanes), arena.take(outs.len() * lanes));
+            packing(ins).pack::<K>(f.weight, weight);
             if !f.bias.is_null() {
-                packing(1).pack::<K>(f.bias, bias.cast_mut());
+                packing(1).pack::<K>(f.bias, bias);
             }
-        }
+            (weight.cast_const(), bias.cast_const(), outs.len() * lanes)
+        };
         for sample in 0..f.samples {
             let mut row = 0;
             while row < tile.rows {
@@ -288,7 +285,7 @@ unsafe fn apart<K: Kernels>(
     outs: Range<usize>,
     arena: &mut Arena<'_>,
 ) {
-    let (lanes, ins) = (K::LINE, mix.ins);
+    let (lanes, ins) = (LINE, mix.ins);
     let padded = outs.len().next_multiple_of(lanes);
     let count = (mix.l - first).min(lanes);
     let input = arena.take(f.samples * ins * lanes);
@@ -360,7 +357,7 @@ pub(super) unsafe fn activated<K: Kernels>(
     if nonlinearity == Nonlinearity::None {
         return (from, row);
     }
-    let padded = columns.next_multiple_of(K::LINE);
+    let padded = columns.next_multiple_of(LINE);
     let tile = matrix_tile(rows, columns, row, padded);
     // SAFETY: by the caller's promise.
     unsafe { K::gather(&Gather { tile, from, to: scratch, add: false, nonlinearity }) };
@@ -369,7 +366,7 @@ pub(super) unsafe fn activated<K: Kernels>(
 
 unsafe fn columns<K: Kernels>(mix: &Mix, f: &Forward, prefix: usize, arena: &mut Arena<'_>) {
     let (ins, outs, l) = (mix.ins, mix.outs, mix.l);
-    let input = arena.take(ins * l.next_multiple_of(K::LINE));
+    let input = arena.take(ins * l.next_multiple_of(LINE));
     let matrix = mix.matrix(prefix, 0, 0, 0);
     // SAFETY: the piece is as large as the tile; places by the caller's promise.
     unsafe {
@@ -423,7 +420,7 @@ impl RowGroups {
 unsafe fn rows<K: Kernels>(mix: &Mix, f: &Forward, prefix: usize, arena: &mut Arena<'_>) {
     let (ins, outs) = (mix.ins, mix.outs);
     let g = RowGroups::new(mix, f.samples, f.size_in, f.size_out);
-    let input = arena.take(g.rows * ins.next_multiple_of(K::LINE));
+    let input = arena.take(g.rows * ins.next_multiple_of(LINE));
     // SAFETY: the piece is as large as the tile; places by the caller's promise.
     unsafe {
         for group in 0..g.groups {

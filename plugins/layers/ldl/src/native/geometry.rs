@@ -5,7 +5,8 @@
 //! contiguous. The last two dims together are a *leaf*: both are mixed while it is in the innermost cache.
 use crate::factors::{Factors, SubLayer};
 
-/// Numbers of a vector along `l`: those of a line of the cache, whatever the processor.
+/// Numbers that belong together where lanes run along a dim: vectors that fill a line of the cache, whatever the
+/// processor.
 pub(super) const LINE: usize = 16;
 
 /// How a sub-layer's weights meet its numbers.

@@ -5,7 +5,7 @@
 use super::backward::{Backward, add_if, copy};
 use super::dispatch::Kernels;
 use super::forward::{RowGroups, activated, matrix_tile};
-use super::geometry::Mix;
+use super::geometry::{LINE, Mix};
 use super::kernels::{SumRows, Transpose};
 use super::products::{Product, Start};
 use super::scratch::Arena;
@@ -58,7 +58,7 @@ pub(super) unsafe fn parameters<K: Kernels>(mix: &Mix, b: &Backward<'_>, matrix:
 
 pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize, arena: &mut Arena<'_>) {
     let (ins, outs, l) = (mix.ins, mix.outs, mix.l);
-    let (padded_l, padded_out) = (l.next_multiple_of(K::LINE), outs.next_multiple_of(K::LINE));
+    let (padded_l, padded_out) = (l.next_multiple_of(LINE), outs.next_multiple_of(LINE));
     let input = arena.take(ins * padded_l);
     let sum = arena.take(outs * padded_l);
     let transposed = arena.take(l * padded_out);
@@ -124,7 +124,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
 
 pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize, arena: &mut Arena<'_>) {
     let (ins, outs) = (mix.ins, mix.outs);
-    let (padded_in, padded_out) = (ins.next_multiple_of(K::LINE), outs.next_multiple_of(K::LINE));
+    let (padded_in, padded_out) = (ins.next_multiple_of(LINE), outs.next_multiple_of(LINE));
     let g = RowGroups::new(mix, b.samples, b.size_in, b.size_out);
     let input = arena.take(g.rows * padded_in);
     let sum = arena.take(g.rows * padded_out);

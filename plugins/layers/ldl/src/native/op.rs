@@ -147,8 +147,6 @@ impl Op for NativeLdl {
             to_input: usize::from(gradients.wanted(0)),
         };
         let native = Native::of(self.plan.clone(), parameters, self.biased);
-        let Outgoing { input, parameters } = native.backward(kept, &incoming)?;
-        let all = std::iter::once(input).chain(parameters);
-        Ok(all.enumerate().map(|(i, g)| g.filter(|_| gradients.wanted(i))).collect())
+        native.backward(kept, &incoming)?.for_operation(gradients)
     }
 }

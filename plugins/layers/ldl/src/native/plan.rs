@@ -9,7 +9,7 @@ use super::backward::{Backward, backward, scratch_backward};
 use super::dispatch::Avx2Kernels;
 use super::dispatch::{Kernels, PlainKernels, Processor};
 use super::forward::{Forward, forward, scratch_forward};
-use super::geometry::Geometry;
+use super::geometry::{Geometry, LINE};
 use super::scratch::{self, Arena, rounded};
 use super::walk::{Direction, Piece, Walk};
 use crate::factors::Factors;
@@ -25,6 +25,7 @@ pub struct Plan {
     nonlinearity: Nonlinearity,
     /// The dims that index each sub-layer's weights.
     unique: Vec<Vec<usize>>,
+    multiplications: usize,
     weight_lengths: Vec<usize>,
     bias_lengths: Vec<usize>,
     processor: Processor,
@@ -61,6 +62,7 @@ impl Plan {
             outs: number(size.outs),
             nonlinearity,
             unique: factors.sub_layers.iter().map(|s| s.unique.clone()).collect(),
+            multiplications: usize::try_from(factors.multiplications()).unwrap_or(usize::MAX),
             weight_lengths: factors.sub_layers.iter().map(|s| product(s.weight_shape())).collect(),
             bias_lengths: factors.sub_layers.iter().map(|s| product(s.bias_shape())).collect(),
             processor: Processor::detect(),
@@ -98,8 +100,7 @@ impl Plan {
 
     /// Multiplications of a forward pass over one sample.
     pub fn multiplications(&self) -> usize {
-        let g = &self.geometry;
-        g.mixes.iter().zip(&g.sizes).map(|(mix, size)| size * mix.outs).sum()
+        self.multiplications
     }
 
     /// Numbers of a sample's output.
@@ -202,7 +203,7 @@ impl Plan {
                 geometry: g,
                 direction: Direction::Forward,
                 work: samples * self.multiplications(),
-                scratch: self.most(|mix| scratch_forward(mix, samples, K::LINE)),
+                scratch: self.most(|mix| scratch_forward(mix, samples, LINE)),
                 run: |piece: Piece, arena: &mut Arena<'_>| {
                     let Piece { mix, prefix, unit, outs } = piece;
                     // SAFETY: by the caller's promise, and the walk's order.
@@ -344,7 +345,7 @@ impl Plan {
                 geometry: g,
                 direction: Direction::Backward,
                 work: samples * self.multiplications() * parts,
-                scratch: self.most(|mix| scratch_backward(mix, samples, lanes.len(), K::LINE)),
+                scratch: self.most(|mix| scratch_backward(mix, samples, lanes.len(), LINE)),
                 run: |piece: Piece, arena: &mut Arena<'_>| {
                     // SAFETY: by the caller's promise, and the walk's order.
                     unsafe {

@@ -1,14 +1,12 @@
 //! Memory of a thread that kernels work in, kept from call to call so that it stays in the caches.
+use super::geometry::LINE;
 use std::cell::RefCell;
-
-/// Numbers in a cache line. Pieces begin at such places as far as the allocation does.
-const LINE: usize = 16;
 
 thread_local! {
     static MEMORY: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `f` with at least `numbers` numbers, of any value.
+/// Calls `f` with at least `numbers` numbers, of any value. Pieces of them begin at a line of the cache.
 pub(super) fn with<R>(numbers: usize, f: impl FnOnce(&mut Arena<'_>) -> R) -> R {
     // Taken out while in use: a call within a call gets memory of its own, the same one each time.
     let mut memory = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();

@@ -8,7 +8,7 @@
 //! Where the sub-layer right above comes first, each thread computes of it what its own blocks need, so that no
 //! thread waits for another one, and nothing that one has written is read by another.
 use super::dispatch::Kernels;
-use super::geometry::Geometry;
+use super::geometry::{Geometry, LINE};
 use super::scratch::{self, Arena};
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ impl<F: Fn(Piece, &mut Arena<'_>) + Sync> Walk<'_, F> {
     ) {
         let mut run = |mix: usize| {
             let whole = &self.geometry.mixes[mix];
-            for unit in 0..whole.units(K::LINE) {
+            for unit in 0..whole.units(LINE) {
                 let outs = outs.clone().unwrap_or(0..whole.outs);
                 (self.run)(Piece { mix, prefix, unit, outs }, &mut arena.again());
             }
@@ -123,7 +123,7 @@ impl<F: Fn(Piece, &mut Arena<'_>) + Sync> Walk<'_, F> {
     fn level<K: Kernels>(&self, level: usize, threads: usize) {
         for mix in self.geometry.at_level(level) {
             let whole = &self.geometry.mixes[mix];
-            let units = whole.units(K::LINE);
+            let units = whole.units(LINE);
             spread(self.geometry.blocks(level) * units, threads, |tasks| {
                 scratch::with(self.scratch, |arena| {
                     for i in tasks {
