@@ -1,15 +1,10 @@
 //! Chromium, which the environment `browser` starts: is it here, and if not, may we install it?
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
-
-use crate::{
-    error::{Error, Result},
-    report::say,
-};
+use crate::error::{Error, Result};
+use crate::report::say;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
 /// Whether an experiment, or one that it extends, has `browser` as its environment and names no Chromium of
 /// its own. A spec that cannot be read is not our concern: `efference` says what is wrong with it.
@@ -50,17 +45,17 @@ pub(crate) fn ensure() -> Result<()> {
             if found() {
                 Ok(())
             } else {
-                Err(missing.cure("`apt-get install chromium` worked, but left no `chromium`."))
+                Err(missing.help("`apt-get install chromium` worked, but left no `chromium`."))
             }
         }
-        System::Debian => Err(missing.cure("Install it: `sudo apt-get install chromium`.")),
+        System::Debian => Err(missing.help("Install it: `sudo apt-get install chromium`.")),
         // Its package `chromium` is an empty one that asks for a snap.
         System::Ubuntu => {
-            Err(missing.cure("Install it: `sudo snap install chromium`, or Google Chrome from its website."))
+            Err(missing.help("Install it: `sudo snap install chromium`, or Google Chrome from its website."))
         }
-        System::Fedora => Err(missing.cure("Install it: `sudo dnf install chromium`.")),
+        System::Fedora => Err(missing.help("Install it: `sudo dnf install chromium`.")),
         System::Other => {
-            Err(missing.cure("Install the package of your system that has `chromium`, or Google Chrome."))
+            Err(missing.help("Install the package of your system that has `chromium`, or Google Chrome."))
         }
     }
 }

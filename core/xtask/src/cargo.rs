@@ -1,16 +1,11 @@
 //! Cargo, always in the one profile that libtorch's bindings are compiled in.
 
-use std::{
-    env,
-    ffi::OsStr,
-    path::Path,
-    process::{Command, ExitCode, ExitStatus, Stdio},
-};
-
-use crate::{
-    error::{Error, Result},
-    places::Places,
-};
+use crate::error::{Error, Result};
+use crate::places::Places;
+use std::env;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 /// Cargo in the workspace with the libtorch of the set-up, in the release profile.
 pub(crate) fn command(places: &Places, libtorch: &Path, task: &str) -> Command {

@@ -1,22 +1,16 @@
 //! What each command does, in order.
 
-use std::{
-    ffi::OsString,
-    io::{self, BufRead, BufReader, Write},
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
-    time::Instant,
-};
-
-use crate::{
-    browser, cargo,
-    error::{Error, Result},
-    libtorch::{self, Flavour, Wish},
-    places::Places,
-    report::{duration, say},
-    tensorboard,
-};
+use crate::error::{Error, Result};
+use crate::libtorch::{self, Flavour, Wish};
+use crate::places::Places;
+use crate::report::{duration, say};
+use crate::{browser, cargo, tensorboard};
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 pub(crate) fn set_up(places: &Places, cuda: bool, cpu: bool, force: bool) -> Result<ExitCode> {
     let flavour = if cuda { Some(Flavour::Cuda) } else { cpu.then_some(Flavour::Cpu) };

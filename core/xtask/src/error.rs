@@ -1,23 +1,24 @@
 //! What went wrong, in a sentence for a person, and what to do about it.
 
-use std::{fmt, io, path::Path};
+use std::path::Path;
+use std::{fmt, io};
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug)]
 pub(crate) struct Error {
     what: String,
-    cure: Option<String>,
+    help: Option<String>,
 }
 
 impl Error {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cure: None }
+        Self { what: what.into(), help: None }
     }
 
     /// Adds what the reader can do about it.
-    pub(crate) fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 
@@ -26,7 +27,7 @@ impl Error {
         let what = format!("cannot {verb} {}: {error}", path.display());
         match error.kind() {
             io::ErrorKind::StorageFull => {
-                Self::new(what).cure("Free some space on that disk and start again.")
+                Self::new(what).help("Free some space on that disk and start again.")
             }
             _ => Self::new(what),
         }
@@ -36,8 +37,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        match &self.cure {
-            Some(cure) => write!(f, "\n  help: {cure}"),
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
         }
     }

@@ -1,13 +1,9 @@
 //! Where things are: this clone, cargo's target folder, the user's cache.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-};
-
 use crate::error::{Error, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 pub(crate) struct Places {
     /// The root of the workspace.
@@ -49,7 +45,7 @@ fn target_of(program: &Path) -> Option<PathBuf> {
 pub(crate) fn cache() -> Result<PathBuf> {
     let folder = cache_of(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")).ok_or_else(|| {
         Error::new("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set to an absolute path")
-            .cure("Set XDG_CACHE_HOME to a folder that you can write to, with 3 GB of free space.")
+            .help("Set XDG_CACHE_HOME to a folder that you can write to, with 3 GB of free space.")
     })?;
     fs::create_dir_all(&folder).map_err(|e| unwritable(&folder, &e))?;
     Ok(folder)
@@ -57,7 +53,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
 
 /// The error for a cache folder that cannot be written to.
 pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(format!("cannot write to the cache folder: {}: {error}", path.display())).cure(
+    Error::new(format!("cannot write to the cache folder: {}: {error}", path.display())).help(
         "Set XDG_CACHE_HOME to a folder that you can write to, or set LIBTORCH to a libtorch that you have.",
     )
 }

@@ -1,12 +1,9 @@
 //! The Python that pip belongs to. It fetches and unpacks wheels; no Python runs beside an experiment.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
-
 use crate::error::{Error, Result};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const INSTALL: &str =
     "Install it: on Debian or Ubuntu `apt-get install python3-pip`, on Fedora `dnf install python3-pip`.";
@@ -29,9 +26,9 @@ impl Python {
         }
         Err(match without_pip {
             Some(name) => Error::new(format!("`{name}` is here, but it has no pip (`{name} -m pip` fails)"))
-                .cure(INSTALL),
+                .help(INSTALL),
             None => Error::new("there is no Python (`python3`) on PATH; its pip fetches libtorch")
-                .cure(format!("{INSTALL} Or set LIBTORCH to a libtorch that you have.")),
+                .help(format!("{INSTALL} Or set LIBTORCH to a libtorch that you have.")),
         })
     }
 

@@ -1,18 +1,13 @@
 //! A Python with the `tensorboard` package, for the test that reads our event files back with the real
 //! reader.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
-};
-
-use crate::{
-    error::{Error, Result},
-    places,
-    python::{Python, last_lines},
-    report::say,
-};
+use crate::error::{Error, Result};
+use crate::places;
+use crate::python::{Python, last_lines};
+use crate::report::say;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::{fs, io};
 
 /// The variable that tells the test which Python has `tensorboard`; the test says that it skips if it is not
 /// set.

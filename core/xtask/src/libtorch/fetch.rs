@@ -4,27 +4,20 @@
 //! A set-up that is stopped at any moment leaves no half-made libtorch: at worst a folder `….part` stays,
 //! which the next set-up uses (its whole wheels) and then removes.
 
-use std::{
-    ffi::OsStr,
-    fs::{self, File, TryLockError},
-    io::{self, Read},
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
-
-use super::{
-    VERSION,
-    version::fault,
-    wheels::{self, Flavour},
-};
-use crate::{
-    error::{Error, Result},
-    places::unwritable,
-    python::{Python, last_lines},
-    report::{bytes, duration, say},
-};
+use super::VERSION;
+use super::version::fault;
+use super::wheels::{self, Flavour};
+use crate::error::{Error, Result};
+use crate::places::unwritable;
+use crate::python::{Python, last_lines};
+use crate::report::{bytes, duration, say};
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const UNPACK: &str = include_str!("unpack.py");
 
@@ -123,17 +116,17 @@ impl Fetch {
             bytes(needed)
         );
         Err(Error::new(what)
-            .cure("Free some space there, or set XDG_CACHE_HOME to a folder on another disk."))
+            .help("Free some space there, or set XDG_CACHE_HOME to a folder on another disk."))
     }
 
     /// PyTorch's wheel, and its METADATA.
     fn torch_wheel(&self) -> Result<(PathBuf, String)> {
         let metadata = |wheel: &Path| self.python.eval(UNPACK, &[OsStr::new("metadata"), wheel.as_os_str()]);
         let start = format!("torch-{VERSION}-");
-        let kept = list(&self.wheels)
+        let fetched = list(&self.wheels)
             .into_iter()
             .find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&start)));
-        if let Some(wheel) = kept {
+        if let Some(wheel) = fetched {
             if let Ok(metadata) = metadata(&wheel) {
                 say("going on with the wheel of torch that an earlier set-up fetched");
                 return Ok((wheel, metadata));
@@ -152,7 +145,7 @@ impl Fetch {
             return Err(Error::new(
                 "the wheel of torch asks for none of the NVIDIA packages that libtorch is linked to",
             )
-            .cure("Set LIBTORCH to a libtorch that you have, and report this."));
+            .help("Set LIBTORCH to a libtorch that you have, and report this."));
         }
         self.download(requirements)
     }
@@ -186,7 +179,7 @@ impl Fetch {
             // Whatever is wrong with it, the next set-up should fetch it anew.
             let _ = fs::remove_file(wheel);
             Error::new(format!("cannot unpack {name}: {error}"))
-                .cure("Start again: the wheel will be fetched anew.")
+                .help("Start again: the wheel will be fetched anew.")
         })?;
         if let Some((files, size)) = printed.trim().split_once(' ')
             && files != "0"
@@ -200,7 +193,7 @@ impl Fetch {
     fn verify(&self) -> Result<()> {
         let torch = self.unpacked.join("torch");
         if let Some(fault) = fault(&torch) {
-            return Err(Error::new(format!("what pip fetched {fault}")).cure(
+            return Err(Error::new(format!("what pip fetched {fault}")).help(
                 "Is pip set up to use another index than PyPI (`pip config list`)? Or set LIBTORCH to a \
                  libtorch that you have.",
             ));
@@ -212,7 +205,7 @@ impl Fetch {
         let load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])";
         self.python.eval(load, &[library.as_os_str()]).map(|_| ()).map_err(|error| {
             Error::new(format!("libtorch was fetched, but it does not load on this machine: {error}"))
-                .cure(
+                .help(
                 "It needs Linux on x86-64 with glibc 2.28 or later. Or set LIBTORCH to a libtorch made for this \
                  machine.",
             )
@@ -257,14 +250,14 @@ fn run_pip(mut pip: Command, folder: &Path) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    let cure = if words.contains("No space left on device") {
+    let help = if words.contains("No space left on device") {
         "Free some space there, or set XDG_CACHE_HOME to a folder on another disk."
     } else {
         "Is the network up, and does pip reach PyPI (try `python3 -m pip download --no-deps six`)? Behind a \
          proxy, set HTTPS_PROXY. Without a network, set LIBTORCH to a libtorch that you have."
     };
     let words = last_lines(&words, 4).replace('\n', "\n    ");
-    Err(Error::new(format!("pip could not download ({status}):\n    {words}")).cure(cure))
+    Err(Error::new(format!("pip could not download ({status}):\n    {words}")).help(help))
 }
 
 /// Held while one process changes the cache; the system gives it back however the process ends.

@@ -7,21 +7,15 @@ mod fetch;
 mod version;
 mod wheels;
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
-};
-
+use crate::cargo;
+use crate::error::{Error, Result};
+use crate::places::{self, Places};
+use crate::report::say;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::{env, fs, io};
 use version::{VERSION, check_users, fault};
 pub(crate) use wheels::Flavour;
-
-use crate::{
-    cargo,
-    error::{Error, Result},
-    places::{self, Places},
-    report::say,
-};
 
 /// What the user asked for.
 #[derive(Default)]
@@ -72,7 +66,7 @@ pub(crate) fn set_up(places: &Places, wish: &Wish) -> Result<PathBuf> {
     let folder = folder.canonicalize().map_err(|e| Error::file("find", &folder, &e))?;
     point(&link, &folder)?;
     if linked.is_some_and(|old| old != folder) {
-        // Cargo sees the same LIBTORCH as before, so it has to be told.
+        // Cargo sees the same LIBTORCH as before, and does not see that what is behind it has changed.
         say("this clone now uses another libtorch: the bindings to it will be compiled again");
         cargo::forget(places, &["torch-sys", "efference-sdk", "efference-cli"])?;
     }
@@ -115,7 +109,7 @@ fn point(link: &Path, folder: &Path) -> Result<()> {
         let _ = fs::remove_file(&new);
         let error = Error::file("make the link", link, &error);
         if link.is_dir() && !link.is_symlink() {
-            error.cure("Move that folder away; a link has to be there.")
+            error.help("Move that folder away; a link has to be there.")
         } else {
             error
         }
@@ -136,7 +130,7 @@ fn check_compiler() -> Result<()> {
     match answer {
         Ok(out) if out.status.success() => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(()), // let the build find out
-        _ => Err(Error::new(format!("there is no working C++ compiler: `{program} --version` fails")).cure(
+        _ => Err(Error::new(format!("there is no working C++ compiler: `{program} --version` fails")).help(
             "Install one: on Debian or Ubuntu `apt-get install g++`, on Fedora `dnf install gcc-c++`; or set \
              CXX to yours.",
         )),
@@ -150,7 +144,7 @@ fn check_machine() -> Result<()> {
     Err(Error::new(
         "libtorch can be fetched for Linux on x86-64 with glibc only, and this is another kind of machine",
     )
-    .cure(format!("Set LIBTORCH to a libtorch {VERSION} made for this machine.")))
+    .help(format!("Set LIBTORCH to a libtorch {VERSION} made for this machine.")))
 }
 
 #[cfg(test)]

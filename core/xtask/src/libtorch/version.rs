@@ -1,8 +1,8 @@
 //! Is this folder a libtorch, and is it the right one?
 
-use std::{fs, path::Path};
-
 use crate::error::{Error, Result};
+use std::fs;
+use std::path::Path;
 
 /// The libtorch that the workspace's `tch` wants (a test holds the two together).
 pub(crate) const VERSION: &str = "2.13.0";
@@ -38,7 +38,7 @@ pub(crate) fn check_users(folder: &Path) -> Result<()> {
     match fault(folder) {
         None => Ok(()),
         Some(fault) => {
-            Err(Error::new(format!("LIBTORCH is set, but {} {fault}", folder.display())).cure(format!(
+            Err(Error::new(format!("LIBTORCH is set, but {} {fault}", folder.display())).help(format!(
                 "Unset LIBTORCH to have libtorch {VERSION} fetched, or set it to the folder of a libtorch \
                  {VERSION} that has `lib` and `include` in it."
             )))
