@@ -10,10 +10,12 @@ mod places;
 mod python;
 mod report;
 mod tensorboard;
-
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+mod tidy;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Sets efference up, builds it, and runs, tests or measures it.
 #[derive(Parser)]
@@ -58,6 +60,14 @@ enum Task {
     },
     /// Build the documentation; warnings are errors
     Docs,
+    /// Check what neither rustfmt nor clippy looks at: words, lengths, circles, dead items, `use`, documents
+    Tidy {
+        /// Only these checks: words, length, circles, dead, uses, documents, workplace
+        checks: Vec<String>,
+        /// Rewrite the `use` lines that are in another style
+        #[arg(long)]
+        fix: bool,
+    },
 }
 
 #[derive(clap::Args)]
@@ -83,6 +93,7 @@ fn main() -> ExitCode {
         Task::Parity { folder } => commands::parity(&places, folder),
         Task::Bench { rest } => commands::bench(&places, &rest),
         Task::Docs => commands::docs(&places),
+        Task::Tidy { checks, fix } => tidy::run(&places, &checks, fix),
     });
     match outcome {
         Ok(code) => code,
