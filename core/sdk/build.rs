@@ -4,7 +4,14 @@
 //! it, with no build script of their own: cargo puts a search path that lies inside `OUT_DIR` into the
 //! `LD_LIBRARY_PATH` of what it starts (doc tests included), so a link in there that leads to libtorch is
 //! enough. A binary that is started without cargo needs an rpath; `core/host/build.rs` shows how to set it.
-use std::{env, fs, os::unix, path::PathBuf};
+
+#[path = "../abi/build-support/libtorch_version.rs"]
+mod libtorch;
+
+use libtorch::libtorch_version;
+use std::os::unix;
+use std::path::PathBuf;
+use std::{env, fs};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -31,16 +38,8 @@ fn main() {
         .file("src/op/shim.cpp")
         .compile("efference_op_shim");
 
-    let header = lib.join("../include/torch/headeronly/version.h");
+    println!("cargo::rerun-if-changed=../abi/build-support/libtorch_version.rs");
+    let (version, header) = libtorch_version(&lib.join("..")).unwrap_or_else(|error| panic!("{error}"));
     println!("cargo::rerun-if-changed={}", header.display());
-    let text =
-        fs::read_to_string(&header).unwrap_or_else(|e| panic!("cannot read {}: {e}", header.display()));
-    let version = text
-        .lines()
-        .skip_while(|l| !l.starts_with("#define TORCH_VERSION \\"))
-        .find_map(|l| l.split('"').nth(1))
-        .unwrap_or_else(|| panic!("{} does not say TORCH_VERSION", header.display()));
-    // `2.13.0+cu130` and `2.13.0+cpu` have the same C++ interface.
-    let version = version.split('+').next().unwrap_or(version);
     println!("cargo::rustc-env=EFFERENCE_LIBTORCH_VERSION={version}");
 }

@@ -1,7 +1,10 @@
 //! Is this folder a libtorch, and is it the right one?
 
+#[path = "../../../abi/build-support/libtorch_version.rs"]
+mod header;
+
 use crate::error::{Error, Result};
-use std::fs;
+use header::libtorch_version;
 use std::path::Path;
 
 /// The libtorch that the workspace's `tch` wants (a test holds the two together).
@@ -24,12 +27,12 @@ pub(crate) fn fault(folder: &Path) -> Option<String> {
     if let Some(missing) = NEEDED.iter().find(|f| !folder.join(f).is_file()) {
         return Some(format!("is not a complete libtorch: it has no {missing}"));
     }
-    match version(folder) {
-        None => Some("has no header that tells its version (include/torch/headeronly/version.h)".into()),
-        Some(version) if version != VERSION => {
+    match libtorch_version(folder) {
+        Err(error) => Some(format!("has no header that says its version: {error}")),
+        Ok((version, _)) if version != VERSION => {
             Some(format!("is libtorch {version}, and tch here needs {VERSION}"))
         }
-        Some(_) => None,
+        Ok(_) => None,
     }
 }
 
@@ -46,33 +49,9 @@ pub(crate) fn check_users(folder: &Path) -> Result<()> {
     }
 }
 
-fn version(folder: &Path) -> Option<String> {
-    // Since 2.9 in the first place, in older ones in the second.
-    ["include/torch/headeronly/version.h", "include/torch/csrc/api/include/torch/version.h"]
-        .iter()
-        .find_map(|header| version_in(&fs::read_to_string(folder.join(header)).ok()?))
-}
-
-fn version_in(header: &str) -> Option<String> {
-    let number = |part: &str| {
-        let prefix = format!("#define TORCH_VERSION_{part} ");
-        header.lines().find_map(|l| l.strip_prefix(&prefix)?.trim().parse::<u32>().ok())
-    };
-    Some(format!("{}.{}.{}", number("MAJOR")?, number("MINOR")?, number("PATCH")?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_read_from_the_header() {
-        let header = "#pragma once\n/// words\n#define TORCH_VERSION_MAJOR 2\n\
-                      #define TORCH_VERSION_MINOR 13\n\
-                      #define TORCH_VERSION_PATCH 0\n#define TORCH_VERSION \\\n  \"2.13.0\"\n";
-        assert_eq!(version_in(header).as_deref(), Some("2.13.0"));
-        assert_eq!(version_in("#pragma once\n"), None);
-    }
+    use std::fs;
 
     /// `torch-sys` refuses another libtorch; when it is updated, `VERSION` must be too.
     #[test]
