@@ -1,6 +1,7 @@
 //! No public item that nothing uses. rustc only says so of what no other crate can see.
 //!
-//! Names are compared, not items: what shares its name with something that is used counts as used. An item's own
+//! Names are compared, not items: what shares its name with something that is used counts as used, but for functions of
+//! a type, which are used by `.name(…)` or behind `::` of that very type. An item's own
 //! definition, the `impl` blocks of a type, `pub use` and tests are no uses. What the SDK, the test kit and the ABI offer
 //! to authors counts as used if it is documented, and if the crate's root exports it or a plugin, a fixture, an example
 //! or the README names it.
@@ -19,20 +20,17 @@ const FOR_AUTHORS: [&str; 3] = ["core/abi/", "core/sdk/", "core/testkit/"];
 pub(super) fn check(tree: &Tree<'_>) -> Vec<Violation> {
     let uses = names(tree);
     let authors = names_by_authors(tree);
+    let code = Code::read(tree);
     let mut violations = Vec::new();
     for (place, (file, source)) in tree.rust().enumerate() {
-        let impls = impls(source);
-        for item in items(source, &impls) {
-            let of_type =
-                |at: usize| impls.iter().any(|block| block.of == item.name && block.tokens.contains(&at));
-            let is_use = |used: &&(usize, usize)| {
-                let (used_place, at) = **used;
-                used_place != place || !(item.tokens.contains(&at) || item.is_type && of_type(at))
-            };
-            let is_used = uses.get(item.name).is_some_and(|all| all.iter().any(|used| is_use(&used)));
+        for item in items(source, &code.impls[place]) {
+            let is_used = uses
+                .get(item.name)
+                .is_some_and(|all| all.iter().any(|used| code.is_use(&item, place, *used)));
             let is_offered = FOR_AUTHORS.iter().any(|folder| file.path.starts_with(folder))
                 && is_documented(source, item.tokens.start)
-                && (authors.contains(item.name) || !item.is_method && is_exported(tree, file, item.name));
+                && (authors.contains(item.name)
+                    || item.method_of.is_none() && is_exported(tree, file, item.name));
             if !is_used && !is_offered && !is_exported_symbol(source, item.tokens.start) {
                 violations.push(Violation {
                     file: file.path.into(),
@@ -46,6 +44,63 @@ pub(super) fn check(tree: &Tree<'_>) -> Vec<Violation> {
     violations
 }
 
+/// All Rust files, in the order of the tree.
+struct Code<'t, 'a> {
+    sources: Vec<&'t Source<'a>>,
+    impls: Vec<Vec<Impl<'a>>>,
+    /// Other names of types: `type Alias = Type;`, `use Type as Alias;`.
+    aliases: HashMap<&'a str, HashSet<&'a str>>,
+}
+
+impl<'t, 'a> Code<'t, 'a> {
+    fn read(tree: &'t Tree<'a>) -> Self {
+        let sources: Vec<&Source<'a>> = tree.rust().map(|(_, source)| source).collect();
+        let impls = sources.iter().map(|source| impls(source)).collect();
+        let mut aliases: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for source in &sources {
+            for at in 0..source.tokens.len() {
+                let Some(name) = source.ident(at + 1) else { continue };
+                if source.is(at, "type") {
+                    let end = source.item_end(at);
+                    for of in (at + 2..end).filter_map(|at| source.ident(at)) {
+                        aliases.entry(of).or_default().insert(name);
+                    }
+                } else if source.is(at, "as")
+                    && at > 0
+                    && let Some(of) = source.ident(at - 1)
+                {
+                    aliases.entry(of).or_default().insert(name);
+                }
+            }
+        }
+        Code { sources, impls, aliases }
+    }
+
+    /// Whether a name, at a token of a file, can be a use of an item of the file `of_file`.
+    fn is_use(&self, item: &Item<'_>, of_file: usize, (file, at): (usize, usize)) -> bool {
+        let of_type =
+            |name| self.impls[file].iter().any(|block| block.of == name && block.tokens.contains(&at));
+        if file == of_file && item.tokens.contains(&at) || item.is_type && of_type(item.name) {
+            return false;
+        }
+        let source = self.sources[file];
+        let after = |text| at > 0 && source.is(at - 1, text);
+        match item.method_of {
+            // `x.name(…)`, `x.name::<…>(…)`, whatever `x` is.
+            Some(_) if after(".") => source.is(at + 1, "(") || source.is(at + 1, "::"),
+            Some(of) if after("::") && at > 1 => match source.ident(at - 2) {
+                Some("Self") => of_type(of),
+                Some(name) => name == of || self.aliases.get(of).is_some_and(|all| all.contains(name)),
+                // `<T>::name`, `Vec::<T>::name`.
+                None => true,
+            },
+            // A macro may write the rest.
+            Some(_) => after("$"),
+            None => !after("."),
+        }
+    }
+}
+
 struct Item<'a> {
     keyword: &'a str,
     name: &'a str,
@@ -53,7 +108,8 @@ struct Item<'a> {
     /// The whole definition, from `pub` on.
     tokens: Range<usize>,
     is_type: bool,
-    is_method: bool,
+    /// The type whose `impl` block it stands in.
+    method_of: Option<&'a str>,
 }
 
 /// The `pub` items outside of tests.
@@ -82,8 +138,9 @@ fn items<'a>(source: &Source<'a>, impls: &[Impl<'a>]) -> Vec<Item<'a>> {
             continue;
         }
         let Some(name) = source.ident(at).filter(|name| *name != "_") else { continue };
-        let is_method = impls.iter().any(|block| block.tokens.contains(&start));
-        items.push(Item { keyword, name, at, tokens: start..source.item_end(at), is_type, is_method });
+        let block = impls.iter().find(|block| block.tokens.contains(&start));
+        let method_of = block.map(|block| block.of);
+        items.push(Item { keyword, name, at, tokens: start..source.item_end(at), is_type, method_of });
     }
     items
 }
@@ -266,11 +323,28 @@ mod tests {
                 "core/x/src/lib.rs",
                 "pub struct S { pub field: u8 }\nimpl S { pub fn m(&self) -> u8 { C } }\n\
                  pub const C: u8 = 1;\npub unsafe extern \"C\" fn f(s: &S) { s.m(); }\npub trait T {}\n\
+                 impl S { pub fn new() -> S { S } pub fn made() -> S { Self::new() } }\ntype A = S;\n\
                  #[unsafe(no_mangle)]\npub static symbol: u8 = 0;\n",
             ),
-            ("core/y/src/main.rs", "use x::{f, T};\nfn main() { f() }"),
+            ("core/y/src/main.rs", "use x::{f, T, A};\nfn main() { f(); A::made(); }"),
         ]);
         assert_eq!(found, [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_name_of_something_else_is_no_use_of_a_method() {
+        let found = dead(&[(
+            "core/x/src/lib.rs",
+            "pub struct S;\nimpl S {\n    pub fn open() {}\n    pub fn seed(&self) {}\n}\n\
+                 fn f(seed: u8, s: &S) { File::open(); s.seed; }",
+        )]);
+        assert_eq!(
+            found,
+            [
+                "core/x/src/lib.rs:3 nothing but tests uses `pub fn open`",
+                "core/x/src/lib.rs:4 nothing but tests uses `pub fn seed`",
+            ]
+        );
     }
 
     #[test]
