@@ -49,6 +49,9 @@ const ELSEWHERE: [&str; 11] = [
     "checkpoints/",
 ];
 
+/// Code whose comments name keys of a spec by themselves.
+const FOR_SPECS: [&str; 4] = ["core/cli/", "core/engine/", "core/runs/", "core/spec/"];
+
 pub(super) fn check(tree: &Tree<'_>) -> Vec<Violation> {
     let facts = Facts::read(tree);
     let mut violations = facts.missing();
@@ -59,7 +62,7 @@ pub(super) fn check(tree: &Tree<'_>) -> Vec<Violation> {
                 violations.push(Violation { file, line: snippet.line, message, help });
             };
             facts.commands(file, &snippet, &mut report);
-            facts.keys(&snippet, &mut report);
+            facts.keys(file, &snippet, &mut report);
             facts.files(file, &snippet, &mut report);
         }
     }
@@ -168,7 +171,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn keys(&self, snippet: &Snippet<'_>, report: Report<'_>) {
+    fn keys(&self, file: &File<'_>, snippet: &Snippet<'_>, report: Report<'_>) {
         if !self.keys.has_host() {
             return;
         }
@@ -203,10 +206,17 @@ impl<'a> Facts<'a> {
         }
         // `trainer.unroll_length`, `trainer.unroll_length = 2` and `trainer.unroll_length=2`.
         let key = first.split_once('=').map_or(first, |(key, _)| key);
-        // In the code, `layer.i` may as well be the name of a parameter.
-        let is_long = key.rsplit('.').next().is_some_and(|name| name.len() > 1);
-        let is_alone = is_long && snippet.words.len() == 1 || snippet.words.get(1) == Some(&"=");
-        if is_alone && key.contains('.') && is_key(key) && is_section(key) && extension(key).is_none() {
+        // In a plugin's code, `layer.i` is more likely the name of a parameter.
+        let names_keys =
+            file.extension() != "rs" || FOR_SPECS.iter().any(|folder| file.path.starts_with(folder));
+        let is_alone = snippet.words.len() == 1 || snippet.words.get(1) == Some(&"=");
+        if names_keys
+            && is_alone
+            && key.contains('.')
+            && is_key(key)
+            && is_section(key)
+            && extension(key).is_none()
+        {
             check(key);
         }
     }

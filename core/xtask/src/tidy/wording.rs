@@ -152,7 +152,8 @@ impl Wording {
 
 fn matches(words: &[ProseWord<'_>], phrase: &[&str]) -> bool {
     let fits = |(word, expected): (&ProseWord<'_>, &&str)| match *expected {
-        "#" => word.is_code || word.text.starts_with(|c: char| c.is_ascii_digit()),
+        "#" if word.is_code => !word.text.starts_with(|c: char| c.is_ascii_uppercase()),
+        "#" => word.text.starts_with(|c: char| c.is_ascii_digit()),
         expected => {
             let base = if expected.contains('\'') {
                 word.text
