@@ -12,6 +12,7 @@ mod report;
 mod tensorboard;
 mod tidy;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,7 +63,8 @@ enum Task {
     Docs,
     /// Check what neither rustfmt nor clippy looks at: words, lengths, circles, dead items, `use`, documents
     Tidy {
-        /// Only these checks: words, length, circles, dead, uses, documents, workplace
+        /// Only these checks
+        #[arg(value_parser = PossibleValuesParser::new(tidy::names()), value_name = "CHECK")]
         checks: Vec<String>,
         /// Rewrite the `use` lines that are in another style
         #[arg(long)]

@@ -189,6 +189,15 @@ pub(super) struct Exception {
     pub(super) word: &'static str,
 }
 
+impl Exception {
+    /// The line of this file's text that it stands on.
+    pub(super) fn line_in(&self, text: &str) -> usize {
+        let Self { path, rule, word } = self;
+        let written = format!("except(\"{path}\", \"{rule}\", \"{word}\")");
+        text.lines().position(|line| line.contains(&written)).map_or(1, |at| at + 1)
+    }
+}
+
 const fn except(path: &'static str, rule: &'static str, word: &'static str) -> Exception {
     Exception { path, rule, word }
 }
