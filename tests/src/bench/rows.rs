@@ -193,7 +193,7 @@ fn unshared(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let (mut passes, mut copies) = (Vec::new(), Vec::new());
     for _ in 0..15 {
         for (_, p) in store.trained("").iter() {
-            efference_sdk::op::clear_gradient(p);
+            efference_sdk::autograd::clear_gradient(p);
         }
         passes.push(pass(&*ldl, &x, n)?);
         let began = Instant::now();

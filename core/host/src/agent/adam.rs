@@ -3,7 +3,7 @@
 //! Rules of the unsafe code here: a slice is made of a tensor's memory only where its numbers fill that stretch, are
 //! 32-bit floats and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
 #![allow(unsafe_code)]
-use efference_sdk::op::{is_dense, is_plain, parallel, simd};
+use efference_sdk::autograd::{is_contiguous_cpu_f32, is_non_overlapping_and_dense, parallel, simd};
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -49,7 +49,7 @@ impl<'a> Updates<'a> {
     pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
         let all = [parameter, gradient, m, v];
         let n = parameter.numel();
-        let all_plain = all.into_iter().all(|t| is_plain(t) && t.numel() == n);
+        let all_plain = all.into_iter().all(|t| is_contiguous_cpu_f32(t) && t.numel() == n);
         if !all_plain && !lie_alike(all) {
             return false;
         }
@@ -84,7 +84,7 @@ impl<'a> Updates<'a> {
 fn lie_alike(all: [&Tensor; 4]) -> bool {
     let (shape, strides) = (all[0].size(), all[0].stride());
     all.into_iter().all(|t| {
-        let lies = is_dense(t) && t.stride() == strides && t.size() == shape;
+        let lies = is_non_overlapping_and_dense(t) && t.stride() == strides && t.size() == shape;
         lies && t.device() == Device::Cpu && t.kind() == Kind::Float
     })
 }

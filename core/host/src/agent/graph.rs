@@ -1,14 +1,14 @@
 //! Lanes that share one forward pass by autograd: each one's gradient goes through the same graph by itself.
 use super::lanes::{add_arrived, merge, ways};
-use efference_sdk::op::{self, Context, Gradients, Op};
-use efference_sdk::{Carries, Lane, Result, bail};
+use efference_sdk::autograd::{self, Context, Gradients, Op};
+use efference_sdk::{GradMask, GradPath, Result, bail};
 use std::sync::{Mutex, PoisonError};
 use tch::Tensor;
 
 /// The operation that stands for a graph evaluated before. Inputs: `x`, then the cell's parameters. Outputs: one a
 /// lane. Saved: the leaf that stood for `x`, the cell's outputs with their graph, the parameters.
 pub(super) struct SharedGraph {
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Vec<GradPath>,
     pub(super) within: Mutex<Option<(Tensor, Tensor)>>,
 }
 
@@ -35,29 +35,32 @@ impl Op for SharedGraph {
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
         let [leaf, y, parameters @ ..] = saved else { bail!("lost what it saved") };
         let mut answer: Vec<Option<Tensor>> = (0..=parameters.len()).map(|_| None).collect();
-        let wanted: Vec<usize> = (0..parameters.len()).filter(|i| gradients.wanted(i + 1)).collect();
+        let wanted: Vec<usize> =
+            (0..parameters.len()).filter(|i| gradients.needs_input_grad(i + 1)).collect();
 
         // One pass for each set of inputs that gradient is let through to. The gradient of the parameters is
         // linear in that of the outputs: it comes along where a pass has just the lanes that it is of, and is
         // one pass of its own otherwise.
         let carries = ways(&self.lanes);
-        let whole = |c: &Carries| {
-            let mut frozen = self.lanes.iter().filter(|l| l.carries == *c).map(|l| l.frozen);
+        let whole = |c: &GradMask| {
+            let mut frozen = self.lanes.iter().filter(|l| l.mask == *c).map(|l| l.frozen);
             let first = frozen.next();
             frozen.all(|f| Some(f) == first)
         };
-        let along = carries.iter().all(whole) && gradients.wanted(0);
-        let pass =
-            |lanes: &dyn Fn(&Lane) -> bool, x: bool, parameters_too: bool| -> Result<Vec<Option<Tensor>>> {
-                let Some(arrived) = self.arrived(y, gradients, lanes)? else { return Ok(Vec::new()) };
-                let mut inputs: Vec<&Tensor> = Vec::new();
-                inputs.extend(x.then_some(leaf));
-                inputs.extend(wanted.iter().filter(|_| parameters_too).map(|i| &parameters[*i]));
-                if inputs.is_empty() {
-                    return Ok(Vec::new());
-                }
-                op::gradients(&[(y, &arrived)], &inputs)
-            };
+        let along = carries.iter().all(whole) && gradients.needs_input_grad(0);
+        let pass = |lanes: &dyn Fn(&GradPath) -> bool,
+                    x: bool,
+                    parameters_too: bool|
+         -> Result<Vec<Option<Tensor>>> {
+            let Some(arrived) = self.arrived(y, gradients, lanes)? else { return Ok(Vec::new()) };
+            let mut inputs: Vec<&Tensor> = Vec::new();
+            inputs.extend(x.then_some(leaf));
+            inputs.extend(wanted.iter().filter(|_| parameters_too).map(|i| &parameters[*i]));
+            if inputs.is_empty() {
+                return Ok(Vec::new());
+            }
+            autograd::gradients(&[(y, &arrived)], &inputs)
+        };
         let mut add_parameters = |found: &[Option<Tensor>]| -> Result<()> {
             for (i, g) in wanted.iter().zip(found).filter_map(|(i, g)| Some((i, g.as_ref()?))) {
                 answer[i + 1] = Some(match answer[i + 1].take() {
@@ -67,11 +70,11 @@ impl Op for SharedGraph {
             }
             Ok(())
         };
-        let mut into_x: Vec<(Carries, Tensor)> = Vec::new();
-        if gradients.wanted(0) {
+        let mut into_x: Vec<(GradMask, Tensor)> = Vec::new();
+        if gradients.needs_input_grad(0) {
             for c in &carries {
-                let frozen = self.lanes.iter().any(|l| l.carries == *c && l.frozen);
-                let found = pass(&|l| l.carries == *c, true, along && !frozen)?;
+                let frozen = self.lanes.iter().any(|l| l.mask == *c && l.frozen);
+                let found = pass(&|l| l.mask == *c, true, along && !frozen)?;
                 if let Some((x, found)) = found.split_first() {
                     into_x.extend(x.as_ref().map(|x| (*c, x.shallow_clone())));
                     add_parameters(found)?;
@@ -92,7 +95,7 @@ impl SharedGraph {
         &self,
         y: &Tensor,
         gradients: &Gradients<'_>,
-        lanes: &dyn Fn(&Lane) -> bool,
+        lanes: &dyn Fn(&GradPath) -> bool,
     ) -> Result<Option<Tensor>> {
         let mut arrived: Option<Tensor> = None;
         for (i, lane) in self.lanes.iter().enumerate().filter(|(_, l)| lanes(l)) {

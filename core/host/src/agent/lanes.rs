@@ -2,8 +2,8 @@
 use super::graph::SharedGraph;
 use super::passes::SharedPasses;
 use super::store::Store;
-use efference_sdk::op::apply;
-use efference_sdk::{AnyCell, Carries, Lane, Result, Transition, ensure};
+use efference_sdk::autograd::apply;
+use efference_sdk::{AnyCell, GradMask, GradPath, Result, Transition, ensure};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -48,13 +48,13 @@ pub enum Sharing {
 }
 
 impl Transition for Lanes<'_> {
-    fn evaluate(&self, x: &Tensor, lanes: &[Lane]) -> Result<Vec<Tensor>> {
+    fn evaluate(&self, x: &Tensor, lanes: &[GradPath]) -> Result<Vec<Tensor>> {
         let (all, width) = (0..self.state_size, x.size()[1]);
         for lane in lanes {
             let within =
                 all.start <= lane.outs.start && lane.outs.start <= lane.outs.end && lane.outs.end <= all.end;
             ensure!(within, "the cell has the outputs {all:?}, and {:?} were asked for", lane.outs);
-            if let Carries::EvenChunks { size } | Carries::OddChunks { size } = lane.carries {
+            if let GradMask::EvenChunks { size } | GradMask::OddChunks { size } = lane.mask {
                 let fits = size >= 1 && width % size == 0;
                 ensure!(fits, "an input of {width} numbers cannot be cut into chunks of {size}");
             }
@@ -67,14 +67,14 @@ impl Transition for Lanes<'_> {
         inputs.extend(parameters.iter().map(|(_, p)| p));
         let cell = self.cell.lock();
         let plain = x.device() == Device::Cpu && x.kind() == Kind::Float;
-        if self.sharing == Sharing::All && plain && cell.passes().is_some() {
+        if self.sharing == Sharing::All && plain && cell.vjp().is_some() {
             drop(cell);
             return apply(
                 SharedPasses { cell: self.cell.clone(), state_size: self.state_size, lanes: lanes.to_vec() },
                 &inputs,
             );
         }
-        if let [Lane { outs, carries: Carries::All, frozen: false }] = lanes {
+        if let [GradPath { outs, mask: GradMask::All, frozen: false }] = lanes {
             return Ok(vec![cell.forward(x, outs.clone())?]);
         }
         // This graph is built here, where cell and parameters are at hand. For what is outside, one operation
@@ -94,8 +94,8 @@ impl Transition for Lanes<'_> {
 
 impl Lanes<'_> {
     /// One lane by a forward pass of its own.
-    fn separately(&self, x: &Tensor, lane: &Lane) -> Result<Tensor> {
-        let x = carrying(x, lane.carries)?;
+    fn separately(&self, x: &Tensor, lane: &GradPath) -> Result<Tensor> {
+        let x = carrying(x, lane.mask)?;
         if !lane.frozen {
             return self.cell.lock().forward(&x, lane.outs.clone());
         }
@@ -111,11 +111,11 @@ impl Lanes<'_> {
 }
 
 /// `x` with gradient through some of its chunks alone.
-fn carrying(x: &Tensor, carries: Carries) -> Result<Tensor> {
+fn carrying(x: &Tensor, carries: GradMask) -> Result<Tensor> {
     let (size, odd) = match carries {
-        Carries::All => return Ok(x.shallow_clone()),
-        Carries::EvenChunks { size } => (size, 0),
-        Carries::OddChunks { size } => (size, 1),
+        GradMask::All => return Ok(x.shallow_clone()),
+        GradMask::EvenChunks { size } => (size, 0),
+        GradMask::OddChunks { size } => (size, 1),
     };
     let detached = x.f_detach()?;
     let chunks = (0..x.size()[1] / size).map(|i| {
@@ -126,18 +126,18 @@ fn carrying(x: &Tensor, carries: Carries) -> Result<Tensor> {
 }
 
 /// The different ways in which lanes carry gradient.
-pub(super) fn ways(lanes: &[Lane]) -> Vec<Carries> {
+pub(super) fn ways(lanes: &[GradPath]) -> Vec<GradMask> {
     let mut ways = Vec::new();
     for lane in lanes {
-        if !ways.contains(&lane.carries) {
-            ways.push(lane.carries);
+        if !ways.contains(&lane.mask) {
+            ways.push(lane.mask);
         }
     }
     ways
 }
 
 /// Adds the gradient of a lane, if one has arrived, to that of all outputs, (batch, outs).
-pub(super) fn add_arrived(to: &Tensor, lane: &Lane, gradient: Option<&Tensor>) -> Result<()> {
+pub(super) fn add_arrived(to: &Tensor, lane: &GradPath, gradient: Option<&Tensor>) -> Result<()> {
     if let Some(g) = gradient {
         let _ = to.f_narrow(1, lane.outs.start, lane.outs.end - lane.outs.start)?.f_add_(g)?;
     }
@@ -145,17 +145,17 @@ pub(super) fn add_arrived(to: &Tensor, lane: &Lane, gradient: Option<&Tensor>) -
 }
 
 /// Each gradient through the chunks that it is let through, in one tensor.
-pub(super) fn merge(gradients: Vec<(Carries, Tensor)>) -> Result<Option<Tensor>> {
-    if let [(Carries::All, g)] = &gradients[..] {
+pub(super) fn merge(gradients: Vec<(GradMask, Tensor)>) -> Result<Option<Tensor>> {
+    if let [(GradMask::All, g)] = &gradients[..] {
         return Ok(Some(g.shallow_clone()));
     }
     let mut merged: Option<Tensor> = None;
     for (carries, g) in gradients {
         let (size, width) = match carries {
-            Carries::All => (g.size()[1], g.size()[1]),
-            Carries::EvenChunks { size } | Carries::OddChunks { size } => (size, g.size()[1]),
+            GradMask::All => (g.size()[1], g.size()[1]),
+            GradMask::EvenChunks { size } | GradMask::OddChunks { size } => (size, g.size()[1]),
         };
-        let odd = matches!(carries, Carries::OddChunks { .. });
+        let odd = matches!(carries, GradMask::OddChunks { .. });
         let into = match &merged {
             Some(into) => into.shallow_clone(),
             None => g.f_zeros_like()?,
@@ -176,18 +176,22 @@ mod tests {
 
     #[test]
     fn each_lane_gives_the_chunks_that_it_reaches() {
-        let (even, odd) = (Carries::EvenChunks { size: 2 }, Carries::OddChunks { size: 2 });
-        for ways in
-            [vec![even, odd], vec![odd, even], vec![odd], vec![Carries::All, even], vec![even, Carries::All]]
-        {
+        let (even, odd) = (GradMask::EvenChunks { size: 2 }, GradMask::OddChunks { size: 2 });
+        for ways in [
+            vec![even, odd],
+            vec![odd, even],
+            vec![odd],
+            vec![GradMask::All, even],
+            vec![even, GradMask::All],
+        ] {
             let all = Random::new(3).normal(&[ways.len() as i64 * 2, 8], 1.0);
             let expected = Tensor::zeros([2, 8], (Kind::Float, Device::Cpu));
             for (lane, carries) in ways.iter().enumerate() {
                 for chunk in 0..4 {
                     let reached = match carries {
-                        Carries::All => true,
-                        Carries::EvenChunks { .. } => chunk % 2 == 0,
-                        Carries::OddChunks { .. } => chunk % 2 == 1,
+                        GradMask::All => true,
+                        GradMask::EvenChunks { .. } => chunk % 2 == 0,
+                        GradMask::OddChunks { .. } => chunk % 2 == 1,
                     };
                     if reached {
                         let g = all.narrow(0, 2 * lane as i64, 2).narrow(1, 2 * chunk, 2);
@@ -199,6 +203,6 @@ mod tests {
             assert!(merge(each).unwrap().unwrap().equal(&expected), "{ways:?}");
         }
         let all = Random::new(3).normal(&[2, 8], 1.0);
-        assert!(merge(vec![(Carries::All, all.copy())]).unwrap().unwrap().equal(&all));
+        assert!(merge(vec![(GradMask::All, all.copy())]).unwrap().unwrap().equal(&all));
     }
 }

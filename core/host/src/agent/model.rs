@@ -6,7 +6,7 @@ use crate::plugins::{Health, Plugin, Work, is_finite};
 use crate::spec::OptimizerSettings;
 use efference_sdk::{
     Agent, AnyGoal, AnyLayer, AnyTrainer, LayerFactory, Loss, LossInput, NetworkSpec, Params, Part, Result,
-    ResultExt, Saved, Size, Stack, StackSpec, TrainerSetup, bail, derive_seed, ensure, op,
+    ResultExt, Saved, Size, Stack, StackSpec, TrainerSetup, autograd, bail, derive_seed, ensure,
 };
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -100,8 +100,8 @@ fn total(loss: &Loss) -> Result<Option<Tensor>> {
     if loss.terms.is_empty() || loss.terms.iter().any(|(_, t)| t.device() != Device::Cpu) {
         return loss.total();
     }
-    let numbers = loss.terms.iter().map(|(_, t)| op::number(t));
-    Ok(Some(op::scalar(numbers.sum::<Result<f64>>()? as f32)?))
+    let numbers = loss.terms.iter().map(|(_, t)| autograd::item(t));
+    Ok(Some(autograd::scalar(numbers.sum::<Result<f64>>()? as f32)?))
 }
 
 /// The metric that the sum of all terms is recorded as.
@@ -135,7 +135,7 @@ impl Recorded {
         let sum = &mut self.sums[place];
         sum.count += 1;
         if value.device() == Device::Cpu {
-            sum.number += op::number(value)?;
+            sum.number += autograd::item(value)?;
             return Ok(());
         }
         let value = value.f_detach()?.f_reshape(&[] as &[i64])?;
@@ -160,7 +160,7 @@ impl Recorded {
         let wanted = self.sums.iter().filter(|s| wanted(&s.name));
         wanted
             .map(|s| {
-                let elsewhere = s.tensor.as_ref().map_or(Ok(0.0), op::number)?;
+                let elsewhere = s.tensor.as_ref().map_or(Ok(0.0), autograd::item)?;
                 Ok((s.name.clone(), (s.number + elsewhere) / s.count as f64))
             })
             .collect()

@@ -1,8 +1,8 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
 use super::adam::{Factors, Updates};
 use crate::spec::{OptimizerKind, OptimizerSettings};
-use efference_sdk::op::is_plain;
-use efference_sdk::{Error, Result, Saved, op};
+use efference_sdk::autograd::is_contiguous_cpu_f32;
+use efference_sdk::{Error, Result, Saved, autograd};
 use std::collections::HashMap;
 use tch::{self, Kind, Tensor};
 
@@ -114,7 +114,11 @@ impl Optimizer {
             decay_after: decay_after as f32,
         };
         // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
-        let g = if (is_plain(&g) && is_plain(p)) || g.stride() == p.stride() { g } else { copied(p, &g)? };
+        let g = if (is_contiguous_cpu_f32(&g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
+            g
+        } else {
+            copied(p, &g)?
+        };
         Ok(Some((g, factors)))
     }
 
@@ -183,6 +187,6 @@ fn sgd(p: &Tensor, g: &Tensor, state: &mut State, s: &OptimizerSettings, scale: 
 
 /// Clears the gradients gathered in parameters.
 pub(super) fn clear_gradients(parameters: &[(String, Tensor)]) -> Result<()> {
-    parameters.iter().for_each(|(_, p)| op::clear_gradient(p));
+    parameters.iter().for_each(|(_, p)| autograd::clear_gradient(p));
     Ok(())
 }

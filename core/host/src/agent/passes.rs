@@ -1,8 +1,7 @@
 //! Lanes that share both passes, by those that the cell brings itself.
 use super::lanes::{SharedCell, add_arrived, merge, ways};
-use efference_sdk::op::{Context, Gradients, Op};
-use efference_sdk::passes::Passing;
-use efference_sdk::{Carries, Incoming, Lane, Result};
+use efference_sdk::autograd::{Context, Gradients, Op, required};
+use efference_sdk::{GradMask, GradOutput, GradPath, Result};
 use tch::{Device, Kind, Tensor};
 
 /// Inputs: `x`, then the cell's parameters. Outputs: one a lane. Saved: what the cell's pass keeps, then the parameters.
@@ -10,13 +9,13 @@ pub(super) struct SharedPasses {
     pub(super) cell: SharedCell,
     /// How many numbers the cell answers with.
     pub(super) state_size: i64,
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Vec<GradPath>,
 }
 
 /// A lane of the backward pass: what goes into it together.
 struct Joined {
     /// Which chunks of the input it reaches; `None`: the parameters alone.
-    carries: Option<Carries>,
+    carries: Option<GradMask>,
     to_parameters: bool,
     /// Of which of the goal's lanes it is the sum.
     of: Vec<usize>,
@@ -30,13 +29,13 @@ impl SharedPasses {
     fn join(&self, gradients: &Gradients<'_>) -> Vec<Joined> {
         let arrived: Vec<usize> =
             (0..self.lanes.len()).filter(|i| gradients.of_output(*i).is_some()).collect();
-        let parameters = (1..gradients.inputs()).any(|i| gradients.wanted(i));
+        let parameters = (1..gradients.input_count()).any(|i| gradients.needs_input_grad(i));
         let trains = |i: &usize| parameters && !self.lanes[*i].frozen;
         let (mut joined, mut apart) = (Vec::new(), Vec::new());
-        if gradients.wanted(0) {
+        if gradients.needs_input_grad(0) {
             for carries in ways(&self.lanes) {
                 let of: Vec<usize> =
-                    arrived.iter().copied().filter(|i| self.lanes[*i].carries == carries).collect();
+                    arrived.iter().copied().filter(|i| self.lanes[*i].mask == carries).collect();
                 if of.is_empty() {
                     continue;
                 }
@@ -57,7 +56,7 @@ impl SharedPasses {
 
     /// The gradient of all outputs, (lanes · batch, outs), in these lanes.
     fn arrived(&self, joined: &[Joined], gradients: &Gradients<'_>, batch: i64) -> Result<Tensor> {
-        if let ([Joined { of, .. }], [Lane { outs, .. }]) = (joined, &self.lanes[..])
+        if let ([Joined { of, .. }], [GradPath { outs, .. }]) = (joined, &self.lanes[..])
             && *outs == (0..self.state_size)
             && let Some(g) = of.first().and_then(|i| gradients.of_output(*i))
         {
@@ -79,9 +78,9 @@ impl Op for SharedPasses {
 
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let cell = self.cell.lock();
-        let (y, kept) = cell.required()?.forward(&inputs[0].f_contiguous()?)?;
+        let (y, saved) = required(cell.vjp())?.forward(&inputs[0].f_contiguous()?)?;
         if context.differentiable() {
-            kept.into_iter().for_each(|t| context.save(t));
+            saved.into_iter().for_each(|t| context.save(t));
             // Not needed, but libtorch refuses the backward pass if they were changed meanwhile.
             inputs[1..].iter().for_each(|p| context.save(p.shallow_clone()));
         }
@@ -98,26 +97,26 @@ impl Op for SharedPasses {
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let count = gradients.inputs();
+        let count = gradients.input_count();
         let joined = self.join(gradients);
         if joined.is_empty() {
             return Ok((0..count).map(|_| None).collect());
         }
-        let kept = &saved[..saved.len() - (count - 1)];
+        let saved = &saved[..saved.len() - (count - 1)];
         let cell = self.cell.lock();
         let batch = joined[0].of.first().and_then(|i| gradients.of_output(*i)).map_or(0, |g| g.size()[0]);
         let to_parameters: Vec<bool> = joined.iter().map(|l| l.to_parameters).collect();
-        let ways: Vec<Carries> = joined.iter().filter_map(|l| l.carries).collect();
-        let incoming = Incoming {
-            gradient: &self.arrived(&joined, gradients, batch)?,
-            to_parameters: &to_parameters,
-            to_input: ways.len(),
+        let ways: Vec<GradMask> = joined.iter().filter_map(|l| l.carries).collect();
+        let grad = GradOutput {
+            grad: &self.arrived(&joined, gradients, batch)?,
+            needs_param_grad: &to_parameters,
+            input_paths: ways.len(),
         };
-        let mut outgoing = cell.required()?.backward(kept, &incoming)?;
-        if let Some(rows) = outgoing.input.take() {
+        let mut found = required(cell.vjp())?.backward(saved, &grad)?;
+        if let Some(rows) = found.input.take() {
             let each = rows.f_split(batch, 0)?;
-            outgoing.input = merge(ways.into_iter().zip(each).collect())?;
+            found.input = merge(ways.into_iter().zip(each).collect())?;
         }
-        outgoing.for_operation(gradients)
+        found.into_input_grads(gradients)
     }
 }

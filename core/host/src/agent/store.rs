@@ -1,5 +1,5 @@
 //! The parameter store: every tensor that a component keeps, under its name.
-use efference_sdk::op::is_dense;
+use efference_sdk::autograd::is_non_overlapping_and_dense;
 use efference_sdk::{ParamStore, Result, derive_seed, ensure};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ impl ParamStore for Store {
         );
         let init = init.f_detach()?.f_to_device(self.device)?;
         // The maker's order of dims is kept.
-        let init = if is_dense(&init) { init } else { init.f_contiguous()? };
+        let init = if is_non_overlapping_and_dense(&init) { init } else { init.f_contiguous()? };
         let tensor = init.f_set_requires_grad(trainable)?;
         let shared = tensor.shallow_clone();
         self.trained.borrow_mut().clear();

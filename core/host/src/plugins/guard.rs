@@ -9,11 +9,11 @@ mod tests;
 use super::stdout::{OnPrint, printed};
 use super::work::{Cost, Counter, Work};
 use super::{KINDS, kind_name};
-use efference_sdk::passes::Passing;
+use efference_sdk::autograd::required;
 use efference_sdk::{
-    Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, Incoming, Loss,
-    LossInput, Outgoing, Params, Passes, Picture, Restores, Result, ResultExt, Saved, Size, Transition, bail,
-    elementwise, ensure, op,
+    Agent, AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, Batch, Error, Frames, GradInput,
+    GradOutput, Loss, LossInput, Params, Picture, Restores, Result, ResultExt, Saved, Size, Transition, Vjp,
+    autograd, bail, elementwise, ensure,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Health {
     ///
     /// It is an estimate. A layer's calls are counted as they come; a call for some of the outputs counts as one for all
     /// of them. What autograd does later is not seen: where an answer asks for gradients, one backward pass is counted in
-    /// advance, which may never come, or come once for each lane.
+    /// advance, which may never come, or come once for each gradient path.
     pub fn take_work(&self) -> Work {
         self.work.take()
     }
@@ -142,7 +142,7 @@ fn check_shape(y: &Tensor, expected: [i64; 2]) -> Result<()> {
 
 /// Whether all numbers of `t` are finite.
 pub(crate) fn is_finite(t: &Tensor) -> Result<bool> {
-    if let Ok(numbers) = op::slice(t) {
+    if let Ok(numbers) = autograd::slice(t) {
         // A number is not finite if all bits of its exponent are set.
         const EXPONENT: u32 = 0x7f80_0000;
         let is_not = |n: &f32| u32::from(n.to_bits() & EXPONENT == EXPONENT);
@@ -184,7 +184,7 @@ impl Guarded<dyn AnyLayer> {
             outs: size.outs as u64,
             parameters: tensors.iter().map(|(_, t)| t.numel() as u64).sum(),
             trained: tensors.iter().any(|(_, t)| t.requires_grad()),
-            multiplications: made.inner.multiplications(),
+            multiply_accumulates: made.inner.multiply_accumulates(),
         };
         Ok(Guarded { cost: Some(cost), ..made })
     }
@@ -206,12 +206,12 @@ impl AnyLayer for Guarded<dyn AnyLayer> {
         })
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.inner.passes().map(|_| self as &dyn Passes)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.inner.vjp().map(|_| self as &dyn Vjp)
     }
 
-    fn multiplications(&self) -> Option<u64> {
-        self.inner.multiplications()
+    fn multiply_accumulates(&self) -> Option<u64> {
+        self.inner.multiply_accumulates()
     }
 }
 
@@ -226,15 +226,32 @@ impl AnyCell for Guarded<dyn AnyCell> {
         })
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.inner.passes().map(|_| self as &dyn Passes)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.inner.vjp().map(|_| self as &dyn Vjp)
     }
 }
 
-impl<T: Passing + ?Sized> Passes for Guarded<T> {
+/// What may have a custom VJP.
+trait HasVjp {
+    fn vjp(&self) -> Option<&dyn Vjp>;
+}
+
+impl HasVjp for dyn AnyLayer {
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        AnyLayer::vjp(self)
+    }
+}
+
+impl HasVjp for dyn AnyCell {
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        AnyCell::vjp(self)
+    }
+}
+
+impl<T: HasVjp + ?Sized> Vjp for Guarded<T> {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         watch(&self.name, || {
-            let (y, kept) = self.inner.required()?.forward(x)?;
+            let (y, saved) = required(self.inner.vjp())?.forward(x)?;
             ensure!(
                 y.dim() == 2 && y.size()[0] == x.size()[0],
                 "returned a tensor of shape {:?} for {} rows",
@@ -243,20 +260,20 @@ impl<T: Passing + ?Sized> Passes for Guarded<T> {
             );
             self.check_numbers(x, &y)?;
             self.count(|cost| cost.forward(x.size()[0] as u64));
-            Ok((y, kept))
+            Ok((y, saved))
         })
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
         watch(&self.name, || {
-            let outgoing = self.inner.required()?.backward(kept, incoming).context("in its backward pass")?;
-            let rows = outgoing.input.as_ref().map_or(0, |g| g.size()[0]);
-            let expected = incoming.to_input as i64 * incoming.batch();
+            let found = required(self.inner.vjp())?.backward(saved, grad).context("in its backward pass")?;
+            let rows = found.input.as_ref().map_or(0, |g| g.size()[0]);
+            let expected = grad.input_paths as i64 * grad.batch();
             ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");
-            let (batch, lanes) = (incoming.batch() as u64, incoming.lanes() as u64);
-            let (to_input, to_parameters) = (incoming.to_input as u64, incoming.any_to_parameters());
-            self.count(|cost| cost.backward(batch, lanes, to_input, to_parameters && cost.trained));
-            Ok(outgoing)
+            let (batch, paths) = (grad.batch() as u64, grad.path_count() as u64);
+            let (input_paths, params) = (grad.input_paths as u64, grad.needs_any_param_grad());
+            self.count(|cost| cost.backward(batch, paths, input_paths, params && cost.trained));
+            Ok(found)
         })
     }
 }
@@ -296,7 +313,7 @@ impl AnyGoal for Guarded<dyn AnyGoal> {
                 // What it was made from was finite. On a GPU this would wait for it; there the loss shows in the
                 // next state.
                 if value.device() == Device::Cpu {
-                    let number = op::number(value)?;
+                    let number = autograd::item(value)?;
                     ensure!(
                         number.is_finite(),
                         "the loss term '{name}' is {number}. If the goal's parameters have become such, lower the \

@@ -1,13 +1,13 @@
 //! The cell's elementwise parts in one pass each, forward and backward, on the CPU; elsewhere libtorch's own.
 //!
-//! Backward passes work in lanes: gradients of the same numbers, which lie one lane after the other.
-use efference_sdk::op::math::{sigmoid, tanh};
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, is_plain, slice};
-use efference_sdk::{Result, bail, elementwise, in_lanes, tch::Tensor};
+//! Backward passes run along several gradient paths, whose rows lie one path after the other.
+use efference_sdk::autograd::math::{sigmoid, tanh};
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
+use efference_sdk::{Result, bail, elementwise, elementwise_paths, tch::Tensor};
 
 /// `f = sigmoid(z)`, and `f · y`, for autograd.
 pub(crate) fn gate(z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
-    if is_plain(z) && is_plain(y) {
+    if is_contiguous_cpu_f32(z) && is_contiguous_cpu_f32(y) {
         let [f, fy] = apply(Gate, &[z, y])?.try_into().map_err(|_| unreachable_count())?;
         return Ok((f, fy));
     }
@@ -23,7 +23,7 @@ fn unreachable_count() -> efference_sdk::Error {
 /// `f = sigmoid(z)`, and `f · y`.
 pub(crate) fn open(z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
     let (zs, ys) = (slice(z)?, slice(y)?);
-    let (mut f, mut fy) = (Output::empty(&z.size())?, Output::empty(&z.size())?);
+    let (mut f, mut fy) = (OutputBuffer::empty(&z.size())?, OutputBuffer::empty(&z.size())?);
     elementwise!(zs.len(), [&mut f, &mut fy], |range, [f, fy]| {
         for (((f, fy), z), y) in f.iter_mut().zip(fy).zip(&zs[range.clone()]).zip(&ys[range]) {
             *f = sigmoid(*z);
@@ -40,13 +40,13 @@ pub(crate) fn open_backward(
     gfy: &Tensor,
     f: &Tensor,
     y: &Tensor,
-    lanes: usize,
+    paths: usize,
 ) -> Result<Tensor> {
     let (gfys, fs, ys) = (slice(gfy)?, slice(f)?, slice(y)?);
-    let mut g = Output::over(gf)?;
-    in_lanes!(lanes, fs.len(), [&mut g], |lane, range, [g]| {
+    let mut g = OutputBuffer::reuse(gf)?;
+    elementwise_paths!(paths, fs.len(), [&mut g], |path, range, [g]| {
         let kept = fs[range.clone()].iter().zip(&ys[range.clone()]);
-        let gfy = &gfys[lane * fs.len()..][range];
+        let gfy = &gfys[path * fs.len()..][range];
         for ((g, gfy), (f, y)) in g.iter_mut().zip(gfy).zip(kept) {
             *g = (*g + gfy * y) * f * (1.0 - f);
         }
@@ -55,12 +55,12 @@ pub(crate) fn open_backward(
     Ok(g.into_tensor())
 }
 
-/// Adds `by · f` to `g`, which has `lanes` lanes; `by` may have more.
-pub(crate) fn add_product(g: Tensor, by: &Tensor, f: &Tensor, lanes: usize) -> Result<Tensor> {
+/// Adds `by · f` to `g`, which has `paths` paths; `by` may have more.
+pub(crate) fn add_product(g: Tensor, by: &Tensor, f: &Tensor, paths: usize) -> Result<Tensor> {
     let (by, fs) = (slice(by)?, slice(f)?);
-    let mut g = Output::over(g)?;
-    in_lanes!(lanes, fs.len(), [&mut g], |lane, range, [g]| {
-        let by = &by[lane * fs.len()..][range.clone()];
+    let mut g = OutputBuffer::reuse(g)?;
+    elementwise_paths!(paths, fs.len(), [&mut g], |path, range, [g]| {
+        let by = &by[path * fs.len()..][range.clone()];
         g.iter_mut().zip(by).zip(&fs[range]).for_each(|((g, by), f)| *g += by * f);
         0.0
     });
@@ -85,8 +85,8 @@ impl Op for Gate {
         let [f, y] = saved else { bail!("the gate saves two tensors") };
         let arrived = |i| gradients.of_output(i).map_or_else(|| f.f_zeros_like(), Tensor::f_contiguous);
         let (gf, gfy) = (arrived(0)?, arrived(1)?);
-        let gy = gradients.wanted(1).then(|| gfy.f_mul(f)).transpose()?;
-        let gz = gradients.wanted(0).then(|| open_backward(gf, &gfy, f, y, 1)).transpose()?;
+        let gy = gradients.needs_input_grad(1).then(|| gfy.f_mul(f)).transpose()?;
+        let gz = gradients.needs_input_grad(0).then(|| open_backward(gf, &gfy, f, y, 1)).transpose()?;
         Ok(vec![gz, gy])
     }
 }
@@ -94,7 +94,7 @@ impl Op for Gate {
 /// `(1 − f) · x[.., :outs] + f · out_mult · tanh(h)`, for `x` at least as wide as `f` and `h`, for autograd.
 pub(crate) fn blend(f: &Tensor, x: &Tensor, h: &Tensor, out_mult: f64) -> Result<Tensor> {
     let front = front(f, x)?;
-    if [f, x, h].into_iter().all(is_plain) {
+    if [f, x, h].into_iter().all(is_contiguous_cpu_f32) {
         return Ok(apply(Blend { out_mult }, &[f, &front.f_contiguous()?, h])?.remove(0));
     }
     Ok(front.f_lerp_tensor(&h.f_tanh()?.f_mul_scalar(out_mult)?, f)?)
@@ -108,7 +108,7 @@ pub(crate) fn front(f: &Tensor, x: &Tensor) -> Result<Tensor> {
 
 /// `(1 − f) · x + f · out_mult · tanh(h)`, and `tanh(h)`.
 pub(crate) fn mix(f: &Tensor, x: &Tensor, h: &Tensor, out_mult: f64) -> Result<(Tensor, Tensor)> {
-    let (mut out, mut t) = (Output::empty(&f.size())?, Output::empty(&f.size())?);
+    let (mut out, mut t) = (OutputBuffer::empty(&f.size())?, OutputBuffer::empty(&f.size())?);
     let (fs, xs, hs, out_mult) = (slice(f)?, slice(x)?, slice(h)?, out_mult as f32);
     elementwise!(fs.len(), [&mut out, &mut t], |range, [out, t]| {
         let given = fs[range.clone()].iter().zip(&xs[range.clone()]).zip(&hs[range]);
@@ -128,12 +128,12 @@ pub(crate) fn mix_backward(
     x: &Tensor,
     t: &Tensor,
     out_mult: f64,
-    lanes: usize,
+    paths: usize,
 ) -> Result<(Tensor, Tensor)> {
-    let (mut gf, mut gh) = (Output::empty(&g.size())?, Output::empty(&g.size())?);
+    let (mut gf, mut gh) = (OutputBuffer::empty(&g.size())?, OutputBuffer::empty(&g.size())?);
     let (gs, fs, xs, ts, out_mult) = (slice(g)?, slice(f)?, slice(x)?, slice(t)?, out_mult as f32);
-    in_lanes!(lanes, fs.len(), [&mut gf, &mut gh], |lane, range, [gf, gh]| {
-        let given = gs[lane * fs.len()..][range.clone()].iter().zip(&fs[range.clone()]);
+    elementwise_paths!(paths, fs.len(), [&mut gf, &mut gh], |path, range, [gf, gh]| {
+        let given = gs[path * fs.len()..][range.clone()].iter().zip(&fs[range.clone()]);
         let kept = xs[range.clone()].iter().zip(&ts[range]);
         for (((g, f), (x, t)), (gf, gh)) in given.zip(kept).zip(gf.iter_mut().zip(gh)) {
             *gf = g * (out_mult * t - x);
@@ -144,14 +144,14 @@ pub(crate) fn mix_backward(
     Ok((gf.into_tensor(), gh.into_tensor()))
 }
 
-/// Adds what the next state keeps of the input, `g · (1 − f)`, to the front of the input's gradient, which has `lanes`
-/// lanes; `g` may have more.
-pub(crate) fn add_kept(gx: Tensor, g: &Tensor, f: &Tensor, lanes: usize) -> Result<Tensor> {
+/// Adds what the next state keeps of the input, `g · (1 − f)`, to the front of the input's gradient, which has `paths`
+/// paths; `g` may have more.
+pub(crate) fn add_kept(gx: Tensor, g: &Tensor, f: &Tensor, paths: usize) -> Result<Tensor> {
     let (ins, outs) = (gx.size()[1] as usize, f.size()[1] as usize);
     let (gs, fs) = (slice(g)?, slice(f)?);
-    let mut gx = Output::over(gx)?;
+    let mut gx = OutputBuffer::reuse(gx)?;
     let batch = fs.len() / outs;
-    for (row, gx) in gx.chunks_exact_mut(ins).enumerate().take(lanes * batch) {
+    for (row, gx) in gx.chunks_exact_mut(ins).enumerate().take(paths * batch) {
         let (g, f) = (&gs[row * outs..][..outs], &fs[row % batch * outs..][..outs]);
         elementwise!(outs, [&mut gx[..outs]], |range, [gx]| {
             let given = g[range.clone()].iter().zip(&f[range]);
@@ -185,7 +185,7 @@ impl Op for Blend {
         let Some(g) = gradients.of_output(0) else { return Ok(vec![None, None, None]) };
         let g = g.f_contiguous()?;
         let (gf, gh) = mix_backward(&g, f, x, t, self.out_mult, 1)?;
-        let gx = gradients.wanted(1).then(|| add_kept(f.f_zeros_like()?, &g, f, 1)).transpose()?;
-        Ok(vec![gradients.wanted(0).then_some(gf), gx, gradients.wanted(2).then_some(gh)])
+        let gx = gradients.needs_input_grad(1).then(|| add_kept(f.f_zeros_like()?, &g, f, 1)).transpose()?;
+        Ok(vec![gradients.needs_input_grad(0).then_some(gf), gx, gradients.needs_input_grad(2).then_some(gh)])
     }
 }

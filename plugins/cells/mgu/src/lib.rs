@@ -1,9 +1,9 @@
 //! Cell plugin: a minimal gated unit over stacks.
 mod gate;
 
-use efference_sdk::passes::{Passing, join, split};
+use efference_sdk::autograd::{pack_saved, required, unpack_saved};
 use efference_sdk::{
-    Cell, Incoming, LayerFactory, Nonlinearity, Outgoing, Params, Passes, Result, Size, Stack, StackSpec,
+    Cell, GradInput, GradOutput, LayerFactory, Nonlinearity, Params, Result, Size, Stack, StackSpec, Vjp,
     bail, ensure, tch::Tensor,
 };
 use std::ops::Range;
@@ -89,8 +89,8 @@ impl Cell for Mgu {
         Ok(kept.f_lerp_tensor(&new, &f)?)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.stacks().all(|stack| stack.own().is_some()).then_some(self)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.stacks().all(|stack| stack.vjp().is_some()).then_some(self)
     }
 }
 
@@ -101,47 +101,47 @@ impl Mgu {
     }
 }
 
-impl Passes for Mgu {
-    /// Keeps four parts: what the elementwise steps need, and what each stack kept.
+impl Vjp for Mgu {
+    /// Saved, in four parts: what the elementwise steps need, and what each stack saved.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let (y, of_input) = match &self.input {
-            Some(input) => input.required()?.forward(x)?,
+            Some(input) => required(input.vjp())?.forward(x)?,
             None => (x.shallow_clone(), Vec::new()),
         };
-        let (z, of_z) = self.z.required()?.forward(&y)?;
+        let (z, of_z) = required(self.z.vjp())?.forward(&y)?;
         let (f, fy) = gate::open(&z, &y)?;
-        let (h, of_h) = self.h.required()?.forward(&fy)?;
+        let (h, of_h) = required(self.h.vjp())?.forward(&fy)?;
         let x = gate::front(&f, x)?.f_contiguous()?;
         let (out, t) = gate::mix(&f, &x, &h, self.out_mult)?;
-        Ok((out, join(vec![vec![x, y, f, t], of_input, of_z, of_h])?))
+        Ok((out, pack_saved(vec![vec![x, y, f, t], of_input, of_z, of_h])?))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [own, of_input, of_z, of_h] = split(kept)?;
-        let [x, y, f, t] = own else { bail!("mgu was not given what it kept") };
-        let (gradient, lanes) = (incoming.gradient, incoming.lanes());
-        // Behind the input's stack, what reaches the input is wanted of all lanes; without one, of those alone that go on.
-        let to_y = if self.input.is_some() { lanes } else { incoming.to_input };
-        let inner = |gradient| Incoming { gradient, to_input: lanes, ..*incoming };
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [own, of_input, of_z, of_h] = unpack_saved(saved)?;
+        let [x, y, f, t] = own else { bail!("mgu did not receive what it saved") };
+        let (gradient, paths) = (grad.grad, grad.path_count());
+        // Behind the input's stack, the gradient of its output is needed along all paths; without one, along those alone that reach the input.
+        let to_y = if self.input.is_some() { paths } else { grad.input_paths };
+        let inner = |g| GradOutput { grad: g, input_paths: paths, ..*grad };
 
-        let (gf, gh) = gate::mix_backward(gradient, f, x, t, self.out_mult, lanes)?;
-        let by_h = self.h.required()?.backward(of_h, &inner(&gh))?;
-        let Some(gfy) = by_h.input else { bail!("a stack answered without the gradient of its input") };
-        let gz = gate::open_backward(gf, &gfy, f, y, lanes)?;
-        let by_z = self.z.required()?.backward(of_z, &Incoming { to_input: to_y, ..inner(&gz) })?;
-        let mut parameters = by_z.parameters;
-        parameters.extend(by_h.parameters);
-        let Some(gy) = by_z.input else { return Ok(Outgoing { input: None, parameters }) };
+        let (gf, gh) = gate::mix_backward(gradient, f, x, t, self.out_mult, paths)?;
+        let by_h = required(self.h.vjp())?.backward(of_h, &inner(&gh))?;
+        let Some(gfy) = by_h.input else { bail!("a stack returned no gradient of its input") };
+        let gz = gate::open_backward(gf, &gfy, f, y, paths)?;
+        let by_z = required(self.z.vjp())?.backward(of_z, &GradOutput { input_paths: to_y, ..inner(&gz) })?;
+        let mut params = by_z.params;
+        params.extend(by_h.params);
+        let Some(gy) = by_z.input else { return Ok(GradInput { input: None, params }) };
         let gy = gate::add_product(gy, &gfy, f, to_y)?;
         let mut gx = Some(gy);
         if let Some(stack) = &self.input {
-            let Some(gy) = gx.take() else { bail!("a stack answered without a gradient") };
-            let by_input = stack.required()?.backward(of_input, &Incoming { gradient: &gy, ..*incoming })?;
-            parameters.splice(0..0, by_input.parameters);
+            let Some(gy) = gx.take() else { bail!("a stack returned no gradient") };
+            let by_input = required(stack.vjp())?.backward(of_input, &GradOutput { grad: &gy, ..*grad })?;
+            params.splice(0..0, by_input.params);
             gx = by_input.input;
         }
-        let input = gx.map(|gx| gate::add_kept(gx, gradient, f, incoming.to_input)).transpose()?;
-        Ok(Outgoing { input, parameters })
+        let input = gx.map(|gx| gate::add_kept(gx, gradient, f, grad.input_paths)).transpose()?;
+        Ok(GradInput { input, params })
     }
 }
 
@@ -175,21 +175,21 @@ mod tests {
             let some = Cell::forward(&mgu, &x, 4..9).unwrap();
             assert!(some.allclose(&all.narrow(1, 4, 5), 1e-6, 1e-6, false));
             testkit::check_gradients(&x, &store, |x| Cell::forward(&mgu, x, 0..outs)).unwrap();
-            assert!(Cell::passes(&mgu).is_none());
+            assert!(Cell::vjp(&mgu).is_none());
             let has_input = store.list("input.").unwrap().len();
             assert_eq!(has_input, if ins == outs { 0 } else { 4 });
         }
     }
 
     #[test]
-    fn its_passes_are_what_autograd_makes_of_it() {
+    fn its_vjp_is_what_autograd_makes_of_it() {
         for (ins, outs, layers) in [(10, 10, 1), (20, 10, 1), (13, 10, 2)] {
             let options = Options { layers, ..Options::default() };
             let (plain_store, plain) = made(options.clone(), ins, outs, "{}").unwrap();
-            let (_store, mgu) = made(options, ins, outs, r#"{"passes": true}"#).unwrap();
+            let (_store, mgu) = made(options, ins, outs, r#"{"vjp": true}"#).unwrap();
             let x = Random::new(2).normal(&[3, ins], 0.5);
-            let passes = Cell::passes(&mgu).unwrap();
-            testkit::check_passes(passes, &x, &plain_store, |x| Cell::forward(&plain, x, 0..outs)).unwrap();
+            let vjp = Cell::vjp(&mgu).unwrap();
+            testkit::check_vjp(vjp, &x, &plain_store, |x| Cell::forward(&plain, x, 0..outs)).unwrap();
         }
     }
 

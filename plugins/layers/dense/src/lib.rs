@@ -1,6 +1,6 @@
 //! Layer plugin: a full matrix, for comparison.
 use efference_sdk::{
-    Incoming, Layer, Outgoing, Params, Passes, Result, Size, bail, ensure, tch::Kind, tch::Tensor,
+    GradInput, GradOutput, Layer, Params, Result, Size, Vjp, bail, ensure, tch::Kind, tch::Tensor,
 };
 use std::ops::Range;
 
@@ -61,47 +61,47 @@ impl Layer for Dense {
         Ok(x.f_linear(&weight, bias.as_ref())?)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
+    fn vjp(&self) -> Option<&dyn Vjp> {
         self.trained.then_some(self)
     }
 
-    fn multiplications(&self) -> Option<u64> {
+    fn multiply_accumulates(&self) -> Option<u64> {
         Some(self.weight.numel() as u64)
     }
 }
 
-impl Passes for Dense {
-    /// Keeps `x`.
+impl Vjp for Dense {
+    /// Saved: `x`.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         Ok((Layer::forward(self, x, 0..self.size.outs)?, vec![x.shallow_clone()]))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [x] = kept else { bail!("dense was not given what it kept") };
-        let lanes = incoming.gradient.f_split(incoming.batch(), 0)?;
-        let input = match incoming.to_input as i64 {
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [x] = saved else { bail!("dense did not receive what it saved") };
+        let paths = grad.grad.f_split(grad.batch(), 0)?;
+        let input = match grad.input_paths as i64 {
             0 => None,
-            to_input => {
-                let reaching = incoming.gradient.f_narrow(0, 0, to_input * incoming.batch())?;
+            paths => {
+                let reaching = grad.grad.f_narrow(0, 0, paths * grad.batch())?;
                 Some(reaching.f_matmul(&self.weight)?)
             }
         };
-        // The parameters' gradients are linear in the lanes, which are summed before they are multiplied.
+        // The parameters' gradients are linear in the paths, which are summed before they are multiplied.
         let mut sum: Option<Tensor> = None;
-        for (lane, _) in lanes.iter().zip(incoming.to_parameters).filter(|(_, reaches)| **reaches) {
+        for (path, _) in paths.iter().zip(grad.needs_param_grad).filter(|(_, reaches)| **reaches) {
             sum = Some(match sum {
-                Some(sum) => sum.f_add(lane)?,
-                None => lane.shallow_clone(),
+                Some(sum) => sum.f_add(path)?,
+                None => path.shallow_clone(),
             });
         }
         let weight = sum.as_ref().map(|sum| sum.f_tr()?.f_matmul(x)).transpose()?;
-        let mut parameters = vec![weight];
+        let mut params = vec![weight];
         if self.bias.is_some() {
             let columns: &[i64] = &[0];
             let bias = sum.map(|sum| sum.f_sum_dim_intlist(columns, false, Kind::Float)).transpose()?;
-            parameters.push(bias);
+            params.push(bias);
         }
-        Ok(Outgoing { input, parameters })
+        Ok(GradInput { input, params })
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
             let some = Layer::forward(&dense, &x, 3..8).unwrap();
             assert!(some.allclose(&all.narrow(1, 3, 5), 1e-6, 1e-6, false));
             testkit::check_gradients(&x, &store, |x| Layer::forward(&dense, x, 3..8)).unwrap();
-            testkit::check_passes(&dense, &x, &store, |x| Layer::forward(&dense, x, 0..9)).unwrap();
+            testkit::check_vjp(&dense, &x, &store, |x| Layer::forward(&dense, x, 0..9)).unwrap();
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn it_multiplies_each_input_for_each_output() {
-        assert_eq!(Layer::multiplications(&dense(Options::default(), 12, 9).1), Some(12 * 9));
+        assert_eq!(Layer::multiply_accumulates(&dense(Options::default(), 12, 9).1), Some(12 * 9));
     }
 
     #[test]

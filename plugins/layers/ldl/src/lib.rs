@@ -17,7 +17,7 @@ mod tests;
 pub use factors::{Factors, SubLayer};
 
 use efference_sdk::{
-    Layer, Nonlinearity, ParamStore, Params, Passes, Result, Size, ensure, tch::Device, tch::Tensor,
+    Layer, Nonlinearity, ParamStore, Params, Result, Size, Vjp, ensure, tch::Device, tch::Tensor,
 };
 use std::ops::Range;
 
@@ -156,12 +156,12 @@ impl Layer for Ldl {
         libtorch::forward(&network, x, outs)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.native.as_ref()?.passes()
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.native.as_ref()?.vjp()
     }
 
-    fn multiplications(&self) -> Option<u64> {
-        Some(self.factors.multiplications())
+    fn multiply_accumulates(&self) -> Option<u64> {
+        Some(self.factors.multiply_accumulates())
     }
 }
 

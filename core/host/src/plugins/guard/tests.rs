@@ -13,7 +13,7 @@ fn matrix(store: &MemoryStore, frozen: bool) -> (Arc<Health>, Guarded<dyn AnyLay
     // What is there already is not the layer's.
     let _ = params.normal("other", &[7], 1.0).unwrap();
     let params = if frozen { params.frozen() } else { params };
-    let layers = LayersOf::<Matrix>::new(r#"{"passes": true}"#).unwrap();
+    let layers = LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap();
     let health = Arc::default();
     let make = || layers.make(size, &params);
     let layer = Guarded::make_layer("layer 'matrix'".into(), &health, size, &params, make).unwrap();
@@ -22,21 +22,21 @@ fn matrix(store: &MemoryStore, frozen: bool) -> (Arc<Health>, Guarded<dyn AnyLay
 }
 
 #[test]
-fn passes_of_a_layer_are_counted_with_their_lanes() {
+fn a_custom_vjp_is_counted_with_its_gradient_paths() {
     let store = MemoryStore::new(1);
     let (health, layer) = matrix(&store, false);
     let x = Random::new(2).normal(&[4, 30], 1.0);
-    let passes = layer.passes().unwrap();
-    let (_y, kept) = tch::no_grad(|| passes.forward(&x)).unwrap();
+    let vjp = layer.vjp().unwrap();
+    let (_y, saved) = tch::no_grad(|| vjp.forward(&x)).unwrap();
     let forward = Work { flop: 2 * 4 * PRODUCT, bytes: 4 * (PRODUCT + 4 * 50), ..Work::default() };
     assert_eq!(health.take_work(), forward);
-    for (to_parameters, to_input, products) in
+    for (needs_param_grad, input_paths, products) in
         [(&[true][..], 1, 2), (&[true], 0, 1), (&[false, true, true], 2, 3), (&[false, false], 1, 1)]
     {
-        let gradient = Random::new(3).normal(&[4 * to_parameters.len() as i64, 20], 1.0);
-        let incoming = Incoming { gradient: &gradient, to_parameters, to_input };
-        tch::no_grad(|| passes.backward(&kept, &incoming)).unwrap();
-        assert_eq!(health.take_work().flop, products * forward.flop, "{incoming:?}");
+        let gradient = Random::new(3).normal(&[4 * needs_param_grad.len() as i64, 20], 1.0);
+        let grad = GradOutput { grad: &gradient, needs_param_grad, input_paths };
+        tch::no_grad(|| vjp.backward(&saved, &grad)).unwrap();
+        assert_eq!(health.take_work().flop, products * forward.flop, "{grad:?}");
     }
 }
 

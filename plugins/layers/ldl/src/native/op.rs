@@ -1,7 +1,9 @@
 //! The layer as a pair of passes over tensors, and as one operation of libtorch's autograd.
 use super::plan::{GradientsOut, Parameters, Plan};
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, memory, slice, threads};
-use efference_sdk::{Error, Incoming, Outgoing, Passes, Result, ensure, tch};
+use efference_sdk::autograd::{
+    Context, Gradients, Op, OutputBuffer, apply, slice, slice_in_memory_order, threads,
+};
+use efference_sdk::{Error, GradInput, GradOutput, Result, Vjp, ensure, tch};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -45,14 +47,14 @@ impl Native {
         Ok(apply(NativeLdl { plan: self.plan.clone(), biased: self.biased }, &inputs)?.remove(0))
     }
 
-    /// The passes, which give gradients to all parameters: only where all are trained.
-    pub fn passes(&self) -> Option<&dyn Passes> {
+    /// The custom VJP, which gives gradients to all parameters: only where all are trained.
+    pub fn vjp(&self) -> Option<&dyn Vjp> {
         self.trained.then_some(self)
     }
 
     /// Calls `f` with the parameters as slices.
     fn with<R>(&self, f: impl FnOnce(&Parameters<'_>) -> Result<R>) -> Result<R> {
-        let all = self.parameters.iter().map(memory).collect::<Result<Vec<_>>>()?;
+        let all = self.parameters.iter().map(slice_in_memory_order).collect::<Result<Vec<_>>>()?;
         let (weights, biases) = by_kind(all, self.biased);
         f(&Parameters { weights: &weights, biases: &biases })
     }
@@ -86,35 +88,35 @@ fn by_kind<T>(parameters: Vec<T>, biased: bool) -> (Vec<T>, Vec<T>) {
     })
 }
 
-impl Passes for Native {
-    /// Keeps `x` and what the plan saves.
+impl Vjp for Native {
+    /// Saved: `x` and what the plan saves.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let (x, samples) = (x.f_contiguous()?, x.size()[0]);
-        let mut y = Output::empty(&[samples, self.plan.outs()])?;
-        let mut saved = Output::empty(&[i64::try_from(self.plan.saved(usize::try_from(samples)?))?])?;
+        let mut y = OutputBuffer::empty(&[samples, self.plan.outs()])?;
+        let mut saved = OutputBuffer::empty(&[i64::try_from(self.plan.saved(usize::try_from(samples)?))?])?;
         self.with(|parameters| self.plan.forward(slice(&x)?, parameters, &mut saved, &mut y, threads()))?;
         Ok((y.into_tensor(), vec![x, saved.into_tensor()]))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [x, saved] = kept else { return Err(Error::msg("ldl was not given what it kept")) };
-        let gradient = incoming.gradient.f_contiguous()?;
-        let mut gx = Output::empty(&[incoming.to_input as i64 * x.size()[0], x.size()[1]])?;
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [x, saved] = saved else { return Err(Error::msg("ldl did not receive what it saved")) };
+        let gradient = grad.grad.f_contiguous()?;
+        let mut gx = OutputBuffer::empty(&[grad.input_paths as i64 * x.size()[0], x.size()[1]])?;
         let mut parameters = Vec::new();
-        if incoming.any_to_parameters() {
+        if grad.needs_any_param_grad() {
             for p in &self.parameters {
-                parameters.push(Output::like(p)?);
+                parameters.push(OutputBuffer::empty_like(p)?);
             }
         }
         let (weights, biases) = by_kind(parameters.iter_mut().map(|o| &mut **o).collect(), self.biased);
         self.with(|parameters| {
             let out = GradientsOut { x: &mut gx, weights, biases };
-            let (lanes, gradient) = (incoming.to_parameters, slice(&gradient)?);
+            let (lanes, gradient) = (grad.needs_param_grad, slice(&gradient)?);
             self.plan.backward(slice(x)?, parameters, slice(saved)?, lanes, gradient, out, threads())
         })?;
         let mut parameters: Vec<_> = parameters.into_iter().map(|o| Some(o.into_tensor())).collect();
         parameters.resize_with(self.parameters.len(), || None);
-        Ok(Outgoing { input: (incoming.to_input > 0).then(|| gx.into_tensor()), parameters })
+        Ok(GradInput { input: (grad.input_paths > 0).then(|| gx.into_tensor()), params: parameters })
     }
 }
 
@@ -130,7 +132,7 @@ impl Op for NativeLdl {
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let parameters: Vec<_> = inputs[1..].iter().map(|t| t.shallow_clone()).collect();
         let native = Native::of(self.plan.clone(), &parameters, self.biased);
-        let (y, kept) = Passes::forward(&native, inputs[0])?;
+        let (y, kept) = Vjp::forward(&native, inputs[0])?;
         if context.differentiable() {
             parameters.into_iter().chain(kept).for_each(|t| context.save(t));
         }
@@ -138,15 +140,15 @@ impl Op for NativeLdl {
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let count = gradients.inputs();
-        let Some(gradient) = gradients.of_output(0) else { return Ok((0..count).map(|_| None).collect()) };
-        let (parameters, kept) = saved.split_at(count - 1);
-        let incoming = Incoming {
-            gradient,
-            to_parameters: &[(1..count).any(|i| gradients.wanted(i))],
-            to_input: usize::from(gradients.wanted(0)),
+        let count = gradients.input_count();
+        let Some(grad) = gradients.of_output(0) else { return Ok(gradients.none()) };
+        let (parameters, saved) = saved.split_at(count - 1);
+        let grad = GradOutput {
+            grad,
+            needs_param_grad: &[(1..count).any(|i| gradients.needs_input_grad(i))],
+            input_paths: usize::from(gradients.needs_input_grad(0)),
         };
         let native = Native::of(self.plan.clone(), parameters, self.biased);
-        native.backward(kept, &incoming)?.for_operation(gradients)
+        native.backward(saved, &grad)?.into_input_grads(gradients)
     }
 }

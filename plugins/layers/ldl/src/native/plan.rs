@@ -62,7 +62,7 @@ impl Plan {
             outs: number(size.outs),
             nonlinearity,
             unique: factors.sub_layers.iter().map(|s| s.unique.clone()).collect(),
-            multiplications: usize::try_from(factors.multiplications()).unwrap_or(usize::MAX),
+            multiplications: usize::try_from(factors.multiply_accumulates()).unwrap_or(usize::MAX),
             weight_lengths: factors.sub_layers.iter().map(|s| product(s.weight_shape())).collect(),
             bias_lengths: factors.sub_layers.iter().map(|s| product(s.bias_shape())).collect(),
             processor: Processor::detect(),
@@ -99,7 +99,7 @@ impl Plan {
     }
 
     /// Multiplications of a forward pass over one sample.
-    pub fn multiplications(&self) -> usize {
+    pub fn multiply_accumulates(&self) -> usize {
         self.multiplications
     }
 
@@ -202,7 +202,7 @@ impl Plan {
             Walk {
                 geometry: g,
                 direction: Direction::Forward,
-                work: samples * self.multiplications(),
+                work: samples * self.multiply_accumulates(),
                 scratch: self.most(|mix| scratch_forward(mix, samples, LINE)),
                 run: |piece: Piece, arena: &mut Arena<'_>| {
                     let Piece { mix, prefix, unit, outs } = piece;
@@ -344,7 +344,7 @@ impl Plan {
             Walk {
                 geometry: g,
                 direction: Direction::Backward,
-                work: samples * self.multiplications() * parts,
+                work: samples * self.multiply_accumulates() * parts,
                 scratch: self.most(|mix| scratch_backward(mix, samples, lanes.len(), LINE)),
                 run: |piece: Piece, arena: &mut Arena<'_>| {
                     // SAFETY: by the caller's promise, and the walk's order.

@@ -1,6 +1,7 @@
 //! The loss of a prediction, shared by goals that predict.
-use crate::op::is_plain;
-use crate::{Loss, LossInput, Result, ensure, fused};
+use super::prediction_loss::prediction_loss;
+use crate::autograd::is_contiguous_cpu_f32;
+use crate::{Loss, LossInput, Result, ensure};
 use tch::{Kind, Tensor};
 
 crate::options! {
@@ -63,10 +64,10 @@ impl Prediction {
              a larger state.size",
             Self::RESERVED
         );
-        if is_plain(input.state) && is_plain(input.got) {
+        if is_contiguous_cpu_f32(input.state) && is_contiguous_cpu_f32(input.got) {
             let squared = self.observation_loss == ObservationLoss::L2;
             let [observation, reserved, score, foreseen, error, misprediction] =
-                fused::prediction(input.state, input.got, observed, self.observation_importance, squared)?;
+                prediction_loss(input.state, input.got, observed, self.observation_importance, squared)?;
             loss.term("observation", observation);
             loss.term("reserved", reserved);
             loss.metric("error", error);

@@ -4,7 +4,7 @@
 // Rules of this boundary
 //  * A Tensor* that goes in is lent for the call; one that comes out belongs to the receiver. Null: no tensor.
 //  * No C++ exception enters Rust, and no panic enters C++: a failure is a status of 1 and a message.
-//  * Whoever makes a message frees it: Rust by `release_message`, C++ by `efference_op_free`.
+//  * Whoever makes a message frees it: Rust by `release_message`, C++ by `efference_autograd_free`.
 #include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
@@ -146,13 +146,13 @@ struct RustNode : torch::autograd::Node {
 
 extern "C" {
 
-void efference_op_free(char *message) { free(message); }
+void efference_autograd_free(char *message) { free(message); }
 
-bool efference_op_grad_enabled() { return at::GradMode::is_enabled(); }
+bool efference_autograd_grad_enabled() { return at::GradMode::is_enabled(); }
 
 // Makes `outputs`, which are overwritten by handles for the caller, the results of a node that depends on
 // `inputs`. Takes `op`, in failure too.
-int efference_op_record(void *op, const OpTable *table, Tensor *const *inputs, size_t n_inputs, Tensor *const *saved,
+int efference_autograd_record(void *op, const OpTable *table, Tensor *const *inputs, size_t n_inputs, Tensor *const *saved,
                         size_t n_saved, Tensor **outputs, size_t n_outputs, char **message) {
   try {
     auto node = c10::make_intrusive<RustNode>(op, table);
@@ -193,7 +193,7 @@ int efference_op_record(void *op, const OpTable *table, Tensor *const *inputs, s
 
 // The gradients of `inputs` from those of `outputs`, through a graph that is kept; null for one that they do not
 // depend on.
-int efference_op_gradients(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, Tensor *const *inputs,
+int efference_autograd_gradients(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, Tensor *const *inputs,
                            size_t n_inputs, Tensor **out, char **message) {
   try {
     variable_list of, from, to;
@@ -215,10 +215,10 @@ int efference_op_gradients(Tensor *const *outputs, Tensor *const *grads, size_t 
 }
 
 // Takes the gradient away that was gathered in a leaf: the next one is put there, not added.
-void efference_op_clear_gradient(Tensor *leaf) { leaf->mutable_grad() = Tensor(); }
+void efference_autograd_clear_gradient(Tensor *leaf) { leaf->mutable_grad() = Tensor(); }
 
 // Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
-int efference_op_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
+int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
   try {
     variable_list of, from;
     for (size_t i = 0; i < n_outputs; i++) {
@@ -234,15 +234,15 @@ int efference_op_backward(Tensor *const *outputs, Tensor *const *grads, size_t n
 }
 
 // Whether the numbers of a tensor fill one stretch of memory, each once, in whatever order.
-bool efference_op_dense(const Tensor *tensor) {
+bool efference_autograd_non_overlapping_and_dense(const Tensor *tensor) {
   return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();
 }
 
 // Where the numbers of a dense f32 tensor on the CPU are, and how many; false if it is none.
-bool efference_op_memory(const Tensor *tensor, float **data, size_t *count) {
+bool efference_autograd_dense_f32(const Tensor *tensor, float **data, size_t *count) {
   try {
     const Tensor &t = *tensor;
-    if (!efference_op_dense(tensor) || !t.is_cpu() || t.scalar_type() != at::kFloat || t.is_neg()) return false;
+    if (!efference_autograd_non_overlapping_and_dense(tensor) || !t.is_cpu() || t.scalar_type() != at::kFloat || t.is_neg()) return false;
     *data = static_cast<float *>(t.data_ptr());
     *count = static_cast<size_t>(t.numel());
     return true;
@@ -252,12 +252,12 @@ bool efference_op_memory(const Tensor *tensor, float **data, size_t *count) {
 }
 
 // The same where they lie in the order of the dims, too.
-bool efference_op_plain(const Tensor *tensor, float **data, size_t *count) {
-  return efference_op_memory(tensor, data, count) && tensor->is_contiguous();
+bool efference_autograd_contiguous_f32(const Tensor *tensor, float **data, size_t *count) {
+  return efference_autograd_dense_f32(tensor, data, count) && tensor->is_contiguous();
 }
 
 // A new f32 tensor on the CPU of the same shape and strides; null if there is no memory for it.
-Tensor *efference_op_empty_like(const Tensor *tensor) {
+Tensor *efference_autograd_empty_like(const Tensor *tensor) {
   try {
     return new Tensor(at::detail::empty_strided_cpu(tensor->sizes(), tensor->strides(), at::kFloat));
   } catch (const std::exception &) {
@@ -266,7 +266,7 @@ Tensor *efference_op_empty_like(const Tensor *tensor) {
 }
 
 // A new f32 tensor on the CPU, by the short way round libtorch's dispatcher; null if there is no memory for it.
-Tensor *efference_op_empty(const int64_t *sizes, size_t n_sizes) {
+Tensor *efference_autograd_empty(const int64_t *sizes, size_t n_sizes) {
   try {
     return new Tensor(at::detail::empty_cpu(at::IntArrayRef(sizes, n_sizes), at::kFloat));
   } catch (const std::exception &) {
@@ -275,13 +275,13 @@ Tensor *efference_op_empty(const int64_t *sizes, size_t n_sizes) {
 }
 
 // Whether this handle is the only one of its tensor, and that the only one of its memory.
-bool efference_op_sole(const Tensor *tensor) {
+bool efference_autograd_unique(const Tensor *tensor) {
   return tensor->defined() && tensor->use_count() == 1 && tensor->has_storage() &&
          tensor->storage().use_count() == 1;
 }
 
 // Calls `task` once on each of up to `threads` of libtorch's threads, this one among them, and waits.
-int efference_op_parallel(size_t threads, void (*task)(const void *), const void *argument, char **message) {
+int efference_autograd_parallel(size_t threads, void (*task)(const void *), const void *argument, char **message) {
   try {
     // libtorch is compiled against its own OpenMP; a parallel region compiled here could start a second pool of
     // threads. An iterator over `threads` bytes runs its loop inside libtorch instead.

@@ -1,11 +1,11 @@
 //! Stacks: normalised layers in a row.
-use crate::fused::{Residual, rejoin, residual};
-use crate::op::{Context, Gradients, Op, apply, is_plain};
-use crate::passes::{Passing, join, split_all};
-use crate::{
-    AnyLayer, Incoming, LayerFactory, Nonlinearity, Outgoing, ParamStore, Params, Passes, Result, Size, bail,
-    ensure,
+use super::nonlinearity::{Nonlinearity, backward_with_skip};
+use super::residual::{Residual, residual};
+use crate::autograd::{
+    Context, GradInput, GradOutput, Gradients, Op, Vjp, apply, is_contiguous_cpu_f32, pack_saved, required,
+    unpack_all_saved,
 };
+use crate::{AnyLayer, LayerFactory, ParamStore, Params, Result, Size, bail, ensure};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
@@ -13,15 +13,15 @@ use tch::{Device, Kind, Tensor};
 /// What a [`Stack`] consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StackSpec {
-    /// Numbers in and out.
+    /// Features in and out.
     pub size: Size,
     /// How many layers, at least 1: all of them map `ins → ins`, but for the last one, `ins → outs`.
     pub layers: i64,
     /// Applied to the input of each layer but the first.
     pub nonlinearity: Nonlinearity,
-    /// Whether the layers add nothing to their input at the start of training: a stack of equal sizes then
-    /// answers with its input, another one with zeros. What is zero at first are factors behind the layers, so
-    /// that gradient reaches these at once, and the layers after the first update.
+    /// Whether the layers add nothing to their input at the start of training: a stack of equal sizes then returns
+    /// its input, another one zeros. The factors behind the layers are what is zero at first, so that gradient
+    /// reaches these at once, and the layers after the first update.
     pub zero_at_start: bool,
 }
 
@@ -35,20 +35,20 @@ pub struct StackSpec {
 /// x = y + x                            if sizes agree, else x = y
 /// ```
 ///
-/// and the end result is clamped to ±1000. The factor `mult.i` is set so that the layer answers standard normal
-/// numbers (behind the nonlinearity, where there is one) with numbers of unit deviation. Parameters: `mult.i`,
-/// and those of the layers under `layer.i`.
+/// and the result is clamped to ±1000. The factor `mult.i` is set so that standard normal features (before the
+/// nonlinearity, where there is one) give outputs of unit deviation. Parameters: `mult.i`, and those of the layers under
+/// `layer.i`.
 ///
-/// On the CPU, if its layers have [`Passes`] of their own, so has the stack; [`forward`](Self::forward) is then one
-/// operation for autograd.
+/// On the CPU, if all its layers have a custom VJP, so has the stack; [`forward`](Self::forward) is then one operation
+/// for autograd.
 pub struct Stack {
     size: Size,
     layers: Shared,
     trained: Vec<Tensor>,
-    has_passes: bool,
+    has_vjp: bool,
 }
 
-/// The layers in a row, which a graph of autograd's may outlive the stack with.
+/// The layers in a row, shared with autograd's graph, which may outlive the stack.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Row>>);
 
@@ -67,7 +67,7 @@ impl Shared {
     }
 }
 
-/// What a stack's outputs are clamped to: far beyond what is of use, and no way to infinity.
+/// What a stack's outputs are clamped to: far beyond useful values, and short of infinity.
 const LIMIT: f32 = 1000.0;
 
 impl Stack {
@@ -100,13 +100,13 @@ impl Stack {
         let layers = made.collect::<Result<Vec<_>>>()?;
         let trained =
             params.tensors()?.into_iter().skip(before).map(|(_, t)| t).filter(Tensor::requires_grad);
-        let has_passes = params.device() == Device::Cpu
-            && layers.iter().all(|(layer, factor)| layer.passes().is_some() && factor.requires_grad());
+        let has_vjp = params.device() == Device::Cpu
+            && layers.iter().all(|(layer, factor)| layer.vjp().is_some() && factor.requires_grad());
         let row = Row { nonlinearity, layers, last_skips: size.ins == size.outs };
-        Ok(Stack { size, layers: Shared(Arc::new(Mutex::new(row))), trained: trained.collect(), has_passes })
+        Ok(Stack { size, layers: Shared(Arc::new(Mutex::new(row))), trained: trained.collect(), has_vjp })
     }
 
-    /// Numbers in and out.
+    /// Features in and out.
     pub fn size(&self) -> Size {
         self.size
     }
@@ -118,18 +118,17 @@ impl Stack {
 
     /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()).
     pub fn forward_range(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        if self.has_passes && outs == (0..self.size.outs) && is_plain(x) {
+        if self.has_vjp && outs == (0..self.size.outs) && is_contiguous_cpu_f32(x) {
             let mut inputs = vec![x];
             inputs.extend(&self.trained);
             return Ok(apply(StackOp(self.layers.clone()), &inputs)?.remove(0));
         }
         self.layers.row().forward_range(x, outs)
     }
-}
 
-impl Passing for Stack {
-    fn own(&self) -> Option<&dyn Passes> {
-        self.has_passes.then_some(&self.layers)
+    /// The custom VJP: on the CPU, if all layers have one.
+    pub fn vjp(&self) -> Option<&dyn Vjp> {
+        self.has_vjp.then_some(&self.layers)
     }
 }
 
@@ -156,74 +155,73 @@ impl Row {
     }
 }
 
-impl Passes for Shared {
-    /// Keeps, for each layer: what it was handed and what it answered, with what the residual kept; and what the layer
-    /// kept itself.
+impl Vjp for Shared {
+    /// Saved, for each layer: one part with its input `x`, its output `y` and the residual's mask if there is one, and
+    /// one part with what the layer saved itself.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let row = self.row();
-        let mut kept = Vec::new();
+        let mut saved = Vec::new();
         let mut x = x.shallow_clone();
         for (i, (layer, factor)) in row.layers.iter().enumerate() {
-            let layer = layer.required()?;
+            let layer = required(layer.vjp())?;
             let (y, of_layer) = match i {
                 0 => layer.forward(&x)?,
                 _ => layer.forward(&row.nonlinearity.apply(&x)?)?,
             };
-            let (out, cut) = row.residual(i).forward(&y, factor, row.skips(i).then_some(&x))?;
-            kept.push([x, y].into_iter().chain(cut).collect());
-            kept.push(of_layer);
+            let (out, unclamped) = row.residual(i).forward(&y, factor, row.skips(i).then_some(&x))?;
+            saved.push([x, y].into_iter().chain(unclamped).collect());
+            saved.push(of_layer);
             x = out;
         }
-        Ok((x, join(kept)?))
+        Ok((x, pack_saved(saved)?))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
         let row = self.row();
-        let kept = split_all(kept)?;
+        let saved = unpack_all_saved(saved)?;
         ensure!(
-            kept.len() == 2 * row.layers.len(),
-            "a stack keeps two parts a layer, and was given {}",
-            kept.len()
+            saved.len() == 2 * row.layers.len(),
+            "a stack saves two parts a layer, and received {}",
+            saved.len()
         );
-        let mut gradient = incoming.gradient.shallow_clone();
-        // Found from the last layer to the first.
-        let mut parameters = Vec::new();
+        let mut g = grad.grad.shallow_clone();
+        // From the last layer to the first.
+        let mut params = Vec::new();
         for (i, (layer, factor)) in row.layers.iter().enumerate().rev() {
-            let ([x, y, cut @ ..], of_layer) = (kept[2 * i], kept[2 * i + 1]) else {
-                bail!("a stack was not given what it kept")
+            let ([x, y, unclamped @ ..], of_layer) = (saved[2 * i], saved[2 * i + 1]) else {
+                bail!("a stack did not receive what it saved")
             };
-            let incoming = Incoming { gradient: &gradient, ..*incoming };
-            let behind = row.residual(i).backward(&incoming, y, factor, cut.first())?;
-            let to_input = if i == 0 { incoming.to_input } else { incoming.lanes() };
-            let found = layer
-                .required()?
-                .backward(of_layer, &Incoming { gradient: &behind.y, to_input, ..incoming })?;
-            parameters.push(behind.factor);
-            parameters.extend(found.parameters.into_iter().rev());
+            let grad = GradOutput { grad: &g, ..*grad };
+            let residual = row.residual(i).backward(&grad, y, factor, unclamped.first())?;
+            let input_paths = if i == 0 { grad.input_paths } else { grad.path_count() };
+            let found = required(layer.vjp())?
+                .backward(of_layer, &GradOutput { grad: &residual.y, input_paths, ..grad })?;
+            params.push(residual.factor);
+            params.extend(found.params.into_iter().rev());
             let Some(of_input) = found.input else {
-                ensure!(to_input == 0, "a layer answered without the gradient of its input");
-                parameters.reverse();
-                return Ok(Outgoing { input: None, parameters });
+                ensure!(input_paths == 0, "a layer returned no gradient of its input");
+                params.reverse();
+                return Ok(GradInput { input: None, params });
             };
             let before = (i > 0).then_some((row.nonlinearity, x));
-            let skip = row.skips(i).then(|| behind.skip.as_ref().unwrap_or(&gradient));
-            gradient = rejoin(to_input, of_input, before, skip)?;
+            let skip = row.skips(i).then(|| residual.skip.as_ref().unwrap_or(&g));
+            g = backward_with_skip(input_paths, of_input, before, skip)?;
         }
-        parameters.reverse();
-        Ok(Outgoing { input: Some(gradient), parameters })
+        params.reverse();
+        Ok(GradInput { input: Some(g), params })
     }
 }
 
-/// A stack's passes as an operation of autograd. Inputs: `x`, then the trained parameters.
+/// A stack's VJP as an operation of autograd. Inputs: `x`, then the trained parameters.
 struct StackOp(Shared);
 
 impl Op for StackOp {
     const NAME: &'static str = "stack";
 
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let (y, kept) = self.0.forward(inputs[0])?;
+        let (y, saved) = self.0.forward(inputs[0])?;
         if context.differentiable() {
-            kept.into_iter().for_each(|t| context.save(t));
+            saved.into_iter().for_each(|t| context.save(t));
             // Not needed, but libtorch refuses the backward pass if they were changed meanwhile.
             inputs[1..].iter().for_each(|p| context.save(p.shallow_clone()));
         }
@@ -231,15 +229,15 @@ impl Op for StackOp {
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let count = gradients.inputs();
-        let Some(gradient) = gradients.of_output(0) else { return Ok((0..count).map(|_| None).collect()) };
-        let kept = &saved[..saved.len() - (count - 1)];
-        let incoming = Incoming {
-            gradient: &gradient.f_contiguous()?,
-            to_parameters: &[(1..count).any(|i| gradients.wanted(i))],
-            to_input: usize::from(gradients.wanted(0)),
+        let count = gradients.input_count();
+        let Some(grad) = gradients.of_output(0) else { return Ok(gradients.none()) };
+        let saved = &saved[..saved.len() - (count - 1)];
+        let grad = GradOutput {
+            grad: &grad.f_contiguous()?,
+            needs_param_grad: &[(1..count).any(|i| gradients.needs_input_grad(i))],
+            input_paths: usize::from(gradients.needs_input_grad(0)),
         };
-        self.0.backward(kept, &incoming)?.for_operation(gradients)
+        self.0.backward(saved, &grad)?.into_input_grads(gradients)
     }
 }
 
@@ -250,7 +248,7 @@ fn narrowed(x: &Tensor, range: Range<i64>) -> Result<Tensor> {
     Ok(if whole { x.shallow_clone() } else { x.f_narrow(1, range.start, length)? })
 }
 
-/// One over the deviation of what a layer answers standard normal numbers with.
+/// One over the deviation of a layer's outputs for standard normal inputs.
 fn normalising_factor(
     layer: &dyn AnyLayer,
     size: Size,
@@ -258,7 +256,7 @@ fn normalising_factor(
     name: &str,
     params: &Params<'_>,
 ) -> Result<f64> {
-    // Thousands of numbers out, if they can be had for a few million in.
+    // Thousands of outputs, from a few million inputs at most.
     let rows = (4096 / size.outs).min((1 << 22) / size.ins).clamp(2, 256);
     let x = params.random(name).normal(&[rows, size.ins], 1.0).f_to_device(params.device())?;
     let _no_grad = tch::no_grad_guard();
@@ -306,34 +304,34 @@ mod tests {
     }
 
     #[test]
-    fn passes_are_what_autograd_makes_of_the_same_layers() {
+    fn the_vjp_is_what_autograd_makes_of_the_same_layers() {
         let nonlinearities =
             [Nonlinearity::None, Nonlinearity::Softsign, Nonlinearity::Relu, Nonlinearity::Tanh];
         for (trial, nonlinearity) in (0..).zip(nonlinearities.into_iter().cycle().take(12)) {
             let size = Size { ins: 10, outs: if trial % 2 == 0 { 10 } else { 7 } };
             let layers = 1 + trial % 3;
             let spec = StackSpec { size, layers, nonlinearity, zero_at_start: trial % 5 == 4 };
-            let made = |passes: bool| {
+            let made = |vjp: bool| {
                 let store = testkit::MemoryStore::new(7);
-                let options = format!(r#"{{"passes": {passes}}}"#);
+                let options = format!(r#"{{"vjp": {passes}}}"#);
                 let factory = testkit::LayersOf::<testkit::Matrix>::new(&options).unwrap();
                 let stack = Stack::new(spec, &factory, &Params::new(&store)).unwrap();
                 (store, stack)
             };
             let ((plain_store, plain), (store, stack)) = (made(false), made(true));
-            assert!(plain.own().is_none());
-            // Some numbers are cut off.
+            assert!(plain.vjp().is_none());
+            // Some elements are clamped.
             let x = normal(&[3, 10]) * if trial == 8 { 900.0 } else { 1.0 };
-            let passes = stack.required().unwrap();
-            testkit::check_passes(passes, &x, &plain_store, |x| plain.forward(x)).unwrap();
+            let vjp = stack.vjp().unwrap();
+            testkit::check_vjp(vjp, &x, &plain_store, |x| plain.forward(x)).unwrap();
             // As one operation of autograd.
-            testkit::check_passes(passes, &x, &store, |x| stack.forward(x)).unwrap();
+            testkit::check_vjp(vjp, &x, &store, |x| stack.forward(x)).unwrap();
         }
     }
 
     #[test]
     fn a_graph_may_outlive_its_stack() {
-        let factory = testkit::LayersOf::<testkit::Matrix>::new(r#"{"passes": true}"#).unwrap();
+        let factory = testkit::LayersOf::<testkit::Matrix>::new(r#"{"vjp": true}"#).unwrap();
         let store = testkit::MemoryStore::new(7);
         let spec = StackSpec {
             size: Size { ins: 10, outs: 10 },

@@ -1,20 +1,20 @@
-//! A cell evaluated once for each lane.
-use crate::{AnyCell, Carries, Lane, ParamStore, Result, Transition, ensure};
+//! A cell evaluated once for each gradient path.
+use crate::{AnyCell, GradMask, GradPath, ParamStore, Result, Transition, ensure};
 use tch::Tensor;
 
-/// A [`Transition`] that evaluates a cell once for each lane.
+/// A [`Transition`] that evaluates a cell once for each gradient path.
 pub struct PlainTransition<'a> {
     /// The cell.
     pub cell: &'a dyn AnyCell,
     /// The size of its state.
     pub outs: i64,
-    /// The cell's parameters, which frozen lanes give no gradient to.
+    /// The cell's parameters, which get no gradient from frozen paths.
     pub parameters: &'a dyn ParamStore,
 }
 
 impl Transition for PlainTransition<'_> {
-    fn evaluate(&self, x: &Tensor, lanes: &[Lane]) -> Result<Vec<Tensor>> {
-        evaluate_lanes(self.cell, x, lanes, self.parameters)
+    fn evaluate(&self, x: &Tensor, paths: &[GradPath]) -> Result<Vec<Tensor>> {
+        evaluate_paths(self.cell, x, paths, self.parameters)
     }
 
     fn outs(&self) -> i64 {
@@ -22,17 +22,17 @@ impl Transition for PlainTransition<'_> {
     }
 }
 
-/// What [`Transition::evaluate`] promises, by one evaluation a lane.
-pub fn evaluate_lanes(
+/// What [`Transition::evaluate`] promises, by one evaluation a path.
+pub fn evaluate_paths(
     cell: &dyn AnyCell,
     x: &Tensor,
-    lanes: &[Lane],
+    paths: &[GradPath],
     parameters: &dyn ParamStore,
 ) -> Result<Vec<Tensor>> {
-    let evaluate = |lane: &Lane| {
-        let x = carrying(x, lane.carries)?;
-        if !lane.frozen {
-            return cell.forward(&x, lane.outs.clone());
+    let evaluate = |path: &GradPath| {
+        let x = masked(x, path.mask)?;
+        if !path.frozen {
+            return cell.forward(&x, path.outs.clone());
         }
         // What is computed while a parameter needs no gradient never reaches it, whatever it needs later.
         let trained = parameters.list("")?.into_iter().map(|(_, t)| t).filter(Tensor::requires_grad);
@@ -40,21 +40,21 @@ pub fn evaluate_lanes(
         for parameter in &trained {
             let _ = parameter.f_set_requires_grad(false)?;
         }
-        let y = cell.forward(&x, lane.outs.clone());
+        let y = cell.forward(&x, path.outs.clone());
         for parameter in &trained {
             let _ = parameter.f_set_requires_grad(true)?;
         }
         y
     };
-    lanes.iter().map(evaluate).collect()
+    paths.iter().map(evaluate).collect()
 }
 
-/// `x` with gradient in the chunks that carry it.
-fn carrying(x: &Tensor, carries: Carries) -> Result<Tensor> {
-    let (size, first) = match carries {
-        Carries::All => return Ok(x.shallow_clone()),
-        Carries::EvenChunks { size } => (size, 0),
-        Carries::OddChunks { size } => (size, 1),
+/// `x` with its gradient stopped outside the mask.
+fn masked(x: &Tensor, mask: GradMask) -> Result<Tensor> {
+    let (size, first) = match mask {
+        GradMask::All => return Ok(x.shallow_clone()),
+        GradMask::EvenChunks { size } => (size, 0),
+        GradMask::OddChunks { size } => (size, 1),
     };
     let width = x.size()[1];
     ensure!(

@@ -1,11 +1,11 @@
 //! The loss of a prediction, in one pass each way.
-use crate::op::{Context, Gradients, Op, Output, apply, number, scalar, slice, sum_of};
+use crate::autograd::{Context, Gradients, Op, OutputBuffer, apply, item, scalar, slice, sum_of};
 use crate::{Result, elementwise, ensure};
 use tch::Tensor;
 
 /// The two terms of a prediction's loss (`observation`, `reserved`), the sums of the states' numbers 2 and 3, all of
 /// which carry gradient; then the means of error and misprediction. See [`Prediction`](crate::Prediction).
-pub(crate) fn prediction(
+pub(super) fn prediction_loss(
     state: &Tensor,
     got: &Tensor,
     observed: i64,
@@ -70,11 +70,11 @@ impl Op for PredictionLoss {
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let value = |i: usize| gradients.of_output(i).map_or(Ok(0.0), number);
+        let value = |i: usize| gradients.of_output(i).map_or(Ok(0.0), item);
         let (of_observation, of_reserved) = (value(0)?, value(1)?);
         let of_goals = [value(2)? as f32, value(3)? as f32];
         let (state, got, factors) = (slice(&saved[0])?, slice(&saved[1])?, slice(&saved[2])?);
-        let mut out = Output::empty(&saved[0].size())?;
+        let mut out = OutputBuffer::empty(&saved[0].size())?;
         let rows = factors.len() / 2;
         let width = state.len() / rows.max(1);
         for (row, factors) in factors.chunks_exact(2).enumerate() {

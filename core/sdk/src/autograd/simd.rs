@@ -10,12 +10,12 @@
 /// What is large is inlined only where it is called once: see [`elementwise!`](crate::elementwise), which sees to that.
 #[inline]
 pub fn simd<R>(f: impl FnOnce() -> R) -> R {
-    if has_vectors() { with::<true, R>(f) } else { with::<false, R>(f) }
+    if has_simd() { with::<true, R>(f) } else { with::<false, R>(f) }
 }
 
 /// Whether the processor has AVX2 and FMA.
 #[inline]
-pub fn has_vectors() -> bool {
+pub fn has_simd() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]
@@ -24,11 +24,11 @@ pub fn has_vectors() -> bool {
 
 /// Runs `f`, compiled for AVX2 or not; panics if it is to be and the processor has none.
 #[inline(always)]
-pub(super) fn with<const VECTORS: bool, R>(f: impl FnOnce() -> R) -> R {
-    if !VECTORS {
+pub(super) fn with<const SIMD: bool, R>(f: impl FnOnce() -> R) -> R {
+    if !SIMD {
         return f();
     }
-    assert!(has_vectors(), "the processor has no AVX2");
+    assert!(has_simd(), "the processor has no AVX2");
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the processor has what the function is compiled for.
     return unsafe { avx2(f) };

@@ -1,51 +1,87 @@
-//! Nonlinearities, number by number.
-use crate::op::{Context, Gradients, Op, Output, apply, is_plain, math, slice};
-use crate::{Nonlinearity, Result, elementwise, in_lanes};
+//! Nonlinearities, elementwise.
+use crate::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, math, slice};
+use crate::{Error, Result, elementwise, elementwise_paths};
 use tch::Tensor;
 
-/// `nonlinearity(x)`.
-pub(crate) fn nonlinearity(kind: Nonlinearity, x: &Tensor) -> Result<Tensor> {
-    match kind {
-        Nonlinearity::None => Ok(x.shallow_clone()),
-        _ if is_plain(x) => Ok(apply(Pointwise(kind), &[x])?.remove(0)),
-        Nonlinearity::Softsign => Ok(x.f_div(&x.f_abs()?.f_add_scalar(1.0)?)?),
-        Nonlinearity::Relu => Ok(x.f_relu()?),
-        Nonlinearity::Tanh => Ok(x.f_tanh()?),
+crate::options! {
+    /// A function applied elementwise, between linear maps.
+    pub enum Nonlinearity {
+        /// x
+        None,
+        /// max(x, 0)
+        Relu,
+        /// x / (1 + |x|)
+        Softsign,
+        /// tanh(x)
+        Tanh,
     }
 }
 
-/// `g · slope + skip` in lanes, where `slope` is that of the nonlinearity at `x`: how the gradient leaves a layer and
-/// meets that of the skip connection around it. Without `x`, slopes are 1; `skip` may have more lanes than `g`.
-pub(crate) fn rejoin(
-    lanes: usize,
-    g: Tensor,
+impl Nonlinearity {
+    /// `y = f(x)`, elementwise: one operation of autograd if `x` is contiguous f32 on the CPU.
+    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Nonlinearity::None => Ok(x.shallow_clone()),
+            _ if is_contiguous_cpu_f32(x) => Ok(apply(Pointwise(self), &[x])?.remove(0)),
+            Nonlinearity::Softsign => Ok(x.f_div(&x.f_abs()?.f_add_scalar(1.0)?)?),
+            Nonlinearity::Relu => Ok(x.f_relu()?),
+            Nonlinearity::Tanh => Ok(x.f_tanh()?),
+        }
+    }
+
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Nonlinearity::None => "none",
+            Nonlinearity::Relu => "relu",
+            Nonlinearity::Softsign => "softsign",
+            Nonlinearity::Tanh => "tanh",
+        }
+    }
+
+    /// The nonlinearity with this name in a spec.
+    pub fn named(name: &str) -> Result<Self> {
+        let all = [Nonlinearity::None, Nonlinearity::Relu, Nonlinearity::Softsign, Nonlinearity::Tanh];
+        let found = all.into_iter().find(|n| n.name() == name);
+        found.ok_or_else(|| {
+            Error::msg(format!("there is no nonlinearity '{name}'; there are none, relu, softsign and tanh"))
+        })
+    }
+}
+
+/// `grad · f′(x) + skip` along gradient paths: the backward of a nonlinearity `f`, and of the skip connection around what
+/// follows it. Without `before` (f and x), `f′` is 1. Shapes: `grad` (paths · batch, features), `x` (batch, features),
+/// `skip` as `grad` or with more paths.
+pub(super) fn backward_with_skip(
+    paths: usize,
+    grad: Tensor,
     before: Option<(Nonlinearity, &Tensor)>,
     skip: Option<&Tensor>,
 ) -> Result<Tensor> {
     let before = before.filter(|(kind, _)| *kind != Nonlinearity::None);
     if before.is_none() && skip.is_none() {
-        return Ok(g);
+        return Ok(grad);
     }
-    let mut out = Output::over(g)?;
-    let n = out.len() / lanes.max(1);
+    let mut out = OutputBuffer::reuse(grad)?;
+    let n = out.len() / paths.max(1);
     let (kind, x) =
         before.map_or(Ok((Nonlinearity::None, &[][..])), |(kind, x)| slice(x).map(|x| (kind, x)))?;
     let skip = skip.map(slice).transpose()?;
-    in_lanes!(lanes, n, [&mut out], |lane, range, [g]| {
+    elementwise_paths!(paths, n, [&mut out], |path, range, [g]| {
         if kind != Nonlinearity::None {
-            by_slope(kind, g, &x[range.clone()]);
+            times_derivative(kind, g, &x[range.clone()]);
         }
         if let Some(skip) = skip {
-            g.iter_mut().zip(&skip[lane * n..][range]).for_each(|(g, skip)| *g += skip);
+            g.iter_mut().zip(&skip[path * n..][range]).for_each(|(g, skip)| *g += skip);
         }
         0.0
     });
     Ok(out.into_tensor())
 }
 
-/// Multiplies `g` with the slope at `x`, number by number.
+/// `g = g · f′(x)`, elementwise.
 #[inline(always)]
-fn by_slope(kind: Nonlinearity, g: &mut [f32], x: &[f32]) {
+fn times_derivative(kind: Nonlinearity, g: &mut [f32], x: &[f32]) {
     let each = g.iter_mut().zip(x);
     match kind {
         Nonlinearity::None => {}
@@ -61,7 +97,7 @@ fn by_slope(kind: Nonlinearity, g: &mut [f32], x: &[f32]) {
     }
 }
 
-/// A nonlinearity of plain numbers, as an operation of autograd.
+/// A nonlinearity of a contiguous f32 tensor on the CPU, as an operation of autograd. Saved: `x`.
 struct Pointwise(Nonlinearity);
 
 impl Op for Pointwise {
@@ -69,7 +105,7 @@ impl Op for Pointwise {
 
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let x = slice(inputs[0])?;
-        let mut y = Output::empty(&inputs[0].size())?;
+        let mut y = OutputBuffer::empty(&inputs[0].size())?;
         let kind = self.0;
         elementwise!(x.len(), [&mut y], |range, [y]| {
             let each = y.iter_mut().zip(&x[range]);
@@ -88,8 +124,8 @@ impl Op for Pointwise {
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let Some(g) = gradients.of_output(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(rejoin(1, g.f_contiguous()?, Some((self.0, &saved[0])), None)?)])
+        let Some(g) = gradients.of_output(0) else { return Ok(gradients.none()) };
+        Ok(vec![Some(backward_with_skip(1, g.f_contiguous()?, Some((self.0, &saved[0])), None)?)])
     }
 }
 
@@ -111,7 +147,7 @@ mod tests {
                 Nonlinearity::Softsign => &x / (x.abs() + 1.0),
                 Nonlinearity::Tanh => x.tanh(),
             };
-            let fused = nonlinearity(kind, &x).unwrap();
+            let fused = kind.apply(&x).unwrap();
             assert!(fused.allclose(&plain, 1e-5, 2e-6, false), "{}", kind.name());
             let [a, b] = [plain, fused].map(|y| {
                 Tensor::run_backward(&[(y * &weights).sum(Kind::Float)], &[&x], false, false).remove(0)
@@ -123,7 +159,7 @@ mod tests {
     #[test]
     fn a_nan_stays_a_nan() {
         for kind in [Nonlinearity::Relu, Nonlinearity::Softsign, Nonlinearity::Tanh] {
-            let y = nonlinearity(kind, &Tensor::from_slice(&[f32::NAN])).unwrap();
+            let y = kind.apply(&Tensor::from_slice(&[f32::NAN])).unwrap();
             assert!(f32::try_from(y.get(0)).unwrap().is_nan(), "{}", kind.name());
         }
     }

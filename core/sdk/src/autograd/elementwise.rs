@@ -1,18 +1,19 @@
-//! Loops over numbers, spread over libtorch's threads.
-use super::{parallel, simd, threads};
+//! Elementwise loops, spread over libtorch's threads.
+use super::parallel::{parallel, threads};
+use super::simd;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Numbers that one thread takes at least: below, waking another costs more than it brings.
+/// Elements that one thread takes at least: below, waking another costs more than it gains.
 const GRAIN: usize = 16_384;
 
-/// Numbers that are gone through in one lane before the next one's turn comes: what all lanes read is then still in
-/// the innermost cache.
+/// Elements that are computed along one path before the next path's turn: what all paths read is then still in the
+/// innermost cache.
 const BLOCK: usize = 2_048;
 
 /// Calls a closure with ranges that make up `0..length`, each with its part of the outputs, on up to
-/// [`threads`](crate::op::threads) threads, compiled for the instructions that the processor has; answers with the
-/// sum of what the calls answer. Outputs are as long as `length`, or empty.
+/// [`threads`](crate::autograd::threads) threads, compiled for the instructions that the processor has; returns the sum
+/// of what the calls return. Outputs are as long as `length`, or empty.
 ///
 /// The ranges depend on `length` and the number of threads alone, so sums are the same each time.
 ///
@@ -31,44 +32,55 @@ const BLOCK: usize = 2_048;
 #[macro_export]
 macro_rules! elementwise {
     ($length:expr, $outputs:expr, |$range:pat_param, $parts:pat_param| $body:expr $(,)?) => {
-        $crate::in_lanes!(1, $length, $outputs, |_, $range, $parts| $body)
+        $crate::elementwise_paths!(1, $length, $outputs, |_, $range, $parts| $body)
     };
 }
 
-/// [`elementwise!`](crate::elementwise) in several lanes, of `length` numbers each: the closure is called with a lane,
-/// a range of it, and that part of the outputs, which are as long as all lanes together, or empty.
+/// [`elementwise!`](crate::elementwise) along several gradient paths, of `length` elements each: the closure is called
+/// with a path, a range of its elements, and that part of the outputs, which are `paths · length` long, or empty.
 #[macro_export]
-macro_rules! in_lanes {
-    ($lanes:expr, $length:expr, $outputs:expr, |$lane:pat_param, $range:pat_param, $parts:pat_param| $body:expr $(,)?) => {
-        if $crate::op::has_vectors() {
-            $crate::op::in_lanes_by::<_, true>($lanes, $length, $outputs, |$lane, $range, $parts| $body)
+macro_rules! elementwise_paths {
+    ($paths:expr, $length:expr, $outputs:expr, |$path:pat_param, $range:pat_param, $parts:pat_param| $body:expr $(,)?) => {
+        if $crate::autograd::has_simd() {
+            $crate::autograd::elementwise_paths_by::<_, true>(
+                $paths,
+                $length,
+                $outputs,
+                |$path, $range, $parts| $body,
+            )
         } else {
-            $crate::op::in_lanes_by::<_, false>($lanes, $length, $outputs, |$lane, $range, $parts| $body)
+            $crate::autograd::elementwise_paths_by::<_, false>(
+                $paths,
+                $length,
+                $outputs,
+                |$path, $range, $parts| $body,
+            )
         }
     };
 }
 
-/// What [`in_lanes!`](crate::in_lanes) calls; `VECTORS`: whether `f` is compiled for the processor's own instructions.
+/// What [`elementwise_paths!`](crate::elementwise_paths) calls; `SIMD`: whether `f` is compiled for the processor's own
+/// instructions.
 #[doc(hidden)]
-pub fn in_lanes_by<const N: usize, const VECTORS: bool>(
-    lanes: usize,
+pub fn elementwise_paths_by<const N: usize, const SIMD: bool>(
+    paths: usize,
     length: usize,
     outputs: [&mut [f32]; N],
     f: impl Fn(usize, Range<usize>, [&mut [f32]; N]) -> f64 + Sync,
 ) -> f64 {
-    let parts = threads().min(lanes * length / GRAIN).max(1);
-    if parts == 1 && lanes == 1 {
-        return call::<N, VECTORS>(&f, 0, 0..length, outputs);
+    let parts = threads().min(paths * length / GRAIN).max(1);
+    if parts == 1 && paths == 1 {
+        return call::<N, SIMD>(&f, 0, 0..length, outputs);
     }
     // A multiple of 16 numbers each, so that no two threads write to one line of the cache.
     let size = length.div_ceil(parts).next_multiple_of(16);
-    // By parts, then by lanes.
-    let mut tasks: Vec<_> = (0..length.div_ceil(size.max(1))).map(|_| Vec::with_capacity(lanes)).collect();
+    // By parts, then by paths.
+    let mut tasks: Vec<_> = (0..length.div_ceil(size.max(1))).map(|_| Vec::with_capacity(paths)).collect();
     let mut rest = outputs;
-    for _ in 0..lanes {
-        let mut lane = front(&mut rest, length);
+    for _ in 0..paths {
+        let mut path = front(&mut rest, length);
         for (part, task) in tasks.iter_mut().enumerate() {
-            task.push(front(&mut lane, size.min(length - part * size)));
+            task.push(front(&mut path, size.min(length - part * size)));
         }
     }
     let tasks: Vec<_> = tasks.into_iter().map(|outputs| Mutex::new((outputs, 0.0))).collect();
@@ -76,12 +88,12 @@ pub fn in_lanes_by<const N: usize, const VECTORS: bool>(
         let mut task = tasks[part].lock().unwrap_or_else(PoisonError::into_inner);
         let (outputs, sum) = &mut *task;
         let (mut start, end) = (part * size, ((part + 1) * size).min(length));
-        let block = if lanes == 1 { size } else { BLOCK };
+        let block = if paths == 1 { size } else { BLOCK };
         while start < end {
             let count = block.min(end - start);
-            for (lane, outputs) in outputs.iter_mut().enumerate() {
+            for (path, outputs) in outputs.iter_mut().enumerate() {
                 let outputs = front(outputs, count);
-                *sum += call::<N, VECTORS>(&f, lane, start..start + count, outputs);
+                *sum += call::<N, SIMD>(&f, path, start..start + count, outputs);
             }
             start += count;
         }
@@ -91,13 +103,13 @@ pub fn in_lanes_by<const N: usize, const VECTORS: bool>(
 
 /// The one place where `f` is called: the compiler then inlines it, however large it is.
 #[inline(never)]
-fn call<const N: usize, const VECTORS: bool>(
+fn call<const N: usize, const SIMD: bool>(
     f: &impl Fn(usize, Range<usize>, [&mut [f32]; N]) -> f64,
-    lane: usize,
+    path: usize,
     range: Range<usize>,
     outputs: [&mut [f32]; N],
 ) -> f64 {
-    simd::with::<VECTORS, _>(|| f(lane, range, outputs))
+    simd::with::<SIMD, _>(|| f(path, range, outputs))
 }
 
 /// Takes the first `count` numbers of each, or all there are.
@@ -154,14 +166,15 @@ mod tests {
             });
             assert_eq!(sum, length as f64);
             assert!(out.iter().enumerate().all(|(i, x)| *x == i as f32));
-            for lanes in [0, 1, 3] {
-                let mut out = vec![0.0; lanes * length];
-                let sum = in_lanes!(lanes, length, [&mut [], &mut out], |lane, range, [none, out]| {
-                    assert!(none.is_empty());
-                    out.iter_mut().zip(range).for_each(|(o, i)| *o += (lane * length + i) as f32);
-                    out.len() as f64
-                });
-                assert_eq!(sum, (lanes * length) as f64);
+            for paths in [0, 1, 3] {
+                let mut out = vec![0.0; paths * length];
+                let sum =
+                    elementwise_paths!(paths, length, [&mut [], &mut out], |path, range, [none, out]| {
+                        assert!(none.is_empty());
+                        out.iter_mut().zip(range).for_each(|(o, i)| *o += (path * length + i) as f32);
+                        out.len() as f64
+                    });
+                assert_eq!(sum, (paths * length) as f64);
                 assert!(out.iter().enumerate().all(|(i, x)| *x == i as f32));
             }
         }

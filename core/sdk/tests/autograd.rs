@@ -1,5 +1,5 @@
 //! What libtorch's autograd makes of an operation written in Rust.
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, slice};
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, slice};
 use efference_sdk::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ impl Drop for Scale {
 
 fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (a.f_contiguous()?, b.f_contiguous()?);
-    let mut y = Output::empty(&a.size())?;
+    let mut y = OutputBuffer::empty(&a.size())?;
     for (y, (a, b)) in y.iter_mut().zip(slice(&a)?.iter().zip(slice(&b)?)) {
         *y = a * b;
     }
@@ -72,7 +72,7 @@ impl Op for Scale {
         assert!(gradients.of_output(1).is_none(), "nobody differentiates the second output here");
         let gy = gradients.of_output(0).ok_or_else(|| Error::msg("no gradient"))?;
         let gradient = |i: usize| -> Result<Option<Tensor>> {
-            if !gradients.wanted(i) {
+            if !gradients.needs_input_grad(i) {
                 return Ok(None);
             }
             self.computed[i].fetch_add(1, Ordering::Relaxed);
@@ -197,7 +197,7 @@ impl Op for Same {
     }
 
     fn backward(&self, _: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        Ok((0..gradients.inputs()).map(|i| gradients.of_output(i).map(Tensor::shallow_clone)).collect())
+        Ok((0..gradients.input_count()).map(|i| gradients.of_output(i).map(Tensor::shallow_clone)).collect())
     }
 }
 

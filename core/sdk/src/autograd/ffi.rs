@@ -5,7 +5,7 @@
 //! * No panic enters C++: each function that it calls catches it. No exception enters Rust.
 //! * Whoever makes a message frees it.
 #![allow(unsafe_code)]
-use super::{Gradients, Op};
+use super::op::{Gradients, Op};
 use crate::{Error, Result, ensure, tracing};
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -26,7 +26,7 @@ struct Table {
         n_saved: usize,
         grads: *const *mut C_tensor,
         n_grads: usize,
-        wanted: *const bool,
+        needs_input_grad: *const bool,
         out: *mut *mut C_tensor,
         n_inputs: usize,
         message: *mut *mut c_char,
@@ -39,8 +39,8 @@ struct Table {
 unsafe impl Sync for Table {}
 
 unsafe extern "C" {
-    fn efference_op_grad_enabled() -> bool;
-    fn efference_op_record(
+    fn efference_autograd_grad_enabled() -> bool;
+    fn efference_autograd_record(
         op: *mut c_void,
         table: *const Table,
         inputs: *const *const C_tensor,
@@ -51,13 +51,13 @@ unsafe extern "C" {
         n_outputs: usize,
         message: *mut *mut c_char,
     ) -> c_int;
-    fn efference_op_parallel(
+    fn efference_autograd_parallel(
         threads: usize,
         task: unsafe extern "C" fn(*const c_void),
         argument: *const c_void,
         message: *mut *mut c_char,
     ) -> c_int;
-    fn efference_op_gradients(
+    fn efference_autograd_gradients(
         outputs: *const *const C_tensor,
         grads: *const *const C_tensor,
         n_outputs: usize,
@@ -66,26 +66,30 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
         message: *mut *mut c_char,
     ) -> c_int;
-    fn efference_op_clear_gradient(leaf: *mut C_tensor);
-    fn efference_op_sole(tensor: *const C_tensor) -> bool;
-    fn efference_op_plain(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
-    fn efference_op_dense(tensor: *const C_tensor) -> bool;
-    fn efference_op_memory(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
-    fn efference_op_empty_like(tensor: *const C_tensor) -> *mut C_tensor;
-    fn efference_op_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
-    fn efference_op_backward(
+    fn efference_autograd_clear_gradient(leaf: *mut C_tensor);
+    fn efference_autograd_unique(tensor: *const C_tensor) -> bool;
+    fn efference_autograd_contiguous_f32(
+        tensor: *const C_tensor,
+        data: *mut *mut f32,
+        count: *mut usize,
+    ) -> bool;
+    fn efference_autograd_non_overlapping_and_dense(tensor: *const C_tensor) -> bool;
+    fn efference_autograd_dense_f32(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
+    fn efference_autograd_empty_like(tensor: *const C_tensor) -> *mut C_tensor;
+    fn efference_autograd_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
+    fn efference_autograd_backward(
         outputs: *const *const C_tensor,
         grads: *const *const C_tensor,
         n_outputs: usize,
         message: *mut *mut c_char,
     ) -> c_int;
-    fn efference_op_free(message: *mut c_char);
+    fn efference_autograd_free(message: *mut c_char);
 }
 
 /// Whether libtorch records operations on this thread.
 pub(crate) fn grad_enabled() -> bool {
     // SAFETY: reads a thread-local flag.
-    unsafe { efference_op_grad_enabled() }
+    unsafe { efference_autograd_grad_enabled() }
 }
 
 /// Makes `outputs` results of a node that depends on `inputs`.
@@ -103,7 +107,7 @@ pub(crate) fn record<O: Op>(
     // SAFETY: all tensors live through the call, the lengths are theirs; `op` is given away, and is what `TABLE`
     // of the same type expects.
     let status = unsafe {
-        efference_op_record(
+        efference_autograd_record(
             op,
             ptr::from_ref(Methods::<O>::TABLE),
             inputs.as_ptr(),
@@ -131,7 +135,7 @@ pub(super) fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Res
     let mut message = ptr::null_mut();
     // SAFETY: all tensors live through the call, the lengths are theirs; `out` has room for one an input.
     let status = unsafe {
-        efference_op_gradients(
+        efference_autograd_gradients(
             outputs.as_ptr(),
             grads.as_ptr(),
             outputs.len(),
@@ -154,49 +158,51 @@ pub(super) fn backward(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
     let grads: Vec<_> = roots.iter().map(|(_, g)| g.as_ptr()).collect();
     let mut message = ptr::null_mut();
     // SAFETY: all tensors live through the call, the lengths are theirs.
-    let status =
-        unsafe { efference_op_backward(outputs.as_ptr(), grads.as_ptr(), outputs.len(), &raw mut message) };
+    let status = unsafe {
+        efference_autograd_backward(outputs.as_ptr(), grads.as_ptr(), outputs.len(), &raw mut message)
+    };
     if status != 0 {
         return Err(Error::msg(crate::error::without_cpp_trace(&take_message(message))));
     }
     Ok(())
 }
 
-/// Where the numbers of a contiguous f32 tensor on the CPU are, and how many; `None` if it is none.
-pub(super) fn plain(tensor: &Tensor) -> Option<(*mut f32, usize)> {
+/// Pointer to the elements of a contiguous f32 tensor on the CPU, and their number; `None` for any other tensor.
+pub(super) fn contiguous_f32(tensor: &Tensor) -> Option<(*mut f32, usize)> {
     let (mut data, mut count) = (ptr::null_mut(), 0);
     // SAFETY: the tensor lives through the call, which writes to the two places.
-    let plain = unsafe { efference_op_plain(tensor.as_ptr(), &raw mut data, &raw mut count) };
-    plain.then_some((data, count))
+    let contiguous =
+        unsafe { efference_autograd_contiguous_f32(tensor.as_ptr(), &raw mut data, &raw mut count) };
+    contiguous.then_some((data, count))
 }
 
-/// See [`super::is_dense`].
-pub(super) fn is_dense(tensor: &Tensor) -> bool {
+/// See [`super::is_non_overlapping_and_dense`].
+pub(super) fn is_non_overlapping_and_dense(tensor: &Tensor) -> bool {
     // SAFETY: the tensor lives through the call, which reads strides.
-    unsafe { efference_op_dense(tensor.as_ptr()) }
+    unsafe { efference_autograd_non_overlapping_and_dense(tensor.as_ptr()) }
 }
 
-/// Where the numbers of a dense f32 tensor on the CPU are, and how many; `None` if it is none.
-pub(super) fn memory(tensor: &Tensor) -> Option<(*mut f32, usize)> {
+/// Pointer to the elements of a non-overlapping and dense f32 tensor on the CPU, and their number; `None` for any other.
+pub(super) fn dense_f32(tensor: &Tensor) -> Option<(*mut f32, usize)> {
     let (mut data, mut count) = (ptr::null_mut(), 0);
     // SAFETY: the tensor lives through the call, which writes to the two places.
-    let dense = unsafe { efference_op_memory(tensor.as_ptr(), &raw mut data, &raw mut count) };
+    let dense = unsafe { efference_autograd_dense_f32(tensor.as_ptr(), &raw mut data, &raw mut count) };
     dense.then_some((data, count))
 }
 
 /// A new f32 tensor on the CPU with the shape and the strides of another one.
 pub(super) fn empty_like(tensor: &Tensor) -> Result<Tensor> {
     // SAFETY: the tensor lives through the call.
-    let new = unsafe { efference_op_empty_like(tensor.as_ptr()) };
+    let new = unsafe { efference_autograd_empty_like(tensor.as_ptr()) };
     ensure!(!new.is_null(), "there is no memory for a tensor of shape {:?}", tensor.size());
     // SAFETY: a new handle, and ours.
     Ok(unsafe { Tensor::from_ptr(new) })
 }
 
-/// A new f32 tensor on the CPU, with whatever numbers were in memory.
+/// A new f32 tensor on the CPU, with uninitialised elements.
 pub(super) fn empty(shape: &[i64]) -> Result<Tensor> {
     // SAFETY: the sizes are lent for the call.
-    let tensor = unsafe { efference_op_empty(shape.as_ptr(), shape.len()) };
+    let tensor = unsafe { efference_autograd_empty(shape.as_ptr(), shape.len()) };
     ensure!(!tensor.is_null(), "there is no memory for a tensor of shape {shape:?}");
     // SAFETY: a new handle, and ours.
     Ok(unsafe { Tensor::from_ptr(tensor) })
@@ -205,13 +211,13 @@ pub(super) fn empty(shape: &[i64]) -> Result<Tensor> {
 /// See [`super::clear_gradient`].
 pub(super) fn clear_gradient(leaf: &Tensor) {
     // SAFETY: the tensor lives through the call; without a gradient to share there is no aliasing of it.
-    unsafe { efference_op_clear_gradient(leaf.as_ptr().cast_mut()) };
+    unsafe { efference_autograd_clear_gradient(leaf.as_ptr().cast_mut()) };
 }
 
 /// Whether this is the only handle of its tensor, and the only tensor of its memory.
-pub(super) fn is_sole(tensor: &Tensor) -> bool {
+pub(super) fn is_unique(tensor: &Tensor) -> bool {
     // SAFETY: the tensor lives through the call, which reads counts.
-    unsafe { efference_op_sole(tensor.as_ptr()) }
+    unsafe { efference_autograd_unique(tensor.as_ptr()) }
 }
 
 /// Calls `work` once on each of `threads` of libtorch's threads, or that many times on fewer; it must not panic.
@@ -223,8 +229,9 @@ pub(crate) fn on_threads<F: Fn() + Sync>(threads: usize, work: &F) {
     }
     let mut message = ptr::null_mut();
     // SAFETY: `call::<F>` gets the pointer to `F` that it expects; the function returns when all calls have ended.
-    let status =
-        unsafe { efference_op_parallel(threads, call::<F>, ptr::from_ref(work).cast(), &raw mut message) };
+    let status = unsafe {
+        efference_autograd_parallel(threads, call::<F>, ptr::from_ref(work).cast(), &raw mut message)
+    };
     if status != 0 {
         // What they left is done here.
         tracing::warn!("libtorch's threads cannot be had, all runs on one: {}", take_message(message));
@@ -240,7 +247,7 @@ fn take_message(message: *mut c_char) -> String {
     // SAFETY: a failing function of shim.cpp leaves a C string that is ours to free, once.
     unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        efference_op_free(message);
+        efference_autograd_free(message);
         text.split("\nException raised from").next().unwrap_or_default().trim_end().to_owned()
     }
 }
@@ -285,7 +292,7 @@ impl<O: Op> Methods<O> {
         n_saved: usize,
         grads: *const *mut C_tensor,
         n_grads: usize,
-        wanted: *const bool,
+        needs_input_grad: *const bool,
         out: *mut *mut C_tensor,
         n_inputs: usize,
         message: *mut *mut c_char,
@@ -293,12 +300,12 @@ impl<O: Op> Methods<O> {
         let run = || -> Result<()> {
             // SAFETY: C++ passes what `record` gave it: an `O`, the saved tensors, the gradients of the outputs,
             // and one flag and one place for a result for each input; all live through this call.
-            let (op, saved, grads, wanted, out) = unsafe {
+            let (op, saved, grads, needs_input_grad, out) = unsafe {
                 (
                     &*op.cast::<O>(),
                     Lent::new(saved, n_saved),
                     Lent::new(grads, n_grads),
-                    slice::from_raw_parts(wanted, n_inputs),
+                    slice::from_raw_parts(needs_input_grad, n_inputs),
                     slice::from_raw_parts_mut(out, n_inputs),
                 )
             };
@@ -309,10 +316,10 @@ impl<O: Op> Methods<O> {
                 .map(|t| t.as_deref().map_or_else(Tensor::new, Tensor::shallow_clone))
                 .collect();
             let grads: Vec<Option<&Tensor>> = grads.0.iter().map(Option::as_deref).collect();
-            let results = op.backward(&saved, &Gradients { outputs: &grads, wanted })?;
+            let results = op.backward(&saved, &Gradients { outputs: &grads, needs_input_grad })?;
             ensure!(
                 results.len() == n_inputs,
-                "backward answered with {} gradients for {n_inputs} inputs",
+                "backward returned {} gradients for {n_inputs} inputs",
                 results.len()
             );
             for (place, result) in out.iter_mut().zip(results) {
@@ -336,7 +343,7 @@ impl<O: Op> Methods<O> {
     unsafe extern "C" fn release(op: *mut c_void) {
         // SAFETY: C++ gives back, once, the box that `record` gave away.
         let op = unsafe { Box::from_raw(op.cast::<O>()) };
-        // A panic while dropping has nowhere to be told.
+        // A panic while dropping has nowhere to be reported.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(op)));
     }
 }
