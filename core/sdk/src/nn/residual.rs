@@ -162,17 +162,17 @@ mod tests {
             let mut leaf = |shape: &[i64]| random.normal(shape, 1.0).set_requires_grad(true);
             let (y, x, factor) = (leaf(&[3, 50]), leaf(&[3, 50]), leaf(&[]));
             let weights = leaf(&[3, 50]).detach();
-            let by_op = {
+            let composed = {
                 let product = &y * &factor;
                 let sum = if skip { product + &x } else { product };
                 sum.clamp(-limit, limit)
             };
             let fused = residual(&y, &factor, skip.then_some(&x), limit).unwrap();
-            assert!(fused.allclose(&plain, 1e-6, 1e-6, false));
+            assert!(fused.allclose(&composed, 1e-6, 1e-6, false));
             let leaves: Vec<&Tensor> = [&y, &factor, &x].into_iter().take(if skip { 3 } else { 2 }).collect();
-            let [of_plain, of_fused] = [plain, fused]
+            let [of_composed, of_fused] = [composed, fused]
                 .map(|out| Tensor::run_backward(&[(out * &weights).sum(Kind::Float)], &leaves, false, false));
-            for (a, b) in of_plain.iter().zip(&of_fused) {
+            for (a, b) in of_composed.iter().zip(&of_fused) {
                 assert!(a.allclose(b, 1e-4, 1e-5, false), "limit {limit}, skip {skip}");
             }
         }

@@ -313,7 +313,7 @@ mod tests {
             let spec = StackSpec { size, layers, nonlinearity, zero_at_start: trial % 5 == 4 };
             let made = |vjp: bool| {
                 let store = testkit::MemoryStore::new(7);
-                let options = format!(r#"{{"vjp": {passes}}}"#);
+                let options = format!(r#"{{"vjp": {vjp}}}"#);
                 let factory = testkit::LayersOf::<testkit::Matrix>::new(&options).unwrap();
                 let stack = Stack::new(spec, &factory, &Params::new(&store)).unwrap();
                 (store, stack)
