@@ -140,7 +140,7 @@ fn errors_and_panics_come_back() {
     let said = |fail, text| assert!(backward(fail).ends_with(text), "{}", backward(fail));
     said("backward", "operation 'scale', backward: cannot draw back: no ink");
     said("panic", "operation 'scale', backward panicked: the pen broke");
-    assert!(backward("short").contains("answered with 1 gradients for 3 inputs"));
+    assert!(backward("short").contains("returned 1 gradients for 3 inputs"));
     // And the next one works.
     scaled(Scale::new(), &x, &w).unwrap().backward();
     assert_eq!(x.grad().double_value(&[0]), 4.0);
