@@ -1,10 +1,10 @@
 //! Agents to be measured: specs of the reference configuration's kind, with other sizes.
 use crate::noise::Noise;
-use efference::agent::Sharing;
-use efference::plugins::Catalogue;
-use efference::run::{Experiment, Prepared};
-use efference::spec;
+use efference_engine::agent::Sharing;
+use efference_engine::plugins::Catalogue;
+use efference_engine::run::{Experiment, Prepared};
 use efference_sdk::{Error, Result};
+use efference_spec as spec;
 use std::path::Path;
 
 /// What differs from the reference configuration.

@@ -1,11 +1,11 @@
 //! What is measured. Where two things are compared they alternate, and medians are taken.
 use crate::agents::Agent;
 use crate::table::{Row, Target, median, milliseconds};
-use efference::agent::{Sharing, Store};
-use efference::bench::{peak_memory, resident_memory};
-use efference::plugins::{Catalogue, Health};
-use efference::run::{Experiment, Stepped};
 use efference_abi::Kind;
+use efference_engine::agent::{Sharing, Store};
+use efference_engine::bench::{peak_memory, resident_memory};
+use efference_engine::plugins::{Catalogue, Health};
+use efference_engine::run::{Experiment, Stepped};
 use efference_sdk::{AnyLayer, EnvironmentSetup, Frame, Frames, Params, Random, Result, Size, bail};
 use serde_json::json;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Networks alone: one forward and one backward pass of a layer, a stack, a cell or a cell split in two.
 use crate::{case::Case, parts::Parts, report::Report};
-use efference::agent::{Lanes, SharedCell, Store};
+use efference_engine::agent::{Lanes, SharedCell, Store};
 use efference_sdk::{
     LayerFactory, Nonlinearity, ParamStore, Params, Result, Size, Stack, StackSpec,
     serde_json::{Map, Value},

@@ -1,6 +1,6 @@
 //! The parts under test: plugins, loaded from their files as the host does.
-use efference::agent::{Choice, Sharing};
-use efference::plugins::{Catalogue, Health};
+use efference_engine::agent::{Choice, Sharing};
+use efference_engine::plugins::{Catalogue, Health};
 use efference_sdk::{
     AnyCell, AnyGoal, AnyLayer, LayerFactory, Params, Result, Size,
     abi::Kind,
