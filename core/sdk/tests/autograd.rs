@@ -1,5 +1,5 @@
 //! What libtorch's autograd makes of an operation written in Rust.
-use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, slice};
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, bump_version, slice};
 use efference_sdk::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -167,6 +167,20 @@ fn libtorch_notices_saved_tensors_that_change_and_graphs_that_are_gone() {
     let y = scaled(Scale::new(), &x, &w).unwrap();
     y.backward();
     assert!(y.f_backward().unwrap_err().to_string().contains("backward through the graph a second time"));
+}
+
+#[test]
+fn a_change_of_memory_is_noticed_once_it_is_reported() {
+    let (x, w) = (leaf(&[1.0]), leaf(&[4.0]));
+    for changed in [w.shallow_clone(), w.detach(), w.view([1, 1])] {
+        let graphs = [&x * &w, scaled(Scale::new(), &x, &w).unwrap()];
+        bump_version(&changed);
+        for y in graphs {
+            assert!(y.f_backward().unwrap_err().to_string().contains("modified by an inplace operation"));
+        }
+    }
+    (&x * &w).backward();
+    bump_version(&Tensor::new());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! Rules of the unsafe code here: a slice is made of a tensor's memory only where its numbers fill that stretch, are
 //! 32-bit floats and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
 #![allow(unsafe_code)]
-use efference_sdk::autograd::{is_contiguous_cpu_f32, is_non_overlapping_and_dense, parallel, simd};
+use efference_sdk::autograd::{
+    bump_version, is_contiguous_cpu_f32, is_non_overlapping_and_dense, parallel, simd,
+};
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -57,6 +59,8 @@ impl<'a> Updates<'a> {
         let slice = |t: &'a Tensor| unsafe { std::slice::from_raw_parts_mut(t.data_ptr().cast::<f32>(), n) };
         let moments = slice(m).chunks_mut(PIECE).zip(slice(v).chunks_mut(PIECE));
         let all = slice(parameter).chunks_mut(PIECE).zip(slice(gradient).chunks(PIECE)).zip(moments);
+        // What a graph saved of the parameter before is no longer what it was.
+        bump_version(parameter);
         self.numbers += n;
         self.pieces.extend(all.map(|((parameter, gradient), (m, v))| {
             Mutex::new(Some(Piece { parameter, gradient, m, v, factors }))

@@ -190,3 +190,6 @@ pub(super) fn clear_gradients(parameters: &[(String, Tensor)]) -> Result<()> {
     parameters.iter().for_each(|(_, p)| autograd::clear_gradient(p));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

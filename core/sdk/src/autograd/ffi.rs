@@ -67,6 +67,7 @@ unsafe extern "C" {
         message: *mut *mut c_char,
     ) -> c_int;
     fn efference_autograd_clear_gradient(leaf: *mut C_tensor);
+    fn efference_autograd_bump_version(tensor: *const C_tensor);
     fn efference_autograd_unique(tensor: *const C_tensor) -> bool;
     fn efference_autograd_contiguous_f32(
         tensor: *const C_tensor,
@@ -212,6 +213,12 @@ pub(super) fn empty(shape: &[i64]) -> Result<Tensor> {
 pub(super) fn clear_gradient(leaf: &Tensor) {
     // SAFETY: the tensor lives through the call; without a gradient to share there is no aliasing of it.
     unsafe { efference_autograd_clear_gradient(leaf.as_ptr().cast_mut()) };
+}
+
+/// See [`super::bump_version`].
+pub(super) fn bump_version(tensor: &Tensor) {
+    // SAFETY: the tensor lives through the call, which adds to an atomic counter that all its handles share.
+    unsafe { efference_autograd_bump_version(tensor.as_ptr()) };
 }
 
 /// Whether this is the only handle of its tensor, and the only tensor of its memory.

@@ -37,3 +37,12 @@ fn check_roots(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
 pub fn clear_gradient(leaf: &Tensor) {
     ffi::clear_gradient(leaf);
 }
+
+/// Reports to autograd that a tensor's elements were changed through its memory, not by an operation of libtorch's.
+///
+/// A backward pass that saved the tensor before the change is then an error ("modified by an inplace operation"), as after
+/// an operation in place; without this its gradients would silently be those of the new elements. Views and detached
+/// handles share the counter.
+pub fn bump_version(tensor: &Tensor) {
+    ffi::bump_version(tensor);
+}

@@ -68,7 +68,7 @@ pub use data::{
 #[doc(hidden)]
 pub use elementwise::elementwise_paths_by;
 pub use elementwise::sum_of;
-pub use graph::{backward, clear_gradient, gradients};
+pub use graph::{backward, bump_version, clear_gradient, gradients};
 pub use op::{Context, Gradients, Op};
 pub use parallel::{parallel, threads};
 pub use simd::{has_simd, simd};

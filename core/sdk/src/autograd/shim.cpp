@@ -217,6 +217,12 @@ int efference_autograd_gradients(Tensor *const *outputs, Tensor *const *grads, s
 // Takes the gradient away that was gathered in a leaf: the next one is put there, not added.
 void efference_autograd_clear_gradient(Tensor *leaf) { leaf->mutable_grad() = Tensor(); }
 
+// Counts a change of a tensor's elements that libtorch did not make itself: a backward pass that saved the tensor before
+// is then an error, as after an in-place operation. One atomic addition.
+void efference_autograd_bump_version(const Tensor *tensor) {
+  if (tensor->defined() && !tensor->is_inference()) tensor->unsafeGetTensorImpl()->bump_version();
+}
+
 // Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
 int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
   try {
