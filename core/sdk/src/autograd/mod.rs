@@ -57,6 +57,7 @@ mod graph;
 pub mod math;
 mod op;
 mod parallel;
+mod shared_vjp;
 mod simd;
 mod vjp;
 
@@ -71,5 +72,6 @@ pub use elementwise::sum_of;
 pub use graph::{backward, bump_version, clear_gradient, gradients};
 pub use op::{Context, Gradients, Op};
 pub use parallel::{parallel, threads};
+pub use shared_vjp::{NamedVjp, SharedVjp};
 pub use simd::{has_simd, simd};
 pub use vjp::{GradInput, GradOutput, Vjp, pack_saved, required, unpack_all_saved, unpack_saved};

@@ -7,8 +7,10 @@ mod nonlinearity;
 mod prediction;
 mod prediction_loss;
 mod residual;
+mod shape;
 mod stack;
 
 pub use nonlinearity::Nonlinearity;
 pub use prediction::{ObservationLoss, Prediction};
+pub use shape::{check_forward, columns};
 pub use stack::{Stack, StackSpec};

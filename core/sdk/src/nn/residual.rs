@@ -7,21 +7,10 @@ use tch::Tensor;
 
 /// `clamp(y · factor + x, ±limit)`, without the skip connection `x` if it is `None`. Shapes: `y` and `x` (batch, outs),
 /// `factor` one element.
-pub(super) fn residual(y: &Tensor, factor: &Tensor, x: Option<&Tensor>, limit: f64) -> Result<Tensor> {
-    let by_op = is_contiguous_cpu_f32(y) && is_contiguous_cpu_f32(factor) && factor.numel() == 1;
-    if by_op && x.is_none_or(|x| is_contiguous_cpu_f32(x) && x.size() == y.size()) {
-        let mut inputs = vec![y, factor];
-        inputs.extend(x);
-        return Ok(apply(Residual { limit: limit as f32 }, &inputs)?.remove(0));
-    }
-    let sum = match x {
-        Some(x) => x.f_addcmul(y, factor)?,
-        None => y.f_mul(factor)?,
-    };
-    Ok(sum.f_clamp(-limit, limit)?)
-}
-
-/// The residual of contiguous f32 tensors on the CPU: forward and backward, and both as an operation of autograd.
+///
+/// [`forward`](Self::forward) and [`backward`](Self::backward) are for contiguous f32 tensors on the CPU; by
+/// [`apply`](Self::apply) they are one operation of autograd there, and on other devices the same is composed of
+/// libtorch's operations.
 pub(super) struct Residual {
     pub(super) limit: f32,
 }
@@ -37,6 +26,25 @@ pub(super) struct GradResidual {
 }
 
 impl Residual {
+    /// The output, recorded by autograd.
+    pub(super) fn apply(self, y: &Tensor, factor: &Tensor, x: Option<&Tensor>) -> Result<Tensor> {
+        let one_factor = is_contiguous_cpu_f32(factor) && factor.numel() == 1;
+        if one_factor
+            && is_contiguous_cpu_f32(y)
+            && x.is_none_or(|x| x.size() == y.size() && is_contiguous_cpu_f32(x))
+        {
+            let mut inputs = vec![y, factor];
+            inputs.extend(x);
+            return Ok(apply(self, &inputs)?.remove(0));
+        }
+        let sum = match x {
+            Some(x) => x.f_addcmul(y, factor)?,
+            None => y.f_mul(factor)?,
+        };
+        let limit = f64::from(self.limit);
+        Ok(sum.f_clamp(-limit, limit)?)
+    }
+
     /// The output; and, if any element was clamped, the mask that is 0 there and 1 elsewhere.
     pub(super) fn forward(
         &self,
@@ -167,7 +175,7 @@ mod tests {
                 let sum = if skip { product + &x } else { product };
                 sum.clamp(-limit, limit)
             };
-            let fused = residual(&y, &factor, skip.then_some(&x), limit).unwrap();
+            let fused = Residual { limit: limit as f32 }.apply(&y, &factor, skip.then_some(&x)).unwrap();
             assert!(fused.allclose(&composed, 1e-6, 1e-6, false));
             let leaves: Vec<&Tensor> = [&y, &factor, &x].into_iter().take(if skip { 3 } else { 2 }).collect();
             let [of_composed, of_fused] = [composed, fused]
