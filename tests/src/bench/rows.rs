@@ -2,7 +2,7 @@
 use crate::agents::Agent;
 use crate::table::{Row, Target, median, milliseconds};
 use efference_abi::Kind;
-use efference_engine::agent::{Sharing, Store};
+use efference_engine::agent::{GraphSharing, Store};
 use efference_engine::bench::{peak_memory, resident_memory};
 use efference_engine::plugins::{Catalogue, Health};
 use efference_engine::run::{Experiment, Stepped};
@@ -70,7 +70,7 @@ fn alternate(bench: &Bench<'_>, agents: &[Agent], rounds: usize, turn: usize) ->
 
 fn reference(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut plain = Agent::reference().set("layer.kernel=libtorch");
-    plain.sharing = Sharing::Nothing;
+    plain.sharing = GraphSharing::None;
     let times = alternate(bench, &[Agent::reference(), plain], 5, 12)?;
     Ok(vec![
         Row { name: "reference configuration", value: times[0], unit: "ms", target: Target::AtMost(6.0) },

@@ -1,13 +1,16 @@
 //! The agent: parameters, optimizers, and the wiring of trainer, goal, cell and layers.
 
 mod adam;
-mod graph;
-mod lanes;
+mod grad_paths;
 mod model;
 mod optimizer;
-mod passes;
+mod shared_cell;
 mod store;
+mod transition;
+mod transition_by_autograd;
+mod transition_by_vjp;
 
-pub use lanes::{Lanes, SharedCell, Sharing};
 pub use model::{AgentTimes, Blueprint, Choice, Model, Recorded};
+pub use shared_cell::SharedCell;
 pub use store::Store;
+pub use transition::{CellTransition, GraphSharing};

@@ -1,7 +1,8 @@
 //! Puts an agent together, and is what a trainer gets to train.
-use super::lanes::{Lanes, SharedCell, Sharing};
 use super::optimizer::{Optimizer, clear_gradients};
+use super::shared_cell::SharedCell;
 use super::store::Store;
+use super::transition::{CellTransition, GraphSharing};
 use crate::plugins::{Health, Plugin, Work, is_finite};
 use efference_sdk::{
     Agent, AnyGoal, AnyLayer, AnyTrainer, LayerFactory, Loss, LossInput, NetworkSpec, Params, Part, Result,
@@ -40,8 +41,8 @@ pub struct Blueprint<'a> {
     pub goal: Choice,
     /// The trainer.
     pub trainer: Choice,
-    /// How much of an evaluation of the cell the lanes of a goal share: all they can, but for measuring.
-    pub sharing: Sharing,
+    /// How much of an evaluation of the cell the gradient paths of a goal share: all they can, but for measuring.
+    pub sharing: GraphSharing,
     /// How a part is updated: its name, and the learning rate that its maker asks for.
     pub optimizer: &'a dyn Fn(&str, Option<f64>) -> OptimizerSettings,
 }
@@ -62,7 +63,7 @@ pub struct Model {
     seed: u64,
     device: Device,
     state_size: i64,
-    sharing: Sharing,
+    sharing: GraphSharing,
     step: Cell<u64>,
     store: Store,
     health: Arc<Health>,
@@ -352,8 +353,8 @@ impl Model {
 
     fn evaluate(&self, x: &Tensor) -> Result<Tensor> {
         let (cell, state_size) = (self.cell()?, self.state_size);
-        let lanes = Lanes { cell, store: &self.store, state_size, sharing: self.sharing };
-        self.goal.borrow_mut().transition(&lanes, x)
+        let transition = CellTransition { cell, store: &self.store, state_size, sharing: self.sharing };
+        self.goal.borrow_mut().transition(&transition, x)
     }
 
     fn names(&self, part: Part<'_>) -> Result<Vec<String>> {

@@ -14,7 +14,7 @@ pub use failure::Failure;
 pub use recording::Recording;
 pub use signals::Stop;
 
-use crate::agent::{Blueprint, Choice, Model, Sharing};
+use crate::agent::{Blueprint, Choice, GraphSharing, Model};
 use crate::plugins::{Catalogue, Health, MissingPlugin};
 use efference_abi::Kind;
 use efference_runs::directory::{ClaimError, End, Ending, RunDirectory, Utc};
@@ -53,7 +53,7 @@ pub struct Prepared<'a> {
     device: tch::Device,
     choices: Vec<(Kind, Choice)>,
     /// See [`Blueprint::sharing`].
-    pub sharing: Sharing,
+    pub sharing: GraphSharing,
 }
 
 impl<'a> Prepared<'a> {
@@ -69,7 +69,7 @@ impl<'a> Prepared<'a> {
         if let Some(threads) = spec.threads {
             tch::set_num_threads(threads as i32);
         }
-        Ok(Prepared { spec, device, choices, sharing: Sharing::All })
+        Ok(Prepared { spec, device, choices, sharing: GraphSharing::ForwardBackward })
     }
 
     /// Where it will compute.

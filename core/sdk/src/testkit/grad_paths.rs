@@ -1,5 +1,5 @@
 //! A cell evaluated once for each gradient path.
-use crate::{AnyCell, GradMask, GradPath, ParamStore, Result, Transition, ensure};
+use crate::{AnyCell, GradPath, ParamStore, Result, Transition, evaluate_path};
 use tch::Tensor;
 
 /// A [`Transition`] that evaluates a cell once for each gradient path.
@@ -22,50 +22,15 @@ impl Transition for PlainTransition<'_> {
     }
 }
 
-/// What [`Transition::evaluate`] promises, by one evaluation a path.
+/// What [`Transition::evaluate`] returns, by one [evaluation](evaluate_path) a path.
 pub fn evaluate_paths(
     cell: &dyn AnyCell,
     x: &Tensor,
     paths: &[GradPath],
     parameters: &dyn ParamStore,
 ) -> Result<Vec<Tensor>> {
-    let evaluate = |path: &GradPath| {
-        let x = masked(x, path.mask)?;
-        if !path.frozen {
-            return cell.forward(&x, path.outs.clone());
-        }
-        // What is computed while a parameter needs no gradient never reaches it, whatever it needs later.
-        let trained = parameters.list("")?.into_iter().map(|(_, t)| t).filter(Tensor::requires_grad);
-        let trained = trained.collect::<Vec<_>>();
-        for parameter in &trained {
-            let _ = parameter.f_set_requires_grad(false)?;
-        }
-        let y = cell.forward(&x, path.outs.clone());
-        for parameter in &trained {
-            let _ = parameter.f_set_requires_grad(true)?;
-        }
-        y
-    };
-    paths.iter().map(evaluate).collect()
-}
-
-/// `x` with its gradient stopped outside the mask.
-fn masked(x: &Tensor, mask: GradMask) -> Result<Tensor> {
-    let (size, first) = match mask {
-        GradMask::All => return Ok(x.shallow_clone()),
-        GradMask::EvenChunks { size } => (size, 0),
-        GradMask::OddChunks { size } => (size, 1),
-    };
-    let width = x.size()[1];
-    ensure!(
-        size >= 1 && width % size == 0,
-        "an input of {width} numbers cannot be cut into chunks of {size}"
-    );
-    let mut chunks = x.f_split(size, 1)?;
-    for (i, chunk) in chunks.iter_mut().enumerate() {
-        if i % 2 != first {
-            *chunk = chunk.f_detach()?;
-        }
-    }
-    Ok(Tensor::f_cat(&chunks, 1)?)
+    let trained = parameters.list("")?.into_iter().map(|(_, t)| t).filter(Tensor::requires_grad);
+    let trained = trained.collect::<Vec<_>>();
+    let trained: Vec<&Tensor> = trained.iter().collect();
+    paths.iter().map(|path| evaluate_path(x, path, &trained, |x, outs| cell.forward(x, outs))).collect()
 }
