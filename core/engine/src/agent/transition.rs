@@ -72,3 +72,83 @@ impl Transition for CellTransition<'_> {
         self.state_size
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use efference_sdk::autograd::Vjp;
+    use efference_sdk::testkit::{LayersOf, Matrix};
+    use efference_sdk::{AnyCell, AnyLayer, LayerFactory, Params, Random, Size};
+    use std::ops::Range;
+
+    /// A cell that is one layer.
+    struct OneLayer(Box<dyn AnyLayer>);
+
+    impl AnyCell for OneLayer {
+        fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
+            self.0.forward(x, outs)
+        }
+
+        fn vjp(&self) -> Option<&dyn Vjp> {
+            self.0.vjp()
+        }
+    }
+
+    /// Values along all paths, then the gradients of input and parameters of their weighted sum.
+    fn evaluated(sharing: GraphSharing, paths: &[GradPath]) -> Vec<Tensor> {
+        let store = Store::new(3, Device::Cpu);
+        let layers = LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap();
+        let layer = layers.make(Size { ins: 12, outs: 6 }, &Params::new(&store).scope("cell")).unwrap();
+        let cell = SharedCell::new(Box::new(OneLayer(layer)));
+        let transition = CellTransition { cell: &cell, store: &store, state_size: 6, sharing };
+        let mut random = Random::new(5);
+        let x = random.normal(&[2, 12], 1.0).set_requires_grad(true);
+        let mut found = transition.evaluate(&x, paths).unwrap();
+        let weighted = found.iter().map(|y| (y * random.normal(&y.size(), 1.0)).sum(Kind::Float));
+        Tensor::stack(&weighted.collect::<Vec<_>>(), 0).sum(Kind::Float).backward();
+        let trained = store.trained("cell.");
+        let grad = |t: &Tensor| if t.grad().defined() { t.grad() } else { t.detach().zeros_like() };
+        found.push(grad(&x));
+        found.extend(trained.iter().map(|(_, p)| grad(p)));
+        found
+    }
+
+    #[test]
+    fn values_and_gradients_are_the_same_whatever_is_shared() {
+        let path = |outs, mask, frozen| GradPath { outs, mask, frozen };
+        let (all, even, odd) =
+            (GradMask::All, GradMask::EvenChunks { size: 3 }, GradMask::OddChunks { size: 3 });
+        for paths in [
+            vec![path(0..6, all, false)],
+            vec![path(0..6, all, true)],
+            vec![path(1..4, all, false)],
+            vec![path(0..3, even, false), path(3..6, odd, false)],
+            vec![path(0..3, even, false), path(3..6, odd, false), path(0..2, odd, true)],
+            vec![path(0..3, even, true), path(2..6, even, false), path(0..6, all, true)],
+        ] {
+            let expected = evaluated(GraphSharing::None, &paths);
+            for sharing in [GraphSharing::Forward, GraphSharing::ForwardBackward] {
+                for (i, (a, b)) in evaluated(sharing, &paths).iter().zip(&expected).enumerate() {
+                    assert!(a.allclose(b, 1e-5, 1e-6, false), "{i} of {sharing:?}, {paths:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn outputs_and_chunks_that_do_not_fit_are_errors() {
+        let said = |outs, mask| {
+            let path = GradPath { outs, mask, frozen: false };
+            let store = Store::new(3, Device::Cpu);
+            let layers = LayersOf::<Matrix>::new("{}").unwrap();
+            let layer = layers.make(Size { ins: 12, outs: 6 }, &Params::new(&store).scope("cell")).unwrap();
+            let cell = SharedCell::new(Box::new(OneLayer(layer)));
+            let sharing = GraphSharing::ForwardBackward;
+            let transition = CellTransition { cell: &cell, store: &store, state_size: 6, sharing };
+            transition.evaluate(&Random::new(5).normal(&[2, 12], 1.0), &[path]).unwrap_err().to_string()
+        };
+        assert_eq!(said(2..7, GradMask::All), "the cell has the outputs 0..6, and 2..7 were asked for");
+        let expected = "an input of 12 numbers cannot be cut into chunks of 5";
+        assert_eq!(said(0..6, GradMask::OddChunks { size: 5 }), expected);
+    }
+}

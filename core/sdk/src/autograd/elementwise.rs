@@ -72,7 +72,7 @@ pub fn elementwise_paths_by<const N: usize, const SIMD: bool>(
     if parts == 1 && paths == 1 {
         return call::<N, SIMD>(&f, 0, 0..length, outputs);
     }
-    // A multiple of 16 numbers each, so that no two threads write to one line of the cache.
+    // A multiple of 16 elements each, so that no two threads write to one line of the cache.
     let size = length.div_ceil(parts).next_multiple_of(16);
     // By parts, then by paths.
     let mut tasks: Vec<_> = (0..length.div_ceil(size.max(1))).map(|_| Vec::with_capacity(paths)).collect();
@@ -112,7 +112,7 @@ fn call<const N: usize, const SIMD: bool>(
     simd::with::<SIMD, _>(|| f(path, range, outputs))
 }
 
-/// Takes the first `count` numbers of each, or all there are.
+/// Takes the first `count` elements of each, or all there are.
 fn front<'a, const N: usize>(rest: &mut [&'a mut [f32]; N], count: usize) -> [&'a mut [f32]; N] {
     std::array::from_fn(|i| {
         let taken = std::mem::take(&mut rest[i]);
@@ -123,7 +123,7 @@ fn front<'a, const N: usize>(rest: &mut [&'a mut [f32]; N], count: usize) -> [&'
 }
 
 /// The sum of `f(a, b)` over the numbers of two slices of the same length. Sums are kept in 16 places, so that the
-/// loop compiles to SIMD, and are added up in 64 bits every 1,024 numbers.
+/// loop compiles to SIMD, and are added up in 64 bits every 1,024 elements.
 #[inline(always)]
 pub fn sum_of(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     let mut total = 0.0;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_met_once() {
+    fn every_element_is_computed_once() {
         for length in [0, 1, 100, GRAIN * 2, GRAIN * 5 + 7] {
             let mut out = vec![0.0; length];
             let sum = elementwise!(length, [&mut out, &mut []], |range, [out, none]| {

@@ -1,4 +1,4 @@
-//! Functions of one number that compile to SIMD where loops over them do.
+//! Functions of one element that compile to SIMD where loops over them do.
 
 /// `eˣ`, with a relative error below 3·10⁻⁷; 0 below −87.3, and 3.4·10³⁸ above 88.3.
 ///

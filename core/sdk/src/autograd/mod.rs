@@ -74,4 +74,4 @@ pub use op::{Context, Gradients, Op};
 pub use parallel::{parallel, threads};
 pub use shared_vjp::{NamedVjp, SharedVjp};
 pub use simd::{has_simd, simd};
-pub use vjp::{GradInput, GradOutput, Vjp, pack_saved, required, unpack_all_saved, unpack_saved};
+pub use vjp::{GradInput, GradOutput, Vjp, pack_saved, required, unpack_saved};

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 /// Runs `f`, compiled for AVX2 where the processor has it: plain loops over slices in it, and in functions that it
-/// inlines, then work on eight numbers at once.
+/// inlines, then compute eight elements at once.
 ///
 /// What is large is inlined only where it is called once: see [`elementwise!`](crate::elementwise), which sees to that.
 #[inline]

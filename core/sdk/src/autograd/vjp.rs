@@ -7,8 +7,7 @@ use tch::Tensor;
 
 /// A custom VJP: the forward and backward of a function `y = f(x, parameters)`, without libtorch's autograd.
 ///
-/// A layer or cell that has one is asked for it first; [`testkit::check_vjp`](crate::testkit::check_vjp) compares it
-/// with autograd. It pays where a backward pass has several gradient paths (gradients of the same outputs that are kept
+/// A layer or cell that has one is asked for it first; the test kit's `check_vjp` compares it with autograd. It pays where a backward pass has several gradient paths (gradients of the same outputs that are kept
 /// apart), which it computes all at once, and where a step is so short that autograd's own work counts.
 ///
 /// Both functions are called with grad mode off and with contiguous tensors.
@@ -100,15 +99,11 @@ pub fn pack_saved(parts: Vec<Vec<Tensor>>) -> Result<Vec<Tensor>> {
     Ok(all)
 }
 
-/// The `N` parts of a list that [`pack_saved`] made.
-pub fn unpack_saved<const N: usize>(saved: &[Tensor]) -> Result<[&[Tensor]; N]> {
-    let parts = unpack_all_saved(saved)?;
-    let count = parts.len();
-    parts.try_into().map_err(|_| Error::msg(format!("{count} parts were saved, and {N} are expected")))
-}
-
-/// All parts of a list that [`pack_saved`] made.
-pub fn unpack_all_saved(saved: &[Tensor]) -> Result<Vec<&[Tensor]>> {
+/// The parts of a list that [`pack_saved`] made.
+///
+/// # Errors
+/// It is no such list.
+pub fn unpack_saved(saved: &[Tensor]) -> Result<Vec<&[Tensor]>> {
     let lost = || Error::msg("a backward pass did not receive what the forward pass saved");
     let (counts, mut rest) = saved.split_first().ok_or_else(lost)?;
     let counts = Vec::<i64>::try_from(counts)?;
@@ -121,4 +116,25 @@ pub fn unpack_all_saved(saved: &[Tensor]) -> Result<Vec<&[Tensor]>> {
             Ok(part)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_tensors_are_packed_and_unpacked() {
+        let tensors = |values: &[f32]| values.iter().map(|v| Tensor::from(*v)).collect::<Vec<_>>();
+        let parts = [tensors(&[1.0, 2.0]), Vec::new(), tensors(&[3.0])];
+        let packed =
+            pack_saved(parts.iter().map(|p| p.iter().map(Tensor::shallow_clone).collect()).collect());
+        let packed = packed.unwrap();
+        let unpacked = unpack_saved(&packed).unwrap();
+        assert_eq!(unpacked, parts);
+        for wrong in [&packed[..3], &[]] {
+            assert!(
+                unpack_saved(wrong).unwrap_err().to_string().contains("did not receive what the forward")
+            );
+        }
+    }
 }

@@ -2,9 +2,7 @@
 use super::nonlinearity::{Nonlinearity, backward_with_skip};
 use super::residual::Residual;
 use super::shape::columns;
-use crate::autograd::{
-    GradInput, GradOutput, NamedVjp, SharedVjp, Vjp, pack_saved, required, unpack_all_saved,
-};
+use crate::autograd::{GradInput, GradOutput, NamedVjp, SharedVjp, Vjp, pack_saved, required, unpack_saved};
 use crate::{AnyLayer, LayerFactory, ParamStore, Params, Result, Size, bail, ensure};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -177,7 +175,7 @@ impl Vjp for Row {
     }
 
     fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
-        let saved = unpack_all_saved(saved)?;
+        let saved = unpack_saved(saved)?;
         ensure!(
             saved.len() == 2 * self.layers.len(),
             "a stack saves two parts a layer, and received {}",

@@ -3,7 +3,7 @@ mod blend;
 mod gate;
 
 use blend::Blend;
-use efference_sdk::autograd::{NamedVjp, SharedVjp, pack_saved, required, unpack_all_saved};
+use efference_sdk::autograd::{NamedVjp, SharedVjp, pack_saved, required, unpack_saved};
 use efference_sdk::nn::{check_forward, columns};
 use efference_sdk::{
     Cell, GradInput, GradOutput, LayerFactory, Nonlinearity, Params, Result, Size, Stack, StackSpec, Vjp,
@@ -185,7 +185,7 @@ impl Vjp for Parts {
     }
 
     fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
-        let saved = unpack_all_saved(saved)?;
+        let saved = unpack_saved(saved)?;
         let [[y, f, x, t], of_input @ .., of_z, of_h] = &saved[..] else {
             bail!("mgu did not receive what it saved")
         };
