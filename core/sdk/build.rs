@@ -26,17 +26,17 @@ fn main() {
     unix::fs::symlink(&lib, &link).unwrap_or_else(|e| panic!("cannot make {}: {e}", link.display()));
     println!("cargo::rustc-link-search=native={}", link.display());
 
-    // The C++ part of `efference_sdk::op`.
+    // The C++ part of `efference_sdk::autograd`.
     let include = lib.join("../include");
-    println!("cargo::rerun-if-changed=src/op/shim.cpp");
+    println!("cargo::rerun-if-changed=src/autograd/shim.cpp");
     cc::Build::new()
         .cpp(true)
         .std("c++20")
         .warnings(false)
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("src/op/shim.cpp")
-        .compile("efference_op_shim");
+        .file("src/autograd/shim.cpp")
+        .compile("efference_autograd_shim");
 
     println!("cargo::rerun-if-changed=../abi/build-support/libtorch_version.rs");
     let (version, header) = libtorch_version(&lib.join("..")).unwrap_or_else(|error| panic!("{error}"));

@@ -1,4 +1,4 @@
-//! How `efference` becomes `efference-host`.
+//! How `efference` becomes `efference-engine`.
 use std::env;
 use std::ffi::OsStr;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The name of the program that has libtorch.
-pub const HOST: &str = "efference-host";
+pub const HOST: &str = "efference-engine";
 
 /// Runs the host with the arguments of this program, in its place: the process stays the same, so signals, streams
 /// and the exit status are the host's own. Comes back only where that fails, with a sentence that says why.

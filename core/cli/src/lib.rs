@@ -1,13 +1,13 @@
 //! The command line of `efference`, and what can be answered without libtorch.
 //!
-//! There are two programs: `efference`, which people type, and `efference-host` beside it, which has libtorch. Both
+//! There are two programs: `efference`, which people type, and `efference-engine` beside it, which has libtorch. Both
 //! read the same [`arguments`]; the first [becomes](hand_over) the second where libtorch is needed.
 
 pub mod arguments;
 pub mod hand_over;
 pub mod listing;
 
-use efference_catalogue::Identity;
+use efference_registry::Identity;
 
 /// What the host beside this program is, to the plugins that it may load.
 pub fn host_identity() -> Identity {

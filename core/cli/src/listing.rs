@@ -1,5 +1,5 @@
 //! `efference plugins`.
-use efference_catalogue::PluginFiles;
+use efference_registry::PluginFiles;
 use std::io::{self, Write};
 
 /// Lists the plugins on standard output; answers with the exit status, which is 1 where there are none.

@@ -1,8 +1,8 @@
-//! The `efference` program: answers what it can without libtorch, and becomes `efference-host` for the rest.
+//! The `efference` program: answers what it can without libtorch, and becomes `efference-engine` for the rest.
 use clap::Parser;
-use efference_catalogue::PluginFiles;
 use efference_cli::arguments::{Cli, Command};
 use efference_cli::{hand_over, host_identity, listing};
+use efference_registry::PluginFiles;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

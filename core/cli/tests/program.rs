@@ -76,8 +76,8 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn what_needs_libtorch_is_done_by_the_host_in_the_same_process() {
     let (dir, program) = installed();
-    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/efference-host");
-    symlink(host, dir.path().join("efference-host")).unwrap();
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/efference-engine");
+    symlink(host, dir.path().join("efference-engine")).unwrap();
     // The host is found from a link to the program too.
     let bin = tempfile::tempdir().unwrap();
     let link = bin.path().join("efference");
@@ -106,13 +106,13 @@ fn a_missing_host_is_told_with_the_cure() {
     let expected = format!(
         "error: {} is not there. It does what needs libtorch, and lies beside this program: build the workspace with \
          `cargo xtask build`\n",
-        dir.path().canonicalize().unwrap().join("efference-host").display()
+        dir.path().canonicalize().unwrap().join("efference-engine").display()
     );
     assert_eq!((text(&output.stderr), output.status.code()), (&*expected, Some(1)));
-    fs::write(dir.path().join("efference-host"), "not to be executed").unwrap();
+    fs::write(dir.path().join("efference-engine"), "not to be executed").unwrap();
     let output = run(&program, &["check", "spec.toml"]);
     assert!(
-        text(&output.stderr).contains("efference-host cannot be started: Permission denied"),
+        text(&output.stderr).contains("efference-engine cannot be started: Permission denied"),
         "{output:?}"
     );
 }

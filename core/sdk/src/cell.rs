@@ -1,5 +1,5 @@
 //! Cells: input to next state.
-use crate::{LayerFactory, Options, Params, Passes, Result, Size};
+use crate::{LayerFactory, Options, Params, Result, Size, Vjp};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -24,8 +24,8 @@ pub trait Cell: Send + Sized + 'static {
     /// Of `x` (batch, ins): the numbers `outs` of the next state, (batch, outs.len()).
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
 
-    /// Passes of the cell's own, if it has them.
-    fn passes(&self) -> Option<&dyn Passes> {
+    /// The custom VJP, if the cell has one: see [`Vjp`].
+    fn vjp(&self) -> Option<&dyn Vjp> {
         None
     }
 }
@@ -36,7 +36,7 @@ pub trait AnyCell: Send {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
 
     /// See [`Cell::passes`].
-    fn passes(&self) -> Option<&dyn Passes> {
+    fn vjp(&self) -> Option<&dyn Vjp> {
         None
     }
 }
@@ -46,44 +46,44 @@ impl<C: Cell> AnyCell for C {
         Cell::forward(self, x, outs)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        Cell::passes(self)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        Cell::vjp(self)
     }
 }
 
-/// Which numbers of an evaluation's input carry gradient.
+/// Which features of an evaluation's input the gradient reaches; the others stop it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carries {
+pub enum GradMask {
     /// All of them.
     All,
-    /// The input is cut into chunks of `size` numbers; those of even number (the first is 0) carry gradient.
+    /// The input is cut into chunks of `size` features; the gradient reaches the even chunks (the first is chunk 0).
     EvenChunks {
-        /// Numbers in a chunk; the input's width is a multiple of it.
+        /// Features in a chunk; the input's width is a multiple of it.
         size: i64,
     },
-    /// As above, those of odd number.
+    /// As above; the gradient reaches the odd chunks.
     OddChunks {
-        /// Numbers in a chunk; the input's width is a multiple of it.
+        /// Features in a chunk; the input's width is a multiple of it.
         size: i64,
     },
 }
 
-/// One way for the gradient to run through an evaluation of the cell whose value all lanes share.
+/// A gradient path: one way for the gradient through an evaluation of the cell whose value all paths share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lane {
+pub struct GradPath {
     /// The outputs wanted.
     pub outs: Range<i64>,
-    /// Which inputs their gradient reaches.
-    pub carries: Carries,
+    /// Which features of the input their gradient reaches.
+    pub mask: GradMask,
     /// Whether the cell's parameters get no gradient from them.
     pub frozen: bool,
 }
 
 /// The experiment's cell, as a goal sees it.
 pub trait Transition {
-    /// Evaluates the cell on `x` (batch, input size) for all lanes at once; one tensor a lane,
-    /// (batch, lane.outs.len()).
-    fn evaluate(&self, x: &Tensor, lanes: &[Lane]) -> Result<Vec<Tensor>>;
+    /// Evaluates the cell on `x` (batch, input size) for all gradient paths at once; returns one tensor a path,
+    /// (batch, path.outs.len()).
+    fn evaluate(&self, x: &Tensor, paths: &[GradPath]) -> Result<Vec<Tensor>>;
     /// The size of the state.
     fn outs(&self) -> i64;
 }

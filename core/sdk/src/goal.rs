@@ -1,5 +1,5 @@
 //! Goals: what is minimised and maximised.
-use crate::{Carries, Lane, LayerFactory, Options, Params, Result, Transition};
+use crate::{GradMask, GradPath, LayerFactory, Options, Params, Result, Transition};
 use tch::Tensor;
 
 /// What a prediction is compared with.
@@ -72,7 +72,7 @@ pub trait Goal: Send + Sized + 'static {
     /// The next state, (batch, state size), of the cell's input `x` (batch, input size). By default the cell
     /// as it is.
     fn transition(&mut self, cell: &dyn Transition, x: &Tensor) -> Result<Tensor> {
-        let all = Lane { outs: 0..cell.outs(), carries: Carries::All, frozen: false };
+        let all = GradPath { outs: 0..cell.outs(), mask: GradMask::All, frozen: false };
         Ok(cell.evaluate(x, &[all])?.remove(0))
     }
 

@@ -1,5 +1,5 @@
 //! Layers: linear maps with tricks of their own inside.
-use crate::{Options, Params, Passes, Result};
+use crate::{Options, Params, Result, Vjp};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -27,16 +27,16 @@ pub trait Layer: Send + Sized + 'static {
     /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()). `outs` lies within the layer's size.
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
 
-    /// Passes of the layer's own, if it has them.
-    fn passes(&self) -> Option<&dyn Passes> {
+    /// The custom VJP, if the layer has one: see [`Vjp`].
+    fn vjp(&self) -> Option<&dyn Vjp> {
         None
     }
 
-    /// Multiplications of a forward pass over one row, all outputs; `None` if unknown.
+    /// Multiply-accumulates of a forward pass over one row, all outputs; `None` if unknown.
     ///
-    /// `efference bench` estimates the work of a step from it. The products of matrices are meant, and not what is
-    /// done number by number (biases, nonlinearities): for a full matrix it is `ins · outs`.
-    fn multiplications(&self) -> Option<u64> {
+    /// `efference bench` estimates the work of a step from it. It counts matrix products, not elementwise
+    /// work (biases, nonlinearities): for a full matrix it is `ins · outs`.
+    fn multiply_accumulates(&self) -> Option<u64> {
         None
     }
 }
@@ -47,12 +47,12 @@ pub trait AnyLayer: Send {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
 
     /// See [`Layer::passes`].
-    fn passes(&self) -> Option<&dyn Passes> {
+    fn vjp(&self) -> Option<&dyn Vjp> {
         None
     }
 
     /// See [`Layer::multiplications`].
-    fn multiplications(&self) -> Option<u64> {
+    fn multiply_accumulates(&self) -> Option<u64> {
         None
     }
 }
@@ -62,12 +62,12 @@ impl<L: Layer> AnyLayer for L {
         Layer::forward(self, x, outs)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        Layer::passes(self)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        Layer::vjp(self)
     }
 
-    fn multiplications(&self) -> Option<u64> {
-        Layer::multiplications(self)
+    fn multiply_accumulates(&self) -> Option<u64> {
+        Layer::multiply_accumulates(self)
     }
 }
 

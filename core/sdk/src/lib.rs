@@ -45,38 +45,36 @@
 //! random generator, number of threads) is to be left as it was found; random numbers come from [`Random`].
 //! `tracing` events reach the host's log, and [`metric`] its curves.
 //!
-//! Fast code is safe code here: [`op`] has hand-written operations for autograd, [`elementwise!`] and [`in_lanes!`]
-//! loops on all threads in the processor's own instructions, and a layer or cell that brings [`Passes`] spares autograd
-//! altogether.
+//! Fast code is safe code here: [`autograd`] has operations with a hand-written forward and backward, [`elementwise!`]
+//! and [`elementwise_paths!`] loops on all threads in the processor's own instructions, and a layer or cell with a custom
+//! VJP ([`Vjp`]) needs no autograd inside. [`nn`] has what networks are built of.
 
+pub mod autograd;
 mod cell;
 mod environment;
 mod error;
-mod fused;
 mod goal;
+mod grad_paths;
 mod layer;
-pub mod op;
+pub mod nn;
 mod options;
 mod params;
-pub mod passes;
-mod prediction;
 mod random;
-mod stack;
 pub mod testkit;
 mod trainer;
 
-pub use cell::{AnyCell, Carries, Cell, Lane, Transition};
+pub use autograd::{GradInput, GradOutput, Vjp};
+pub use cell::{AnyCell, Cell, GradMask, GradPath, Transition};
 pub use environment::{AnyEnvironment, Environment, EnvironmentSetup, Frame, Frames, Picture, Restores};
 pub use error::{Error, Result, ResultExt};
 pub use goal::{AnyGoal, Goal, Loss, LossInput, Saved, end_reversed};
+pub use grad_paths::evaluate_path;
 pub use layer::{AnyLayer, Layer, LayerFactory, Size};
-pub use options::{Nonlinearity, Options};
+pub use nn::{Nonlinearity, ObservationLoss, Prediction, Stack, StackSpec};
+pub use options::Options;
 pub use params::{ParamStore, Params};
-pub use passes::{Incoming, Outgoing, Passes};
-pub use prediction::{ObservationLoss, Prediction};
 pub use random::{Random, derive_seed};
 pub use schemars::JsonSchema;
-pub use stack::{Stack, StackSpec};
 pub use trainer::{Agent, AnyTrainer, Batch, NetworkSpec, Part, Trainer, TrainerSetup};
 pub use {efference_abi as abi, schemars, serde, serde_json, tch, tracing};
 

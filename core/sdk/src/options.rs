@@ -1,7 +1,6 @@
 //! Options of plugins: declared once, checked, shown and documented from that one declaration.
 use crate::{Error, JsonSchema, Result};
 use serde::de::DeserializeOwned;
-use tch::Tensor;
 
 /// What a plugin's options must be; [`options!`](crate::options) makes such a struct.
 pub trait Options: DeserializeOwned + JsonSchema {}
@@ -78,44 +77,4 @@ pub(crate) fn read<O: Options>(json: &str) -> Result<O> {
         let message = message.split(" at line ").next().unwrap_or_default().to_owned();
         Error::msg(message).context(path)
     })
-}
-
-crate::options! {
-    /// A function applied to each number, between linear maps.
-    pub enum Nonlinearity {
-        /// x
-        None,
-        /// max(x, 0)
-        Relu,
-        /// x / (1 + |x|)
-        Softsign,
-        /// tanh(x)
-        Tanh,
-    }
-}
-
-impl Nonlinearity {
-    /// Applies it to each number of `x`.
-    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
-        crate::fused::nonlinearity(self, x)
-    }
-
-    /// Its name in a spec.
-    pub fn name(self) -> &'static str {
-        match self {
-            Nonlinearity::None => "none",
-            Nonlinearity::Relu => "relu",
-            Nonlinearity::Softsign => "softsign",
-            Nonlinearity::Tanh => "tanh",
-        }
-    }
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Result<Self> {
-        let all = [Nonlinearity::None, Nonlinearity::Relu, Nonlinearity::Softsign, Nonlinearity::Tanh];
-        let found = all.into_iter().find(|n| n.name() == name);
-        found.ok_or_else(|| {
-            Error::msg(format!("there is no nonlinearity '{name}'; there are none, relu, softsign and tanh"))
-        })
-    }
 }

@@ -1,10 +1,10 @@
 //! Agents to be measured: specs of the reference configuration's kind, with other sizes.
 use crate::noise::Noise;
-use efference::agent::Sharing;
-use efference::plugins::Catalogue;
-use efference::run::{Experiment, Prepared};
-use efference::spec;
+use efference_engine::agent::GraphSharing;
+use efference_engine::plugins::Catalogue;
+use efference_engine::run::{Experiment, Prepared};
 use efference_sdk::{Error, Result};
+use efference_spec as spec;
 use std::path::Path;
 
 /// What differs from the reference configuration.
@@ -15,8 +15,8 @@ pub(crate) struct Agent {
     pub(crate) observations: usize,
     /// `--set`s over the reference spec.
     pub(crate) sets: Vec<String>,
-    /// How much lanes share.
-    pub(crate) sharing: Sharing,
+    /// How much gradient paths share.
+    pub(crate) sharing: GraphSharing,
 }
 
 /// The spec of DESIGN's reference configuration; its environment is replaced by [`Noise`].
@@ -43,7 +43,13 @@ impl Agent {
     /// State 65,536; radix 16; `sharing = "axis"`; concat; unroll 1; synthetic gradient; maximize; one stream of
     /// 15,007 observations.
     pub(crate) fn reference() -> Self {
-        Agent { state: 65_536, streams: 1, observations: 15_007 - 4, sets: Vec::new(), sharing: Sharing::All }
+        Agent {
+            state: 65_536,
+            streams: 1,
+            observations: 15_007 - 4,
+            sets: Vec::new(),
+            sharing: GraphSharing::ForwardBackward,
+        }
     }
 
     pub(crate) fn set(mut self, set: &str) -> Self {

@@ -12,7 +12,7 @@ mod table;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use efference::plugins::Catalogue;
+use efference_engine::plugins::Catalogue;
 use efference_sdk::Result;
 use rows::{ALL, Bench};
 use std::os::unix::process::CommandExt;
@@ -56,7 +56,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    efference::run::memory::keep();
+    efference_engine::run::memory::keep();
     let files = arguments.plot.as_deref().map(plot::Files::new).transpose()?;
     if let (Some(files), Some(numbers)) = (&files, &arguments.from) {
         return files.draw(&plot::Plot::read(numbers)?);

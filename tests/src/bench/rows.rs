@@ -1,11 +1,11 @@
 //! What is measured. Where two things are compared they alternate, and medians are taken.
 use crate::agents::Agent;
 use crate::table::{Row, Target, median, milliseconds};
-use efference::agent::{Sharing, Store};
-use efference::bench::{peak_memory, resident_memory};
-use efference::plugins::{Catalogue, Health};
-use efference::run::{Experiment, Stepped};
 use efference_abi::Kind;
+use efference_engine::agent::{GraphSharing, Store};
+use efference_engine::bench::{peak_memory, resident_memory};
+use efference_engine::plugins::{Catalogue, Health};
+use efference_engine::run::{Experiment, Stepped};
 use efference_sdk::{AnyLayer, EnvironmentSetup, Frame, Frames, Params, Random, Result, Size, bail};
 use serde_json::json;
 use std::path::Path;
@@ -70,7 +70,7 @@ fn alternate(bench: &Bench<'_>, agents: &[Agent], rounds: usize, turn: usize) ->
 
 fn reference(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut plain = Agent::reference().set("layer.kernel=libtorch");
-    plain.sharing = Sharing::Nothing;
+    plain.sharing = GraphSharing::None;
     let times = alternate(bench, &[Agent::reference(), plain], 5, 12)?;
     Ok(vec![
         Row { name: "reference configuration", value: times[0], unit: "ms", target: Target::AtMost(6.0) },
@@ -193,7 +193,7 @@ fn unshared(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let (mut passes, mut copies) = (Vec::new(), Vec::new());
     for _ in 0..15 {
         for (_, p) in store.trained("").iter() {
-            efference_sdk::op::clear_gradient(p);
+            efference_sdk::autograd::clear_gradient(p);
         }
         passes.push(pass(&*ldl, &x, n)?);
         let began = Instant::now();

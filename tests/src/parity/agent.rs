@@ -5,8 +5,7 @@ use crate::{
     parts::{Options, Parts},
     report::Report,
 };
-use efference::agent::{Blueprint, Model};
-use efference::spec::{OptimizerKind, OptimizerSettings};
+use efference_engine::agent::{Blueprint, Model};
 use efference_sdk::{
     Batch, ParamStore, Result,
     abi::Kind,
@@ -14,6 +13,7 @@ use efference_sdk::{
     serde_json::{Value, json},
     tch::{self, Device, Tensor},
 };
+use efference_spec::{OptimizerKind, OptimizerSettings};
 use std::collections::HashMap;
 
 /// What a dozen of updates may make of rounding.

@@ -1,6 +1,6 @@
 //! Steps of the reward model and its slow copy.
 use crate::{case::Case, network, parts::Parts, report::Report};
-use efference::agent::Store;
+use efference_engine::agent::Store;
 use efference_sdk::{
     Loss, LossInput, ParamStore, Params, Result, ensure,
     tch::{Device, Kind, Tensor, no_grad_guard},

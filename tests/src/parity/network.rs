@@ -1,6 +1,6 @@
 //! Networks alone: one forward and one backward pass of a layer, a stack, a cell or a cell split in two.
 use crate::{case::Case, parts::Parts, report::Report};
-use efference::agent::{Lanes, SharedCell, Store};
+use efference_engine::agent::{CellTransition, SharedCell, Store};
 use efference_sdk::{
     LayerFactory, Nonlinearity, ParamStore, Params, Result, Size, Stack, StackSpec,
     serde_json::{Map, Value},
@@ -52,7 +52,8 @@ pub(crate) fn split(case: &Case, parts: &Parts) -> Result<Report> {
     let goals = Store::new(0, Device::Cpu);
     let mut goal = parts.goal("maximize", options, size.outs, &layers, &Params::new(&goals))?;
     let cell = SharedCell::new(cell);
-    let transition = Lanes { cell: &cell, store: &store, state_size: size.outs, sharing: parts.sharing };
+    let transition =
+        CellTransition { cell: &cell, store: &store, state_size: size.outs, sharing: parts.sharing };
     check(case, &Params::new(&store).scope("cell"), |x| goal.transition(&transition, x))
 }
 

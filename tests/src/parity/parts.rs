@@ -1,6 +1,6 @@
 //! The parts under test: plugins, loaded from their files as the host does.
-use efference::agent::{Choice, Sharing};
-use efference::plugins::{Catalogue, Health};
+use efference_engine::agent::{Choice, GraphSharing};
+use efference_engine::plugins::{Catalogue, Health};
 use efference_sdk::{
     AnyCell, AnyGoal, AnyLayer, LayerFactory, Params, Result, Size,
     abi::Kind,
@@ -22,8 +22,8 @@ pub(crate) struct Parts {
     health: Arc<Health>,
     /// What computes the layers, where they let one choose.
     kernel: Option<&'static str>,
-    /// Whether the lanes of a cell share one forward pass.
-    pub(crate) sharing: Sharing,
+    /// How much the gradient paths of a cell share.
+    pub(crate) sharing: GraphSharing,
 }
 
 impl Parts {
@@ -37,24 +37,28 @@ impl Parts {
         let catalogue = Rc::new(Catalogue::scan(&beside));
         let schema = catalogue.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
         let has_kernels = schema.is_some_and(|s| s["properties"].get("kernel").is_some());
-        [("native", Sharing::All), ("libtorch", Sharing::Forward), ("libtorch", Sharing::Nothing)]
-            .map(|(kernel, sharing)| Parts {
-                catalogue: catalogue.clone(),
-                health: Arc::default(),
-                kernel: has_kernels.then_some(kernel),
-                sharing,
-            })
-            .into()
+        [
+            ("native", GraphSharing::ForwardBackward),
+            ("libtorch", GraphSharing::Forward),
+            ("libtorch", GraphSharing::None),
+        ]
+        .map(|(kernel, sharing)| Parts {
+            catalogue: catalogue.clone(),
+            health: Arc::default(),
+            kernel: has_kernels.then_some(kernel),
+            sharing,
+        })
+        .into()
     }
 
     /// What is special about this way, for a person.
     pub(crate) fn way(&self) -> String {
-        let lanes = match self.sharing {
-            Sharing::All => "lanes share both passes",
-            Sharing::Forward => "lanes share one forward pass",
-            Sharing::Nothing => "one forward pass a lane",
+        let paths = match self.sharing {
+            GraphSharing::ForwardBackward => "gradient paths share both passes",
+            GraphSharing::Forward => "gradient paths share one forward pass",
+            GraphSharing::None => "one forward pass a gradient path",
         };
-        self.kernel.map(|k| format!("kernel = \"{k}\", ")).unwrap_or_default() + lanes
+        self.kernel.map(|k| format!("kernel = \"{k}\", ")).unwrap_or_default() + paths
     }
 
     /// A plugin with its options.

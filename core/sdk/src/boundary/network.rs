@@ -3,8 +3,8 @@ use super::build::{ForeignFactory, ForeignParams, lend_factory, lend_params};
 use super::passes::{ForeignPasses, PassesTable};
 use super::raw;
 use crate::{
-    AnyCell, AnyLayer, Carries, Cell, Error, Lane, Layer, LayerFactory, ParamStore, Params, Passes, Result,
-    Size, Transition, options,
+    AnyCell, AnyLayer, Cell, Error, GradMask, GradPath, Layer, LayerFactory, ParamStore, Params, Result,
+    Size, Transition, Vjp, options,
 };
 use efference_abi::{self as abi, Buf, Status, Str};
 use std::ffi::c_void;
@@ -63,12 +63,12 @@ unsafe extern "C" fn forward_layer(
     }
 }
 
-unsafe extern "C" fn multiplications(this_: *mut c_void) -> u64 {
+unsafe extern "C" fn multiply_accumulates(this_: *mut c_void) -> u64 {
     let mut number = 0;
     // SAFETY: a layer that was given; nobody asks why it does not know.
     unsafe {
         raw::guard(std::ptr::null_mut(), || {
-            number = (*this_.cast::<Box<dyn AnyLayer>>()).multiplications().unwrap_or(0);
+            number = (*this_.cast::<Box<dyn AnyLayer>>()).multiply_accumulates().unwrap_or(0);
             Ok(())
         });
     }
@@ -89,7 +89,7 @@ impl<L: Layer> LayerTable<L> {
         forward: forward_layer,
         destroy: destroy_layer,
         passes: PassesTable::<dyn AnyLayer>::TABLE,
-        multiplications: Some(multiplications),
+        multiplications: Some(multiply_accumulates),
     };
 }
 
@@ -104,7 +104,7 @@ static ONE_LAYER: abi::LayerVTable = abi::LayerVTable {
     forward: forward_layer,
     destroy: destroy_layer,
     passes: PassesTable::<dyn AnyLayer>::TABLE,
-    multiplications: Some(multiplications),
+    multiplications: Some(multiply_accumulates),
 };
 
 pub(super) fn give_layer(layer: Box<dyn AnyLayer>) -> abi::LayerObject {
@@ -178,11 +178,11 @@ impl AnyLayer for ForeignLayer {
         }
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.passes.as_ref().map(|p| p as &dyn Passes)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.passes.as_ref().map(|p| p as &dyn Vjp)
     }
 
-    fn multiplications(&self) -> Option<u64> {
+    fn multiply_accumulates(&self) -> Option<u64> {
         // SAFETY: a layer that was given.
         let number = unsafe { self.multiplications?(self.this) };
         (number > 0).then_some(number)
@@ -313,8 +313,8 @@ impl AnyCell for ForeignCell {
         }
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.passes.as_ref().map(|p| p as &dyn Passes)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.passes.as_ref().map(|p| p as &dyn Vjp)
     }
 }
 
@@ -325,27 +325,27 @@ impl Drop for ForeignCell {
     }
 }
 
-fn lane_out(lane: &Lane) -> abi::Lane {
-    let (chunk, carries, period) = match lane.carries {
-        Carries::All => (0, 1, 1),
-        Carries::EvenChunks { size } => (size, 0b01, 2),
-        Carries::OddChunks { size } => (size, 0b10, 2),
+fn lane_out(lane: &GradPath) -> abi::Lane {
+    let (chunk, carries, period) = match lane.mask {
+        GradMask::All => (0, 1, 1),
+        GradMask::EvenChunks { size } => (size, 0b01, 2),
+        GradMask::OddChunks { size } => (size, 0b10, 2),
     };
     abi::Lane { start: lane.outs.start, end: lane.outs.end, chunk, carries, period, frozen: lane.frozen }
 }
 
-fn lane_in(lane: &abi::Lane) -> Result<Lane> {
-    let carries = match (lane.chunk, lane.carries, lane.period) {
-        (0, ..) | (_, 1, 1) => Carries::All,
-        (size, 0b01, 2) => Carries::EvenChunks { size },
-        (size, 0b10, 2) => Carries::OddChunks { size },
+fn lane_in(lane: &abi::Lane) -> Result<GradPath> {
+    let mask = match (lane.chunk, lane.carries, lane.period) {
+        (0, ..) | (_, 1, 1) => GradMask::All,
+        (size, 0b01, 2) => GradMask::EvenChunks { size },
+        (size, 0b10, 2) => GradMask::OddChunks { size },
         (_, carries, period) => {
             crate::bail!(
                 "a lane whose gradient runs through chunks {carries:#b} of {period} is not supported by this host"
             )
         }
     };
-    Ok(Lane { outs: lane.start..lane.end, carries, frozen: lane.frozen })
+    Ok(GradPath { outs: lane.start..lane.end, mask, frozen: lane.frozen })
 }
 
 unsafe extern "C" fn evaluate(
@@ -396,7 +396,7 @@ impl ForeignTransition {
 }
 
 impl Transition for ForeignTransition {
-    fn evaluate(&self, x: &Tensor, lanes: &[Lane]) -> Result<Vec<Tensor>> {
+    fn evaluate(&self, x: &Tensor, lanes: &[GradPath]) -> Result<Vec<Tensor>> {
         let lanes: Vec<_> = lanes.iter().map(lane_out).collect();
         let mut out = vec![std::ptr::null_mut(); lanes.len()];
         // SAFETY: a lent cell; `x` and the lanes are lent, the results are ours.
@@ -442,7 +442,7 @@ mod tests {
     fn a_table_that_is_shorter_or_has_no_such_function_says_no_multiplications() {
         let store = MemoryStore::new(1);
         let crossed = |name: &str, table: *const abi::LayerVTable| {
-            let factory = LayersOf::<Matrix>::new(r#"{"passes": true}"#).unwrap();
+            let factory = LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap();
             let matrix = factory.make(Size { ins: 4, outs: 3 }, &Params::new(&store).scope(name)).unwrap();
             let abi::LayerObject { this_, vtable } = give_layer(matrix);
             let vtable = if table.is_null() { vtable } else { table };
@@ -450,8 +450,8 @@ mod tests {
             let layer = unsafe { take_layer(abi::LayerObject { this_, vtable }) }.unwrap();
             let y = layer.forward(&Tensor::ones([2, 4], (tch::Kind::Float, tch::Device::Cpu)), 0..3).unwrap();
             assert_eq!(y.size(), [2, 3]);
-            assert!(layer.passes().is_some());
-            layer.multiplications()
+            assert!(layer.vjp().is_some());
+            layer.multiply_accumulates()
         };
         assert_eq!(crossed("whole", std::ptr::null()), Some(12));
         let abi::LayerVTable { create, forward, destroy, passes, .. } = ONE_LAYER;

@@ -1,23 +1,40 @@
-//! Passes of a layer's or a cell's own.
+//! The custom VJP of a layer or a cell.
 use super::raw;
-use crate::passes::Passing;
-use crate::{Incoming, Outgoing, Passes, Result};
+use crate::autograd::required;
+use crate::{AnyCell, AnyLayer, GradInput, GradOutput, Result, Vjp};
 use efference_abi::{self as abi, Buf, Status, Str, TensorSink};
 use std::ffi::c_void;
 use tch::Tensor;
+
+/// What may have a custom VJP.
+pub(super) trait HasVjp {
+    fn vjp(&self) -> Option<&dyn Vjp>;
+}
+
+impl HasVjp for dyn AnyLayer {
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        AnyLayer::vjp(self)
+    }
+}
+
+impl HasVjp for dyn AnyCell {
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        AnyCell::vjp(self)
+    }
+}
 
 /// Objects cross the boundary as a `Box` of one of these.
 ///
 /// # Safety
 /// `this_` is a `Box<T>` that was given.
-unsafe fn object<'a, T: Passing + ?Sized + 'a>(this_: *mut c_void) -> &'a T {
+unsafe fn object<'a, T: HasVjp + ?Sized + 'a>(this_: *mut c_void) -> &'a T {
     // SAFETY: by the caller's promise.
     unsafe { &*this_.cast::<Box<T>>() }
 }
 
-unsafe extern "C" fn available<T: Passing + ?Sized + 'static>(this_: *mut c_void) -> bool {
+unsafe extern "C" fn available<T: HasVjp + ?Sized + 'static>(this_: *mut c_void) -> bool {
     // SAFETY: an object that was given.
-    unsafe { object::<T>(this_) }.own().is_some()
+    unsafe { object::<T>(this_) }.vjp().is_some()
 }
 
 /// # Safety
@@ -27,7 +44,7 @@ unsafe fn put(sink: *const TensorSink, tensor: Option<Tensor>) {
     unsafe { ((*sink).put)((*sink).ctx, Str::new(""), tensor.map_or(std::ptr::null_mut(), raw::give)) };
 }
 
-unsafe extern "C" fn forward<T: Passing + ?Sized + 'static>(
+unsafe extern "C" fn forward<T: HasVjp + ?Sized + 'static>(
     this_: *mut c_void,
     x: *const abi::Tensor,
     out: *mut *mut abi::Tensor,
@@ -37,7 +54,7 @@ unsafe extern "C" fn forward<T: Passing + ?Sized + 'static>(
     // SAFETY: an object that was given, a lent tensor and sink; `out` is writable.
     unsafe {
         raw::guard(err, || {
-            let (y, tensors) = object::<T>(this_).required()?.forward(&raw::see(x))?;
+            let (y, tensors) = required(object::<T>(this_).vjp())?.forward(&raw::see(x))?;
             tensors.into_iter().for_each(|t| put(kept, Some(t)));
             out.write(raw::give(y));
             Ok(())
@@ -45,7 +62,7 @@ unsafe extern "C" fn forward<T: Passing + ?Sized + 'static>(
     }
 }
 
-unsafe extern "C" fn backward<T: Passing + ?Sized + 'static>(
+unsafe extern "C" fn backward<T: HasVjp + ?Sized + 'static>(
     this_: *mut c_void,
     kept: *const *const abi::Tensor,
     kept_count: usize,
@@ -62,9 +79,10 @@ unsafe extern "C" fn backward<T: Passing + ?Sized + 'static>(
             let abi::Incoming { gradient, to_parameters, lane_count, to_input } = *incoming;
             let gradient = raw::see(gradient);
             let to_parameters = raw::see_slice(to_parameters, lane_count);
-            let incoming = Incoming { gradient: &gradient, to_parameters, to_input };
-            let outgoing = object::<T>(this_).required()?.backward(&kept, &incoming)?;
-            outgoing.parameters.into_iter().for_each(|g| put(parameters, g));
+            let incoming =
+                GradOutput { grad: &gradient, needs_param_grad: to_parameters, input_paths: to_input };
+            let outgoing = required(object::<T>(this_).vjp())?.backward(&kept, &incoming)?;
+            outgoing.params.into_iter().for_each(|g| put(parameters, g));
             input.write(outgoing.input.map_or(std::ptr::null_mut(), raw::give));
             Ok(())
         })
@@ -73,7 +91,7 @@ unsafe extern "C" fn backward<T: Passing + ?Sized + 'static>(
 
 pub(super) struct PassesTable<T: ?Sized>(std::marker::PhantomData<T>);
 
-impl<T: Passing + ?Sized + 'static> PassesTable<T> {
+impl<T: HasVjp + ?Sized + 'static> PassesTable<T> {
     pub(super) const TABLE: *const abi::PassesVTable = &raw const *const {
         &abi::PassesVTable {
             size: size_of::<abi::PassesVTable>(),
@@ -116,7 +134,7 @@ fn sink(into: &mut Put) -> TensorSink {
     TensorSink { ctx: (&raw mut *into).cast(), put: put_one }
 }
 
-impl Passes for ForeignPasses {
+impl Vjp for ForeignPasses {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let mut out = std::ptr::null_mut();
         let mut kept = Put::new();
@@ -130,13 +148,13 @@ impl Passes for ForeignPasses {
         Ok((y, kept.into_iter().flatten().collect()))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
+    fn backward(&self, kept: &[Tensor], incoming: &GradOutput<'_>) -> Result<GradInput> {
         let kept: Vec<_> = kept.iter().map(raw::lend).collect();
         let incoming = abi::Incoming {
-            gradient: raw::lend(incoming.gradient),
-            to_parameters: incoming.to_parameters.as_ptr(),
-            lane_count: incoming.to_parameters.len(),
-            to_input: incoming.to_input,
+            gradient: raw::lend(incoming.grad),
+            to_parameters: incoming.needs_param_grad.as_ptr(),
+            lane_count: incoming.needs_param_grad.len(),
+            to_input: incoming.input_paths,
         };
         let mut input = std::ptr::null_mut();
         let mut parameters = Put::new();
@@ -149,7 +167,7 @@ impl Passes for ForeignPasses {
                 let incoming = &raw const incoming;
                 backward(self.this, kept, count, incoming, &raw mut input, &raw const sink, err)
             })?;
-            Ok(Outgoing { input: raw::take(input).ok(), parameters })
+            Ok(GradInput { input: raw::take(input).ok(), params: parameters })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An agent in memory, for trainers.
-use super::{MemoryStore, evaluate_lanes};
+use super::{MemoryStore, evaluate_paths};
 use crate::{
-    Agent, AnyCell, AnyGoal, Lane, LayerFactory, Loss, LossInput, NetworkSpec, ParamStore, Params, Part,
+    Agent, AnyCell, AnyGoal, GradPath, LayerFactory, Loss, LossInput, NetworkSpec, ParamStore, Params, Part,
     Result, Size, Stack, StackSpec, TrainerSetup, Transition, derive_seed, ensure,
 };
 use std::cell::{Cell, RefCell};
@@ -114,8 +114,8 @@ impl TrainerSetup for PlainAgent<'_> {
 }
 
 impl Transition for PlainAgent<'_> {
-    fn evaluate(&self, x: &Tensor, lanes: &[Lane]) -> Result<Vec<Tensor>> {
-        evaluate_lanes(self.cell()?, x, lanes, &Params::new(&self.store).scope("cell"))
+    fn evaluate(&self, x: &Tensor, paths: &[GradPath]) -> Result<Vec<Tensor>> {
+        evaluate_paths(self.cell()?, x, paths, &Params::new(&self.store).scope("cell"))
     }
 
     fn outs(&self) -> i64 {

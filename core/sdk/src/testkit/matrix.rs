@@ -1,5 +1,5 @@
 //! The simplest layer.
-use crate::{Incoming, Layer, Outgoing, Params, Passes, Result, Size, bail};
+use crate::{GradInput, GradOutput, Layer, Params, Result, Size, Vjp, bail};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -8,15 +8,15 @@ crate::options! {
     pub struct MatrixOptions {
         /// The deviation of its numbers at the start.
         pub deviation: f64 = 0.3,
-        /// Whether it has passes of its own.
-        pub passes: bool = false,
+        /// Whether it has a custom VJP.
+        pub vjp: bool = false,
     }
 }
 
 /// A layer that is one full matrix, `weight` (ins, outs), for tests of what is built on layers.
 pub struct Matrix {
     weight: Tensor,
-    passes: bool,
+    vjp: bool,
 }
 
 impl Layer for Matrix {
@@ -26,42 +26,41 @@ impl Layer for Matrix {
 
     fn new(options: MatrixOptions, size: Size, params: &Params<'_>) -> Result<Self> {
         let weight = params.normal("weight", &[size.ins, size.outs], options.deviation)?;
-        Ok(Matrix { weight, passes: options.passes })
+        Ok(Matrix { weight, vjp: options.vjp })
     }
 
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         Ok(x.f_matmul(&self.weight.f_narrow(1, outs.start, outs.end - outs.start)?)?)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.passes.then_some(self)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.vjp.then_some(self)
     }
 
-    fn multiplications(&self) -> Option<u64> {
+    fn multiply_accumulates(&self) -> Option<u64> {
         Some(self.weight.numel() as u64)
     }
 }
 
-impl Passes for Matrix {
+impl Vjp for Matrix {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         Ok((x.f_matmul(&self.weight)?, vec![x.shallow_clone()]))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [x] = kept else { bail!("the matrix was not given what it kept") };
-        let gradient = incoming.gradient;
-        let into_x = gradient.f_matmul(&self.weight.f_tr()?)?;
-        let rows = incoming.to_input as i64 * incoming.batch();
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [x] = saved else { bail!("the matrix did not receive what it saved") };
+        let into_x = grad.grad.f_matmul(&self.weight.f_tr()?)?;
+        let rows = grad.input_paths as i64 * grad.batch();
         let mut of_weight: Option<Tensor> = None;
-        for (lane, _) in (0..).zip(incoming.to_parameters).filter(|(_, reaches)| **reaches) {
-            let lane = gradient.f_narrow(0, lane * incoming.batch(), incoming.batch())?;
-            let product = x.f_tr()?.f_matmul(&lane)?;
+        for (path, _) in (0..).zip(grad.needs_param_grad).filter(|(_, reaches)| **reaches) {
+            let of_path = grad.grad.f_narrow(0, path * grad.batch(), grad.batch())?;
+            let product = x.f_tr()?.f_matmul(&of_path)?;
             of_weight = Some(match of_weight {
                 Some(sum) => sum.f_add(&product)?,
                 None => product,
             });
         }
         let input = (rows > 0).then(|| into_x.f_narrow(0, 0, rows).map(|g| g.copy())).transpose()?;
-        Ok(Outgoing { input, parameters: vec![of_weight] })
+        Ok(GradInput { input, params: vec![of_weight] })
     }
 }

@@ -12,18 +12,19 @@
 //! ```
 //!
 //! Everything here computes what the host computes, in the plainest way: [`LayersOf`] makes layers from options
-//! as a spec would ([`Matrix`] is the simplest kind), [`evaluate_lanes`] runs a cell once for each lane, [`PlainAgent`] lets a trainer train.
+//! as a spec would ([`Matrix`] is the simplest kind), [`evaluate_paths`] runs a cell once for each gradient path,
+//! [`PlainAgent`] lets a trainer train.
 
 mod agent;
+mod grad_paths;
 mod gradients;
-mod lanes;
 mod matrix;
-mod passes;
 mod store;
+mod vjp;
 
 pub use agent::{PlainAgent, Rule, sgd};
+pub use grad_paths::{PlainTransition, evaluate_paths};
 pub use gradients::check_gradients;
-pub use lanes::{PlainTransition, evaluate_lanes};
 pub use matrix::Matrix;
-pub use passes::check_passes;
 pub use store::{LayersOf, MemoryStore};
+pub use vjp::check_vjp;

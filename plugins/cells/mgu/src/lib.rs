@@ -1,11 +1,15 @@
 //! Cell plugin: a minimal gated unit over stacks.
+mod blend;
 mod gate;
 
-use efference_sdk::passes::{Passing, join, split};
+use blend::Blend;
+use efference_sdk::autograd::{NamedVjp, SharedVjp, pack_saved, required, unpack_saved};
+use efference_sdk::nn::{check_forward, columns};
 use efference_sdk::{
-    Cell, Incoming, LayerFactory, Nonlinearity, Outgoing, Params, Passes, Result, Size, Stack, StackSpec,
+    Cell, GradInput, GradOutput, LayerFactory, Nonlinearity, Params, Result, Size, Stack, StackSpec, Vjp,
     bail, ensure, tch::Tensor,
 };
+use gate::Gate;
 use std::ops::Range;
 
 efference_sdk::options! {
@@ -31,9 +35,20 @@ efference_sdk::options! {
 /// ```
 ///
 /// Parameters: those of the stacks, under `input`, `z` and `h`.
+///
+/// If the stacks have custom VJPs, so has the cell, and autograd records it as one operation; otherwise, and for a range
+/// of the outputs, autograd records its pieces: stacks, gate and blend.
 pub struct Mgu {
     size: Size,
-    out_mult: f64,
+    parts: SharedVjp<Parts>,
+    trained: Vec<Tensor>,
+    has_vjp: bool,
+}
+
+/// What the formula is made of.
+struct Parts {
+    size: Size,
+    blend: Blend,
     input: Option<Stack>,
     z: Stack,
     h: Stack,
@@ -59,89 +74,151 @@ impl Cell for Mgu {
             let spec = StackSpec { size, layers: count, nonlinearity, zero_at_start: false };
             Stack::new(spec, layers, &params.scope(name))
         };
+        let before = params.tensors()?.len();
         let input = if ins == outs { None } else { Some(stack("input", ins)?) };
-        Ok(Mgu { size, out_mult, input, z: stack("z", outs)?, h: stack("h", outs)? })
+        let parts =
+            Parts { size, blend: Blend { out_mult }, input, z: stack("z", outs)?, h: stack("h", outs)? };
+        let trained =
+            params.tensors()?.into_iter().skip(before).map(|(_, t)| t).filter(Tensor::requires_grad);
+        let has_vjp = parts.input.iter().chain([&parts.z, &parts.h]).all(|stack| stack.vjp().is_some());
+        Ok(Mgu { size, trained: trained.collect(), has_vjp, parts: SharedVjp::new(parts) })
     }
 
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        let Size { ins, outs: all } = self.size;
-        ensure!(
-            x.dim() == 2 && x.size()[1] == ins,
-            "mgu takes (batch, {ins}) numbers, and was given {:?}",
-            x.size()
-        );
-        ensure!(
-            0 <= outs.start && outs.start <= outs.end && outs.end <= all,
-            "mgu has the outputs 0..{all}, and was asked for {outs:?}"
-        );
+        check_forward("mgu", self.size, x, &outs)?;
+        if self.has_vjp && outs == (0..self.size.outs) {
+            return self.parts.apply(x, &self.trained);
+        }
+        let parts = self.parts.lock();
+        parts.next_state(x, &outs, &mut Recorded(parts.blend))
+    }
+
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.has_vjp.then_some(&self.parts)
+    }
+}
+
+/// How the pieces of the formula are evaluated.
+trait Evaluate {
+    /// The outputs `outs` of a stack.
+    fn stack(&mut self, stack: &Stack, x: &Tensor, outs: &Range<i64>) -> Result<Tensor>;
+    /// `(f, f · y)`
+    fn gate(&mut self, z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)>;
+    /// `(1 − f) · x + f · out_mult · tanh(h)`
+    fn blend(&mut self, f: &Tensor, x: &Tensor, h: &Tensor) -> Result<Tensor>;
+}
+
+/// Each piece is recorded by autograd.
+struct Recorded(Blend);
+
+impl Evaluate for Recorded {
+    fn stack(&mut self, stack: &Stack, x: &Tensor, outs: &Range<i64>) -> Result<Tensor> {
+        stack.forward_range(x, outs.clone())
+    }
+
+    fn gate(&mut self, z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
+        Gate::apply(z, y)
+    }
+
+    fn blend(&mut self, f: &Tensor, x: &Tensor, h: &Tensor) -> Result<Tensor> {
+        self.0.apply(f, x, h)
+    }
+}
+
+/// Each piece is evaluated by its custom VJP, all outputs, and what that saves is gathered.
+struct Saving {
+    blend: Blend,
+    /// Of gate and blend: y, f, x, t.
+    own: Vec<Tensor>,
+    /// Of each stack, in the order of evaluation.
+    stacks: Vec<Vec<Tensor>>,
+}
+
+impl Evaluate for Saving {
+    fn stack(&mut self, stack: &Stack, x: &Tensor, _: &Range<i64>) -> Result<Tensor> {
+        let (y, saved) = required(stack.vjp())?.forward(x)?;
+        self.stacks.push(saved);
+        Ok(y)
+    }
+
+    fn gate(&mut self, z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (f, fy) = Gate::forward(z, y)?;
+        self.own.extend([y.shallow_clone(), f.shallow_clone()]);
+        Ok((f, fy))
+    }
+
+    fn blend(&mut self, f: &Tensor, x: &Tensor, h: &Tensor) -> Result<Tensor> {
+        let x = x.f_contiguous()?;
+        let (out, t) = self.blend.forward(f, &x, h)?;
+        self.own.extend([x, t]);
+        Ok(out)
+    }
+}
+
+impl Parts {
+    /// The formula of [`Mgu`]: the elements `outs` of the next state.
+    fn next_state(&self, x: &Tensor, outs: &Range<i64>, evaluate: &mut impl Evaluate) -> Result<Tensor> {
+        let all = 0..self.size.outs;
         let y = match &self.input {
-            Some(input) => input.forward(x)?,
+            Some(input) => evaluate.stack(input, x, &all)?,
             None => x.shallow_clone(),
         };
-        let (f, fy) = gate::gate(&self.z.forward(&y)?, &y)?;
-        let length = outs.end - outs.start;
-        let h = self.h.forward_range(&fy, outs.clone())?;
-        if length == all {
-            return gate::blend(&f, x, &h, self.out_mult);
-        }
-        let new = h.f_tanh()?.f_mul_scalar(self.out_mult)?;
-        let (f, kept) = (f.f_narrow(1, outs.start, length)?, x.f_narrow(1, outs.start, length)?);
-        Ok(kept.f_lerp_tensor(&new, &f)?)
-    }
-
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.stacks().all(|stack| stack.own().is_some()).then_some(self)
+        let z = evaluate.stack(&self.z, &y, &all)?;
+        let (f, fy) = evaluate.gate(&z, &y)?;
+        let h = evaluate.stack(&self.h, &fy, outs)?;
+        evaluate.blend(&columns(&f, outs)?, &columns(x, outs)?, &h)
     }
 }
 
-impl Mgu {
-    /// In the order in which they were made.
-    fn stacks(&self) -> impl Iterator<Item = &Stack> {
-        self.input.iter().chain([&self.z, &self.h])
-    }
+impl NamedVjp for Parts {
+    const NAME: &'static str = "mgu";
 }
 
-impl Passes for Mgu {
-    /// Keeps four parts: what the elementwise steps need, and what each stack kept.
+impl Vjp for Parts {
+    /// Saved: one part with the own tensors of gate and blend, and one for each stack.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let (y, of_input) = match &self.input {
-            Some(input) => input.required()?.forward(x)?,
-            None => (x.shallow_clone(), Vec::new()),
-        };
-        let (z, of_z) = self.z.required()?.forward(&y)?;
-        let (f, fy) = gate::open(&z, &y)?;
-        let (h, of_h) = self.h.required()?.forward(&fy)?;
-        let x = gate::front(&f, x)?.f_contiguous()?;
-        let (out, t) = gate::mix(&f, &x, &h, self.out_mult)?;
-        Ok((out, join(vec![vec![x, y, f, t], of_input, of_z, of_h])?))
+        let mut saving =
+            Saving { blend: self.blend, own: Vec::with_capacity(4), stacks: Vec::with_capacity(4) };
+        let y = self.next_state(x, &(0..self.size.outs), &mut saving)?;
+        saving.stacks.insert(0, saving.own);
+        Ok((y, pack_saved(saving.stacks)?))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [own, of_input, of_z, of_h] = split(kept)?;
-        let [x, y, f, t] = own else { bail!("mgu was not given what it kept") };
-        let (gradient, lanes) = (incoming.gradient, incoming.lanes());
-        // Behind the input's stack, what reaches the input is wanted of all lanes; without one, of those alone that go on.
-        let to_y = if self.input.is_some() { lanes } else { incoming.to_input };
-        let inner = |gradient| Incoming { gradient, to_input: lanes, ..*incoming };
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let saved = unpack_saved(saved)?;
+        let [[y, f, x, t], of_input @ .., of_z, of_h] = &saved[..] else {
+            bail!("mgu did not receive what it saved")
+        };
+        let (g, paths) = (grad.grad, grad.path_count());
+        // A stack before needs the gradient of its output along all paths; without one, those suffice that reach the input.
+        let y_paths = if self.input.is_some() { paths } else { grad.input_paths };
+        let inner = |g, input_paths| GradOutput { grad: g, input_paths, ..*grad };
 
-        let (gf, gh) = gate::mix_backward(gradient, f, x, t, self.out_mult, lanes)?;
-        let by_h = self.h.required()?.backward(of_h, &inner(&gh))?;
-        let Some(gfy) = by_h.input else { bail!("a stack answered without the gradient of its input") };
-        let gz = gate::open_backward(gf, &gfy, f, y, lanes)?;
-        let by_z = self.z.required()?.backward(of_z, &Incoming { to_input: to_y, ..inner(&gz) })?;
-        let mut parameters = by_z.parameters;
-        parameters.extend(by_h.parameters);
-        let Some(gy) = by_z.input else { return Ok(Outgoing { input: None, parameters }) };
-        let gy = gate::add_product(gy, &gfy, f, to_y)?;
-        let mut gx = Some(gy);
-        if let Some(stack) = &self.input {
-            let Some(gy) = gx.take() else { bail!("a stack answered without a gradient") };
-            let by_input = stack.required()?.backward(of_input, &Incoming { gradient: &gy, ..*incoming })?;
-            parameters.splice(0..0, by_input.parameters);
-            gx = by_input.input;
+        let (gf, gh) = self.blend.grad_f_h(g, f, x, t, paths)?;
+        let by_h = required(self.h.vjp())?.backward(of_h, &inner(&gh, paths))?;
+        let Some(gfy) = by_h.input else { bail!("a stack returned no gradient of its input") };
+        let gz = Gate::grad_z(gf, &gfy, f, y, paths)?;
+        let by_z = required(self.z.vjp())?.backward(of_z, &inner(&gz, y_paths))?;
+        let mut params = by_z.params;
+        params.extend(by_h.params);
+        if !grad.needs_any_param_grad() {
+            params.clear();
         }
-        let input = gx.map(|gx| gate::add_kept(gx, gradient, f, incoming.to_input)).transpose()?;
-        Ok(Outgoing { input, parameters })
+        let Some(gy) = by_z.input else { return Ok(GradInput { input: None, params }) };
+        let gy = Gate::add_grad_y(gy, &gfy, f, y_paths)?;
+        let gx = match (&self.input, of_input) {
+            (None, _) => Some(gy),
+            (Some(input), [of_input]) => {
+                let by_input = required(input.vjp())?.backward(of_input, &inner(&gy, grad.input_paths))?;
+                if grad.needs_any_param_grad() {
+                    params.splice(0..0, by_input.params);
+                }
+                by_input.input
+            }
+            _ => bail!("mgu did not receive what its input's stack saved"),
+        };
+        let input = gx.map(|gx| Blend::add_grad_x(gx, g, f, grad.input_paths)).transpose()?;
+        Ok(GradInput { input, params })
     }
 }
 
@@ -175,21 +252,21 @@ mod tests {
             let some = Cell::forward(&mgu, &x, 4..9).unwrap();
             assert!(some.allclose(&all.narrow(1, 4, 5), 1e-6, 1e-6, false));
             testkit::check_gradients(&x, &store, |x| Cell::forward(&mgu, x, 0..outs)).unwrap();
-            assert!(Cell::passes(&mgu).is_none());
+            assert!(Cell::vjp(&mgu).is_none());
             let has_input = store.list("input.").unwrap().len();
             assert_eq!(has_input, if ins == outs { 0 } else { 4 });
         }
     }
 
     #[test]
-    fn its_passes_are_what_autograd_makes_of_it() {
+    fn its_vjp_is_what_autograd_makes_of_it() {
         for (ins, outs, layers) in [(10, 10, 1), (20, 10, 1), (13, 10, 2)] {
             let options = Options { layers, ..Options::default() };
             let (plain_store, plain) = made(options.clone(), ins, outs, "{}").unwrap();
-            let (_store, mgu) = made(options, ins, outs, r#"{"passes": true}"#).unwrap();
+            let (_store, mgu) = made(options, ins, outs, r#"{"vjp": true}"#).unwrap();
             let x = Random::new(2).normal(&[3, ins], 0.5);
-            let passes = Cell::passes(&mgu).unwrap();
-            testkit::check_passes(passes, &x, &plain_store, |x| Cell::forward(&plain, x, 0..outs)).unwrap();
+            let vjp = Cell::vjp(&mgu).unwrap();
+            testkit::check_vjp(vjp, &x, &plain_store, |x| Cell::forward(&plain, x, 0..outs)).unwrap();
         }
     }
 

@@ -1,13 +1,13 @@
-//! The next state, put together of what the lanes gave: in one pass each way on the CPU.
+//! The next state, put together from the gradient paths' values: in one pass each way on the CPU.
 use crate::GOALS;
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, is_plain, slice};
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
 use efference_sdk::{Result, bail, tch::Tensor};
 
 /// `cat(first, second)`, both (batch, size); its numbers 2 and 3 are `goals`, (batch, 2), if there are such.
 pub(crate) fn assemble(first: &Tensor, second: &Tensor, goals: Option<&Tensor>) -> Result<Tensor> {
     let mut parts = vec![first, second];
     parts.extend(goals);
-    if parts.iter().all(|t| is_plain(t)) {
+    if parts.iter().all(|t| is_contiguous_cpu_f32(t)) {
         return Ok(apply(Assemble, &parts)?.remove(0));
     }
     let Some(goals) = goals else { return Ok(Tensor::f_cat(&parts, 1)?) };
@@ -27,7 +27,7 @@ impl Op for Assemble {
     fn forward(&mut self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
         let [first, second, goals @ ..] = inputs else { bail!("two halves are to be put together") };
         let size = first.size()[1] as usize;
-        let mut state = Output::empty(&[first.size()[0], 2 * size as i64])?;
+        let mut state = OutputBuffer::empty(&[first.size()[0], 2 * size as i64])?;
         let halves = slice(first)?.chunks_exact(size).zip(slice(second)?.chunks_exact(size));
         for (row, (first, second)) in state.chunks_exact_mut(2 * size).zip(halves) {
             row[..size].copy_from_slice(first);
@@ -43,15 +43,15 @@ impl Op for Assemble {
     }
 
     fn backward(&self, _: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let has_goals = gradients.inputs() > 2;
+        let has_goals = gradients.input_count() > 2;
         let Some(g) = gradients.of_output(0) else {
-            return Ok((0..gradients.inputs()).map(|_| None).collect());
+            return Ok(gradients.none());
         };
         let g = g.f_contiguous()?;
         let (batch, size) = (g.size()[0], g.size()[1] as usize / 2);
-        let mut first = Output::empty(&[batch, size as i64])?;
-        let mut second = Output::empty(&[batch, size as i64])?;
-        let mut goals = Output::empty(&[batch, GOAL_NUMBERS.len() as i64])?;
+        let mut first = OutputBuffer::empty(&[batch, size as i64])?;
+        let mut second = OutputBuffer::empty(&[batch, size as i64])?;
+        let mut goals = OutputBuffer::empty(&[batch, GOAL_NUMBERS.len() as i64])?;
         let halves = first.chunks_exact_mut(size).zip(second.chunks_exact_mut(size));
         let parts = halves.zip(goals.chunks_exact_mut(GOAL_NUMBERS.len()));
         for (g, ((first, second), goals)) in slice(&g)?.chunks_exact(2 * size).zip(parts) {
@@ -66,6 +66,6 @@ impl Op for Assemble {
         if has_goals {
             answer.push(Some(goals.into_tensor()));
         }
-        Ok(answer.into_iter().enumerate().map(|(i, g)| g.filter(|_| gradients.wanted(i))).collect())
+        Ok(answer.into_iter().enumerate().map(|(i, g)| g.filter(|_| gradients.needs_input_grad(i))).collect())
     }
 }

@@ -7,7 +7,7 @@ mod assemble;
 
 use assemble::assemble;
 use efference_sdk::{
-    Carries, Goal, Lane, LayerFactory, Loss, LossInput, ObservationLoss, Params, Prediction, Result,
+    Goal, GradMask, GradPath, LayerFactory, Loss, LossInput, ObservationLoss, Params, Prediction, Result,
     Transition, ensure, tch::Tensor,
 };
 
@@ -78,20 +78,20 @@ impl Goal for Maximize {
             width % size == 0,
             "maximize cuts the cell's input into chunks of {size} numbers, and {width} is no multiple of it"
         );
-        let first = Lane { outs: 0..size, carries: Carries::EvenChunks { size }, frozen: false };
-        let second = Lane { outs: size..outs, carries: Carries::OddChunks { size }, frozen: false };
+        let first = GradPath { outs: 0..size, mask: GradMask::EvenChunks { size }, frozen: false };
+        let second = GradPath { outs: size..outs, mask: GradMask::OddChunks { size }, frozen: false };
         if !self.goals_for_actions {
             let halves = cell.evaluate(x, &[first, second])?;
             let [first, second] = &halves[..] else {
-                efference_sdk::bail!("2 lanes were asked for, and {} came", halves.len());
+                efference_sdk::bail!("2 gradient paths were asked for, and {} were returned", halves.len());
             };
             return assemble(first, second, None);
         }
         let goals =
-            Lane { outs: 0..GOALS.end - GOALS.start, carries: Carries::OddChunks { size }, frozen: true };
-        let lanes = cell.evaluate(x, &[first, second, goals])?;
-        let [first, second, goals] = &lanes[..] else {
-            efference_sdk::bail!("3 lanes were asked for, and {} came", lanes.len());
+            GradPath { outs: 0..GOALS.end - GOALS.start, mask: GradMask::OddChunks { size }, frozen: true };
+        let paths = cell.evaluate(x, &[first, second, goals])?;
+        let [first, second, goals] = &paths[..] else {
+            efference_sdk::bail!("3 gradient paths were asked for, and {} were returned", paths.len());
         };
         assemble(first, second, Some(goals))
     }

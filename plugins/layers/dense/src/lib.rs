@@ -1,6 +1,8 @@
 //! Layer plugin: a full matrix, for comparison.
+use efference_sdk::autograd::{NamedVjp, SharedVjp};
+use efference_sdk::nn::check_forward;
 use efference_sdk::{
-    Incoming, Layer, Outgoing, Params, Passes, Result, Size, bail, ensure, tch::Kind, tch::Tensor,
+    GradInput, GradOutput, Layer, Params, Result, Size, Vjp, bail, ensure, tch::Kind, tch::Tensor,
 };
 use std::ops::Range;
 
@@ -21,10 +23,19 @@ efference_sdk::options! {
 /// numbers for a gain of 1 (LeCun et al., "Efficient BackProp", 1998), biases at zero.
 pub struct Dense {
     size: Size,
-    weight: Tensor,
-    bias: Option<Tensor>,
+    linear: SharedVjp<Linear>,
+    /// Those of `linear`, in its order.
+    params: Vec<Tensor>,
     /// Whether the experiment trains them.
     trained: bool,
+}
+
+/// `y = x · weightᵀ + bias`, of `x` (batch, ins): (batch, outs).
+struct Linear {
+    /// (outs, ins)
+    weight: Tensor,
+    /// (outs)
+    bias: Option<Tensor>,
 }
 
 impl Layer for Dense {
@@ -38,70 +49,75 @@ impl Layer for Dense {
         let weight = params.normal("weight", &[size.outs, size.ins], deviation)?;
         let bias = if options.bias { Some(params.normal("bias", &[size.outs], 0.0)?) } else { None };
         let trained = weight.requires_grad();
-        Ok(Dense { size, weight, bias, trained })
+        let linear = Linear { weight, bias };
+        Ok(Dense { size, params: linear.params(), linear: SharedVjp::new(linear), trained })
     }
 
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        let Size { ins, outs: all } = self.size;
-        ensure!(
-            x.dim() == 2 && x.size()[1] == ins,
-            "dense takes (batch, {ins}) numbers, and was given {:?}",
-            x.size()
-        );
-        ensure!(
-            0 <= outs.start && outs.start <= outs.end && outs.end <= all,
-            "dense has the outputs 0..{all}, and was asked for {outs:?}"
-        );
-        if outs == (0..all) {
-            return Ok(x.f_linear(&self.weight, self.bias.as_ref())?);
+        check_forward("dense", self.size, x, &outs)?;
+        if outs == (0..self.size.outs) {
+            return self.linear.apply(x, &self.params);
         }
-        let length = outs.end - outs.start;
-        let weight = self.weight.f_narrow(0, outs.start, length)?;
-        let bias = self.bias.as_ref().map(|b| b.f_narrow(0, outs.start, length)).transpose()?;
-        Ok(x.f_linear(&weight, bias.as_ref())?)
+        let rows = self.linear.lock().rows(&outs)?;
+        let params = rows.params();
+        SharedVjp::new(rows).apply(x, &params)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.trained.then_some(self)
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.trained.then_some(&self.linear)
     }
 
-    fn multiplications(&self) -> Option<u64> {
-        Some(self.weight.numel() as u64)
+    fn multiply_accumulates(&self) -> Option<u64> {
+        Some((self.size.ins * self.size.outs) as u64)
     }
 }
 
-impl Passes for Dense {
-    /// Keeps `x`.
-    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        Ok((Layer::forward(self, x, 0..self.size.outs)?, vec![x.shallow_clone()]))
+impl Linear {
+    /// Weight, then bias if there is one.
+    fn params(&self) -> Vec<Tensor> {
+        [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(Tensor::shallow_clone).collect()
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [x] = kept else { bail!("dense was not given what it kept") };
-        let lanes = incoming.gradient.f_split(incoming.batch(), 0)?;
-        let input = match incoming.to_input as i64 {
+    /// The map to the outputs `outs` alone, as views of the parameters.
+    fn rows(&self, outs: &Range<i64>) -> Result<Linear> {
+        let rows = |t: &Tensor| t.f_narrow(0, outs.start, outs.end - outs.start);
+        Ok(Linear { weight: rows(&self.weight)?, bias: self.bias.as_ref().map(rows).transpose()? })
+    }
+}
+
+impl NamedVjp for Linear {
+    const NAME: &'static str = "dense";
+}
+
+impl Vjp for Linear {
+    /// Saved: `x`.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        Ok((x.f_linear(&self.weight, self.bias.as_ref())?, vec![x.shallow_clone()]))
+    }
+
+    /// `g_x = g · weight`, `g_weight = gᵀ · x`, `g_bias = Σ g`. The gradients of the parameters are linear in `g`, so the
+    /// paths that reach them are summed first.
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [x] = saved else { bail!("dense did not receive what it saved") };
+        let input = match grad.input_paths as i64 {
             0 => None,
-            to_input => {
-                let reaching = incoming.gradient.f_narrow(0, 0, to_input * incoming.batch())?;
-                Some(reaching.f_matmul(&self.weight)?)
-            }
+            paths => Some(grad.grad.f_narrow(0, 0, paths * grad.batch())?.f_matmul(&self.weight)?),
         };
-        // The parameters' gradients are linear in the lanes, which are summed before they are multiplied.
+        let paths = grad.grad.f_split(grad.batch(), 0)?;
         let mut sum: Option<Tensor> = None;
-        for (lane, _) in lanes.iter().zip(incoming.to_parameters).filter(|(_, reaches)| **reaches) {
+        for (path, _) in paths.iter().zip(grad.needs_param_grad).filter(|(_, reaches)| **reaches) {
             sum = Some(match sum {
-                Some(sum) => sum.f_add(lane)?,
-                None => lane.shallow_clone(),
+                Some(sum) => sum.f_add(path)?,
+                None => path.shallow_clone(),
             });
         }
-        let weight = sum.as_ref().map(|sum| sum.f_tr()?.f_matmul(x)).transpose()?;
-        let mut parameters = vec![weight];
+        let Some(g) = sum else { return Ok(GradInput { input, params: Vec::new() }) };
+        let mut params = vec![Some(g.f_tr()?.f_matmul(x)?)];
         if self.bias.is_some() {
-            let columns: &[i64] = &[0];
-            let bias = sum.map(|sum| sum.f_sum_dim_intlist(columns, false, Kind::Float)).transpose()?;
-            parameters.push(bias);
+            let rows: &[i64] = &[0];
+            params.push(Some(g.f_sum_dim_intlist(rows, false, Kind::Float)?));
         }
-        Ok(Outgoing { input, parameters })
+        Ok(GradInput { input, params })
     }
 }
 
@@ -127,7 +143,12 @@ mod tests {
             let some = Layer::forward(&dense, &x, 3..8).unwrap();
             assert!(some.allclose(&all.narrow(1, 3, 5), 1e-6, 1e-6, false));
             testkit::check_gradients(&x, &store, |x| Layer::forward(&dense, x, 3..8)).unwrap();
-            testkit::check_passes(&dense, &x, &store, |x| Layer::forward(&dense, x, 0..9)).unwrap();
+            let vjp = Layer::vjp(&dense).unwrap();
+            testkit::check_vjp(vjp, &x, &store, |x| Layer::forward(&dense, x, 0..9)).unwrap();
+            // By libtorch's own gradients.
+            let weight = store.get("weight").unwrap();
+            let bias = bias.then(|| store.get("bias").unwrap());
+            testkit::check_vjp(vjp, &x, &store, |x| Ok(x.f_linear(&weight, bias.as_ref())?)).unwrap();
         }
     }
 
@@ -141,7 +162,7 @@ mod tests {
 
     #[test]
     fn it_multiplies_each_input_for_each_output() {
-        assert_eq!(Layer::multiplications(&dense(Options::default(), 12, 9).1), Some(12 * 9));
+        assert_eq!(Layer::multiply_accumulates(&dense(Options::default(), 12, 9).1), Some(12 * 9));
     }
 
     #[test]

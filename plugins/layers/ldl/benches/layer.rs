@@ -6,7 +6,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use efference_ldl::native::{GradientsOut, Parameters, Plan};
 use efference_ldl::{Factors, Kernel, Ldl, Options};
-use efference_sdk::op::Output;
+use efference_sdk::autograd::OutputBuffer;
 use efference_sdk::tch::{self, Kind};
 use efference_sdk::testkit::MemoryStore;
 use efference_sdk::{Layer, Nonlinearity, Params, Random, Size};
@@ -23,7 +23,7 @@ struct Case {
     radix: i64,
     share: bool,
     samples: usize,
-    lanes: usize,
+    paths: usize,
     threads: usize,
 }
 
@@ -31,14 +31,14 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Size { ins, outs } = self.size;
         let sharing = if self.share { "axis" } else { "none" };
-        let Case { radix, samples, lanes, threads, .. } = self;
-        write!(f, "{ins}→{outs} radix {radix} {sharing} batch {samples} lanes {lanes} threads {threads}")
+        let Case { radix, samples, paths, threads, .. } = self;
+        write!(f, "{ins}→{outs} radix {radix} {sharing} batch {samples} paths {paths} threads {threads}")
     }
 }
 
 fn cases() -> Vec<Case> {
-    let case = |ins, outs, radix, share, samples, lanes| {
-        [1, 2].map(|threads| Case { size: Size { ins, outs }, radix, share, samples, lanes, threads })
+    let case = |ins, outs, radix, share, samples, paths| {
+        [1, 2].map(|threads| Case { size: Size { ins, outs }, radix, share, samples, paths, threads })
     };
     [
         case(256, 256, 16, true, 1, 1),
@@ -56,32 +56,36 @@ fn cases() -> Vec<Case> {
 }
 
 /// A layer with its tensors, in memory of libtorch, which begins at a line of the cache, as it does in a run.
-struct Passes {
+struct Pass {
     case: Case,
     plan: Plan,
-    lanes: Vec<bool>,
-    x: Output,
-    y: Output,
-    saved: Output,
-    weights: Vec<Output>,
-    biases: Vec<Output>,
-    gy: Output,
-    gx: Output,
-    gw: Vec<Output>,
-    gb: Vec<Output>,
+    paths: Vec<bool>,
+    x: OutputBuffer,
+    y: OutputBuffer,
+    saved: OutputBuffer,
+    weights: Vec<OutputBuffer>,
+    biases: Vec<OutputBuffer>,
+    gy: OutputBuffer,
+    gx: OutputBuffer,
+    gw: Vec<OutputBuffer>,
+    gb: Vec<OutputBuffer>,
 }
 
-fn zeros(count: usize) -> Output {
-    Output::zeros(&[count as i64]).expect("memory")
+fn zeros(count: usize) -> OutputBuffer {
+    OutputBuffer::zeros(&[count as i64]).expect("memory")
 }
 
-fn parameters<R>(weights: &[Output], biases: &[Output], f: impl FnOnce(&Parameters<'_>) -> R) -> R {
+fn parameters<R>(
+    weights: &[OutputBuffer],
+    biases: &[OutputBuffer],
+    f: impl FnOnce(&Parameters<'_>) -> R,
+) -> R {
     let weights: Vec<&[f32]> = weights.iter().map(|w| &**w).collect();
     let biases: Vec<&[f32]> = biases.iter().map(|b| &**b).collect();
     f(&Parameters { weights: &weights, biases: &biases })
 }
 
-impl Passes {
+impl Pass {
     fn new(case: Case) -> Self {
         // So that libtorch has that many threads at all.
         tch::set_num_threads(2);
@@ -98,40 +102,40 @@ impl Passes {
         let weights: Vec<_> = sub_layers.iter().map(|s| numbers(count(s.weight_shape()), 0.4)).collect();
         let biases: Vec<_> = sub_layers.iter().map(|s| numbers(count(s.bias_shape()), 0.4)).collect();
         let (ins, outs) = (case.size.ins as usize * case.samples, case.size.outs as usize * case.samples);
-        let mut passes = Passes {
+        let mut pass = Pass {
             case,
-            lanes: vec![true; case.lanes],
+            paths: vec![true; case.paths],
             x: numbers(ins, 1.0),
             y: zeros(outs),
             saved: zeros(plan.saved(case.samples)),
-            gy: numbers(outs * case.lanes, 1.0),
-            gx: zeros(ins * case.lanes),
+            gy: numbers(outs * case.paths, 1.0),
+            gx: zeros(ins * case.paths),
             gw: weights.iter().map(|w| zeros(w.len())).collect(),
             gb: biases.iter().map(|b| zeros(b.len())).collect(),
             weights,
             biases,
             plan,
         };
-        passes.forward();
-        passes
+        pass.forward();
+        pass
     }
 
     fn forward(&mut self) {
-        let Passes { plan, x, y, saved, .. } = self;
+        let Pass { plan, x, y, saved, .. } = self;
         parameters(&self.weights, &self.biases, |parameters| {
             plan.forward(x, parameters, saved, y, self.case.threads).expect("a forward pass");
         });
     }
 
     fn backward(&mut self) {
-        let Passes { plan, x, saved, lanes, gy, .. } = self;
+        let Pass { plan, x, saved, paths, gy, .. } = self;
         let out = GradientsOut {
             x: &mut self.gx,
             weights: self.gw.iter_mut().map(|g| &mut **g).collect(),
             biases: self.gb.iter_mut().map(|g| &mut **g).collect(),
         };
         parameters(&self.weights, &self.biases, |parameters| {
-            plan.backward(x, parameters, saved, lanes, gy, out, self.case.threads).expect("a backward pass");
+            plan.backward(x, parameters, saved, paths, gy, out, self.case.threads).expect("a backward pass");
         });
     }
 
@@ -139,30 +143,27 @@ impl Passes {
         self.weights.iter().chain(&self.biases).map(|p| p.len()).sum()
     }
 
-    fn operations(&self, passes: usize) -> ItemsCount {
-        ItemsCount::new(2 * self.plan.multiplications() * self.case.samples * passes)
+    fn operations(&self, products: usize) -> ItemsCount {
+        ItemsCount::new(2 * self.plan.multiply_accumulates() * self.case.samples * products)
     }
 }
 
 #[divan::bench(args = cases())]
 fn forward(bencher: Bencher<'_, '_>, case: &Case) {
-    let mut passes = Passes::new(*case);
-    let numbers = passes.x.len() + passes.saved.len() + passes.y.len() + passes.parameter_count();
-    bencher
-        .counter(passes.operations(1))
-        .counter(BytesCount::new(4 * numbers))
-        .bench_local(|| passes.forward());
+    let mut pass = Pass::new(*case);
+    let numbers = pass.x.len() + pass.saved.len() + pass.y.len() + pass.parameter_count();
+    bencher.counter(pass.operations(1)).counter(BytesCount::new(4 * numbers)).bench_local(|| pass.forward());
 }
 
 #[divan::bench(args = cases())]
 fn backward(bencher: Bencher<'_, '_>, case: &Case) {
-    let mut passes = Passes::new(*case);
-    let numbers = passes.x.len() + passes.saved.len() + passes.gy.len() + passes.gx.len();
-    let numbers = numbers + 2 * passes.parameter_count();
+    let mut pass = Pass::new(*case);
+    let numbers = pass.x.len() + pass.saved.len() + pass.gy.len() + pass.gx.len();
+    let numbers = numbers + 2 * pass.parameter_count();
     bencher
-        .counter(passes.operations(1 + case.lanes))
+        .counter(pass.operations(1 + case.paths))
         .counter(BytesCount::new(4 * numbers))
-        .bench_local(|| passes.backward());
+        .bench_local(|| pass.backward());
 }
 
 /// The layer as it is used, forward and backward through libtorch's autograd.

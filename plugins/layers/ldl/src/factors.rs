@@ -79,7 +79,7 @@ impl Factors {
 
     /// Multiplications of a forward pass over one sample: each number that goes into a sub-layer is used for each of
     /// the numbers that the dim is mixed to.
-    pub fn multiplications(&self) -> u64 {
+    pub fn multiply_accumulates(&self) -> u64 {
         let mut now = self.ins.clone();
         let of = |s: &SubLayer| {
             let size: i64 = now.iter().product();
@@ -159,11 +159,11 @@ mod tests {
     #[test]
     fn multiplications_are_those_of_all_sub_layers() {
         for share in [true, false] {
-            assert_eq!(factors(65_536, 65_536, 16, share).multiplications(), 4 * 65_536 * 16);
+            assert_eq!(factors(65_536, 65_536, 16, share).multiply_accumulates(), 4 * 65_536 * 16);
             // In the block (1, 4, 16) 1 → 2, in (2, 4, 16) 4 → 16, in (2, 16, 16) 16 → 16.
             let (first, second, third) = ((4 * 16) * 2, (2 * 4 * 16) * 16, (2 * 16 * 16) * 16);
-            assert_eq!(factors(64, 300, 16, share).multiplications(), first + second + third);
-            assert_eq!(factors(5, 3, 16, share).multiplications(), 15);
+            assert_eq!(factors(64, 300, 16, share).multiply_accumulates(), first + second + third);
+            assert_eq!(factors(5, 3, 16, share).multiply_accumulates(), 15);
         }
     }
 

@@ -16,8 +16,10 @@ mod tests;
 
 pub use factors::{Factors, SubLayer};
 
+use efference_sdk::autograd::SharedVjp;
+use efference_sdk::nn::{check_forward, columns};
 use efference_sdk::{
-    Layer, Nonlinearity, ParamStore, Params, Passes, Result, Size, ensure, tch::Device, tch::Tensor,
+    Layer, Nonlinearity, ParamStore, Params, Result, Size, Vjp, ensure, tch::Device, tch::Tensor,
 };
 use std::ops::Range;
 
@@ -73,11 +75,13 @@ efference_sdk::options! {
 pub struct Ldl {
     size: Size,
     factors: Factors,
-    plan: libtorch::Plan,
-    /// Where the plugin's own kernels are used.
-    native: Option<native::Native>,
+    permutations: libtorch::Permutations,
+    /// The plugin's own kernels, where they are used.
+    native: Option<SharedVjp<native::Native>>,
     /// Of one sub-layer after the other: its weights, then its biases if it has such.
     parameters: Vec<Tensor>,
+    /// Whether the experiment trains all of them.
+    trained: bool,
     biased: bool,
     nonlinearity: Nonlinearity,
     skip_connections: bool,
@@ -117,12 +121,14 @@ impl Layer for Ldl {
             }
         }
         let native = plan.map(|plan| native::Native::new(plan, &parameters, options.bias)).transpose()?;
+        let trained = parameters.iter().all(Tensor::requires_grad);
         Ok(Ldl {
             size,
-            native,
-            plan: libtorch::Plan::new(&factors, size.ins),
+            native: native.map(SharedVjp::new),
+            permutations: libtorch::Permutations::new(&factors, size.ins),
             factors,
             parameters,
+            trained,
             biased: options.bias,
             nonlinearity: options.nonlinearity,
             skip_connections: options.skip_connections,
@@ -130,24 +136,13 @@ impl Layer for Ldl {
     }
 
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        let Size { ins, outs: all } = self.size;
-        ensure!(
-            x.dim() == 2 && x.size()[1] == ins,
-            "ldl takes (batch, {ins}) numbers, and was given {:?}",
-            x.size()
-        );
-        ensure!(
-            0 <= outs.start && outs.start <= outs.end && outs.end <= all,
-            "ldl has the outputs 0..{all}, and was asked for {outs:?}"
-        );
+        check_forward("ldl", self.size, x, &outs)?;
         if let Some(native) = self.native.as_ref().filter(|_| native::fits(x)) {
-            let y = native.forward(x)?;
-            let whole = outs == (0..all);
-            return Ok(if whole { y } else { y.f_narrow(1, outs.start, outs.end - outs.start)? });
+            return columns(&native.apply(x, &self.parameters)?, &outs);
         }
         let network = libtorch::Network {
             factors: &self.factors,
-            plan: &self.plan,
+            permutations: &self.permutations,
             parameters: &self.parameters,
             biased: self.biased,
             nonlinearity: self.nonlinearity,
@@ -156,12 +151,13 @@ impl Layer for Ldl {
         libtorch::forward(&network, x, outs)
     }
 
-    fn passes(&self) -> Option<&dyn Passes> {
-        self.native.as_ref()?.passes()
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        let native = self.native.as_ref().filter(|_| self.trained)?;
+        Some(native)
     }
 
-    fn multiplications(&self) -> Option<u64> {
-        Some(self.factors.multiplications())
+    fn multiply_accumulates(&self) -> Option<u64> {
+        Some(self.factors.multiply_accumulates())
     }
 }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 /// What a forward pass needs beside its input.
 pub(crate) struct Network<'a> {
     pub(crate) factors: &'a Factors,
-    pub(crate) plan: &'a Plan,
+    pub(crate) permutations: &'a Permutations,
     /// Of one sub-layer after the other: its weights, then its biases if it has such.
     pub(crate) parameters: &'a [Tensor],
     pub(crate) biased: bool,
@@ -21,13 +21,13 @@ pub(crate) struct Network<'a> {
 
 /// How dims are reordered, which depends on sizes alone.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Permutations {
     /// For each sub-layer, and for what follows the last one: where each axis comes from.
-    permutations: Vec<Vec<i64>>,
+    axes: Vec<Vec<i64>>,
     padding: i64,
 }
 
-impl Plan {
+impl Permutations {
     pub(crate) fn new(factors: &Factors, ins: i64) -> Self {
         let count = factors.ins.len();
         let batch = count;
@@ -40,7 +40,7 @@ impl Plan {
             permutations.push(wanted.iter().map(place).collect());
             at = wanted;
         }
-        Plan { permutations, padding: factors.ins.iter().product::<i64>() - ins }
+        Permutations { axes: permutations, padding: factors.ins.iter().product::<i64>() - ins }
     }
 }
 
@@ -52,14 +52,18 @@ fn axes_of(sub_layer: &SubLayer, batch: usize) -> Vec<usize> {
 
 /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()).
 pub(crate) fn forward(network: &Network<'_>, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-    let Network { factors, plan, .. } = *network;
+    let Network { factors, permutations, .. } = *network;
     let batch = x.size()[0];
-    let padded = if plan.padding > 0 { x.f_constant_pad_nd([0, plan.padding])? } else { x.shallow_clone() };
+    let padded = if permutations.padding > 0 {
+        x.f_constant_pad_nd([0, permutations.padding])?
+    } else {
+        x.shallow_clone()
+    };
     let mut shape = vec![batch];
     shape.extend(&factors.ins);
     let mut x = padded.f_reshape(&shape)?;
     for (i, sub_layer) in factors.sub_layers.iter().enumerate() {
-        let permuted = x.f_permute(&plan.permutations[i])?;
+        let permuted = x.f_permute(&permutations.axes[i])?;
         let mut shape = permuted.size();
         let blocks: i64 = sub_layer.blocks.iter().product();
         let rows = permuted.f_reshape([blocks, -1, sub_layer.ins])?;
@@ -82,7 +86,7 @@ pub(crate) fn forward(network: &Network<'_>, x: &Tensor, outs: Range<i64>) -> Re
         }
         x = y.f_reshape(&shape)?;
     }
-    let x = x.f_permute(&plan.permutations[factors.sub_layers.len()])?;
+    let x = x.f_permute(&permutations.axes[factors.sub_layers.len()])?;
     let width: i64 = factors.outs.iter().product();
     let x = x.f_reshape([batch, width])?;
     Ok(if outs == (0..width) { x } else { x.f_narrow(1, outs.start, outs.end - outs.start)? })

@@ -64,10 +64,10 @@ fn it_is_its_formula_for_all_sizes_and_options() {
             a.size() == b.size() && (a - b).abs().max().double_value(&[]) <= 1e-5 * scale
         };
         assert!(close(&y, &expected), "{size:?} {options:?}");
-        let passes = Layer::passes(&ldl);
-        assert_eq!(passes.is_some(), options.kernel == Kernel::Native);
-        if let Some(passes) = passes {
-            testkit::check_passes(passes, &x, &store, |x| Ok(reference(&options, size, &store, x)))
+        let vjp = Layer::vjp(&ldl);
+        assert_eq!(vjp.is_some(), options.kernel == Kernel::Native);
+        if let Some(vjp) = vjp {
+            testkit::check_vjp(vjp, &x, &store, |x| Ok(reference(&options, size, &store, x)))
                 .unwrap_or_else(|e| panic!("{size:?} {options:?}: {e:#}"));
         }
 

@@ -8,7 +8,7 @@ mod tests;
 
 use efference_sdk::{
     Agent, Batch, Error, LossInput, NetworkSpec, Nonlinearity, Part, Result, ResultExt, Saved, Trainer,
-    TrainerSetup, bail, elementwise, ensure, op, tch,
+    TrainerSetup, autograd, bail, elementwise, ensure, tch,
     tch::{Device, Tensor},
     tracing,
 };
@@ -238,7 +238,7 @@ impl Bptt {
         roots.retain(|(output, _)| output.requires_grad());
         let roots: Vec<_> = roots.iter().map(|(output, gradient)| (output, gradient)).collect();
         if !roots.is_empty() {
-            op::backward(&roots).context("backpropagation")?;
+            autograd::backward(&roots).context("backpropagation")?;
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl Bptt {
             let (first, gradient) = self.rows.first_states()?;
             let answer = agent.network(NETWORK, &first)?;
             let miss = miss(&answer.f_detach()?, &first, &gradient)?;
-            op::backward(&[(&answer, &miss)]).context("backpropagation into the synthetic gradient")?;
+            autograd::backward(&[(&answer, &miss)]).context("backpropagation into the synthetic gradient")?;
         }
         self.rows.end_unroll()?;
         self.steps = 0;
@@ -267,11 +267,11 @@ impl Bptt {
 /// `answer − (first − gradient)`: the gradient of half its square's sum.
 fn miss(answer: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let all = [answer, first, gradient];
-    if !all.into_iter().all(op::is_plain) {
+    if !all.into_iter().all(autograd::is_contiguous_cpu_f32) {
         return Ok(answer.f_sub(&first.f_sub(gradient)?)?);
     }
-    let [a, f, g] = [op::slice(answer)?, op::slice(first)?, op::slice(gradient)?];
-    let mut miss = op::Output::empty(&answer.size())?;
+    let [a, f, g] = [autograd::slice(answer)?, autograd::slice(first)?, autograd::slice(gradient)?];
+    let mut miss = autograd::OutputBuffer::empty(&answer.size())?;
     elementwise!(a.len(), [&mut miss], |range, [miss]| {
         let given = a[range.clone()].iter().zip(&f[range.clone()]).zip(&g[range]);
         miss.iter_mut().zip(given).for_each(|(miss, ((a, f), g))| *miss = a - (f - g));

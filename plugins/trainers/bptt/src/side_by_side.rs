@@ -1,13 +1,13 @@
 //! State and observation side by side in one pass, forward and backward, on the CPU.
 use crate::merge::check;
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, is_plain, slice};
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
 use efference_sdk::{Result, bail, elementwise, tch::Tensor};
 
 /// The cell's input `cat(state, got)` and `got` by itself, which carries no gradient; `None` where it takes
 /// libtorch's own operations. See [`Merged`](super::merge::Merged) for what `got` is.
 pub(crate) fn side_by_side(state: &Tensor, observation: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
     check(state, observation)?;
-    if !(is_plain(state) && is_plain(observation)) {
+    if !(is_contiguous_cpu_f32(state) && is_contiguous_cpu_f32(observation)) {
         return Ok(None);
     }
     let mut made = apply(SideBySide, &[state, observation])?;
@@ -28,8 +28,8 @@ impl Op for SideBySide {
 
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let ((count, size, state), (_, length, observation)) = (rows(inputs[0])?, rows(inputs[1])?);
-        let mut input = Output::empty(&[count as i64, 2 * size as i64])?;
-        let mut got = Output::empty(&[count as i64, size as i64])?;
+        let mut input = OutputBuffer::empty(&[count as i64, 2 * size as i64])?;
+        let mut got = OutputBuffer::empty(&[count as i64, size as i64])?;
         for row in 0..count {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];
@@ -63,7 +63,7 @@ impl Op for SideBySide {
         let g = g.f_contiguous()?;
         let g = slice(&g)?;
         let ((count, size, state), (_, length, observation)) = (rows(&saved[0])?, rows(&saved[1])?);
-        let mut out = Output::empty(&saved[0].size())?;
+        let mut out = OutputBuffer::empty(&saved[0].size())?;
         for row in 0..count {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];

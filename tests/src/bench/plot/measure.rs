@@ -3,7 +3,7 @@ use super::{Growth, Plot, Point, Series};
 use crate::agents::Agent;
 use crate::rows::{Bench, step};
 use crate::table::median;
-use efference::run::Experiment;
+use efference_engine::run::Experiment;
 use efference_sdk::Result;
 use efference_sdk::tch::get_num_threads;
 use std::time::{Duration, Instant};

@@ -1,115 +1,23 @@
-//! One unit of a sub-layer's backward pass.
+//! One unit of a sub-layer's backward pass; those of the last two dims are in [`super::leaf`].
 //!
-//! `unsafe` is allowed in this file, as in [`super::forward`].
-//!
-//! The gradient has several *lanes*: rows of gradients that belong to the same samples. Row `r` belongs to sample
-//! `r % samples` and lane `r / samples`. What a lane gives the parameters is linear in its gradient, so the
-//! gradients of the lanes that reach them are summed first, and the parameters' gradient is computed once.
+//! `unsafe` is allowed in this file, as in [`super::forward`]. About gradient paths see [`super::gradient`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
 use super::forward::{Packing, lanes_tile, matrix_tile};
 use super::geometry::{Kind, LINE, Mix};
-use super::kernels::{Gather, Scatter, SumRows, Tile, Transpose};
-use super::leaf::{Contraction, columns, parameters, rows};
+use super::gradient::{Backward, Contraction, add_if, copy, parameters};
+use super::kernels::{Gather, SumRows, Transpose};
+use super::leaf::{columns, rows};
 use super::products::{LanesProduct, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ptr;
 
-/// The tensors of one sub-layer. Rows lie one after the other.
-#[derive(Clone, Copy)]
-pub(super) struct Backward<'a> {
-    pub(super) samples: usize,
-    /// Of each lane: whether it reaches the parameters.
-    pub(super) lanes: &'a [bool],
-    pub(super) size_in: usize,
-    pub(super) size_out: usize,
-    /// The gradient that arrives: lanes × samples rows.
-    pub(super) gradient_out: *const f32,
-    /// The gradient that leaves: `lanes_in` × samples rows; may be the same memory if sizes are the same.
-    pub(super) gradient_in: *mut f32,
-    /// Of how many lanes, from the first on, it is wanted.
-    pub(super) lanes_in: usize,
-    /// What the nonlinearity was applied to: `samples` rows.
-    pub(super) input: *const f32,
-    pub(super) weight: *const f32,
-    /// Null: not wanted.
-    pub(super) weight_gradient: *mut f32,
-    /// Null: not wanted, or no bias.
-    pub(super) bias_gradient: *mut f32,
-    pub(super) nonlinearity: Nonlinearity,
-}
-
-// SAFETY: plain pointers; whoever uses them promises disjoint places.
-unsafe impl Send for Backward<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Backward<'_> {}
-
-impl Backward<'_> {
-    pub(super) fn rows(&self) -> usize {
-        self.samples * self.lanes.len()
-    }
-
-    /// How many lanes reach the parameters, if their gradients are wanted.
-    pub(super) fn summed(&self) -> usize {
-        if self.weight_gradient.is_null() && self.bias_gradient.is_null() {
-            return 0;
-        }
-        self.lanes.iter().filter(|reaches| **reaches).count()
-    }
-
-    /// What a skip connection adds to the gradient at this place of `gradient_in`.
-    pub(super) fn skip(&self, mix: &Mix, place: usize) -> *const f32 {
-        // With a skip connection, both sides have the same shape.
-        if mix.skip { self.gradient_out.wrapping_add(place) } else { ptr::null() }
-    }
-
-    /// The end of the pass for a tile of results at `from`, which begins at this place of `gradient_in`.
-    /// `activation` is the nonlinearity of the input, and lies as `from` does.
-    pub(super) fn end(
-        &self,
-        mix: &Mix,
-        tile: Tile,
-        from: *const f32,
-        activation: *const f32,
-        place: usize,
-    ) -> Scatter {
-        Scatter {
-            tile,
-            from,
-            to: self.gradient_in.wrapping_add(place),
-            skip: self.skip(mix, place),
-            skip_in_scratch: false,
-            activation: if self.nonlinearity == Nonlinearity::None { ptr::null() } else { activation },
-            nonlinearity: self.nonlinearity,
-        }
-    }
-
-    /// Calls `f(row, is the first)` for the rows of a sample whose lanes reach the parameters.
-    pub(super) fn each_reaching(&self, sample: usize, mut f: impl FnMut(usize, bool)) {
-        let mut first = true;
-        for lane in (0..self.lanes.len()).filter(|lane| self.lanes[*lane]) {
-            f(lane * self.samples + sample, first);
-            first = false;
-        }
-    }
-}
-
-pub(super) fn add_if(add: bool) -> Start {
-    if add { Start::Output } else { Start::Zero }
-}
-
-/// A copy of a tile in scratch memory, or its sum with what stands there.
-pub(super) unsafe fn copy<K: Kernels>(tile: Tile, from: *const f32, to: *mut f32, add: bool) {
-    // SAFETY: by the caller's promise.
-    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None }) }
-}
-
 /// Numbers of scratch memory that [`backward`] takes.
-pub(super) fn scratch_backward(mix: &Mix, samples: usize, gradient_lanes: usize, lanes: usize) -> usize {
+pub(super) fn scratch_backward(mix: &Mix, samples: usize, paths: usize, lanes: usize) -> usize {
     let padded = |n: usize| n.next_multiple_of(lanes);
     let (ins, outs) = (mix.ins, mix.outs);
-    let rows = samples * gradient_lanes;
+    let rows = samples * paths;
     match mix.kind {
         Kind::Lanes => {
             let most = lanes_tile(mix, ins.max(outs), 0, lanes).chunk(0).0;
@@ -179,7 +87,7 @@ unsafe fn lanes<K: Kernels>(
     } else {
         let mut matrices = || arena.take(ins * outs * lanes);
         let (weight, weight_gradient) = (matrices(), matrices());
-        if b.lanes_in > 0 {
+        if b.input_paths > 0 {
             let packing = Packing::new(mix, (prefix, mid, first), ins, lanes);
             // SAFETY: the piece is as large as the matrices; places by the caller's promise.
             unsafe { packing.pack::<K>(b.weight, weight) };
@@ -193,7 +101,7 @@ unsafe fn lanes<K: Kernels>(
     let unpacked = arena.take(lanes * ins * outs);
     let place = mid * mix.s * mix.l + first;
     let summed = b.summed();
-    let wanted = b.lanes_in > 0;
+    let needed = b.input_paths > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
         for sample in 0..b.samples {
@@ -207,7 +115,7 @@ unsafe fn lanes<K: Kernels>(
                 let at_in = prefix * mix.block_in + place + at;
                 let at_out = prefix * mix.block_out + place + at;
                 let of_row = |row: usize| b.gradient_out.wrapping_add(row * b.size_out + at_out);
-                if summed > 0 || (wanted && b.nonlinearity != Nonlinearity::None) {
+                if summed > 0 || (needed && b.nonlinearity != Nonlinearity::None) {
                     K::gather(&Gather {
                         tile: chunk_in,
                         from: b.input.add(sample * b.size_in + at_in),
@@ -253,10 +161,10 @@ unsafe fn lanes<K: Kernels>(
                         }
                     }
                 }
-                for lane in 0..b.lanes_in {
-                    let row = lane * b.samples + sample;
-                    // The sum of a single lane is what is needed here, too.
-                    let gradient = if summed == 1 && b.lanes.len() == 1 {
+                for path in 0..b.input_paths {
+                    let row = path * b.samples + sample;
+                    // The sum of a single path is what is needed here, too.
+                    let gradient = if summed == 1 && b.paths.len() == 1 {
                         sum
                     } else {
                         copy::<K>(chunk_out, of_row(row), gradient, false);
@@ -343,7 +251,7 @@ unsafe fn apart<K: Kernels>(
     let (lanes, ins, outs) = (LINE, mix.ins, mix.outs);
     let (padded_in, padded_out) = (ins.next_multiple_of(lanes), outs.next_multiple_of(lanes));
     let count = (mix.l - first).min(lanes);
-    let (samples, rows, rows_in) = (b.samples, b.rows(), b.samples * b.lanes_in);
+    let (samples, rows, rows_in) = (b.samples, b.rows(), b.samples * b.input_paths);
     let input = arena.take(samples * ins * lanes);
     // Rows of one l after those of another: `[l][row]` and `[l][sample]`.
     let gradient = arena.take(lanes * rows * padded_out);
@@ -354,7 +262,7 @@ unsafe fn apart<K: Kernels>(
     let place = (mid * mix.s + s) * mix.l + first;
     let (at_in, at_out) = (prefix * mix.block_in + place, prefix * mix.block_out + place);
     let summed = b.summed();
-    let wanted = b.lanes_in > 0;
+    let needed = b.input_paths > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
         for sample in 0..samples {
@@ -401,7 +309,7 @@ unsafe fn apart<K: Kernels>(
                     },
                 );
             }
-            if wanted {
+            if needed {
                 K::transpose(&Transpose {
                     from: b.weight.add(matrix * ins * outs),
                     from_row: outs,

@@ -1,60 +1,15 @@
 //! The backward pass of the last two dims, which are mixed a leaf at a time.
 //!
-//! `unsafe` is allowed in this file, as in [`super::backward`].
+//! `unsafe` is allowed in this file, as in [`super::forward`].
 #![allow(unsafe_code)]
-use super::backward::{Backward, add_if, copy};
 use super::dispatch::Kernels;
 use super::forward::{RowGroups, activated, matrix_tile};
 use super::geometry::{LINE, Mix};
-use super::kernels::{SumRows, Transpose};
+use super::gradient::{Backward, Contraction, copy, parameters};
+use super::kernels::Transpose;
 use super::products::{Product, Start};
 use super::scratch::Arena;
 use std::ptr;
-
-/// The sum over `k` that a matrix's gradient is: `Σ_k input[i, k] · sum[k][o]`.
-pub(super) struct Contraction {
-    pub(super) input: *const f32,
-    pub(super) input_row: usize,
-    pub(super) input_k: usize,
-    pub(super) sum: *const f32,
-    pub(super) sum_k: usize,
-    pub(super) k: usize,
-    /// Whether to add to what stands there.
-    pub(super) add: bool,
-}
-
-/// The gradients of one matrix and of its bias.
-pub(super) unsafe fn parameters<K: Kernels>(mix: &Mix, b: &Backward<'_>, matrix: usize, c: &Contraction) {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        if !b.weight_gradient.is_null() {
-            K::product(&Product {
-                a: c.input,
-                a_row: c.input_row,
-                a_k: c.input_k,
-                b: c.sum,
-                b_k: c.sum_k,
-                out: b.weight_gradient.add(matrix * mix.ins * mix.outs),
-                out_row: mix.outs,
-                rows: mix.ins,
-                columns: mix.outs,
-                k: c.k,
-                start: add_if(c.add),
-                skip: ptr::null(),
-            });
-        }
-        if !b.bias_gradient.is_null() {
-            K::sum_rows(&SumRows {
-                from: c.sum,
-                row: c.sum_k,
-                rows: c.k,
-                columns: mix.outs,
-                out: b.bias_gradient.add(matrix * mix.outs),
-                add: c.add,
-            });
-        }
-    }
-}
 
 pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize, arena: &mut Arena<'_>) {
     let (ins, outs, l) = (mix.ins, mix.outs, mix.l);
@@ -99,8 +54,8 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
                     },
                 );
             }
-            for lane in 0..b.lanes_in {
-                let row = lane * b.samples + sample;
+            for path in 0..b.input_paths {
+                let row = path * b.samples + sample;
                 let to = row * b.size_in + at_in;
                 K::product(&Product {
                     a: b.weight.add(matrix * ins * outs),
@@ -132,11 +87,11 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
     let result = arena.take(g.rows * padded_in);
     let (at_in, at_out) = (prefix * mix.block_in, prefix * mix.block_out);
     let summed = b.summed();
-    let wanted = b.lanes_in > 0;
+    let needed = b.input_paths > 0;
     let tile = matrix_tile(g.rows, outs, g.row_out, padded_out);
-    // Rows of one lane come after those of another.
-    let of_lane = |lane: usize, group: usize| {
-        b.gradient_out.wrapping_add(lane * b.samples * b.size_out + at_out + group * g.group_out)
+    // Rows of one path come after those of another.
+    let of_path = |path: usize, group: usize| {
+        b.gradient_out.wrapping_add(path * b.samples * b.size_out + at_out + group * g.group_out)
     };
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
@@ -148,7 +103,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
             if summed > 0 {
                 let (mut from, mut from_row) = (sum.cast_const(), padded_out);
                 b.each_reaching(0, |row, first| {
-                    let gradient = of_lane(row / b.samples, group);
+                    let gradient = of_path(row / b.samples, group);
                     if summed == 1 {
                         (from, from_row) = (gradient, g.row_out);
                     } else {
@@ -170,7 +125,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     },
                 );
             }
-            if wanted && (group == 0 || g.matrix_step != 0) {
+            if needed && (group == 0 || g.matrix_step != 0) {
                 K::transpose(&Transpose {
                     from: b.weight.add(matrix * ins * outs),
                     from_row: outs,
@@ -180,10 +135,10 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     to_row: padded_in,
                 });
             }
-            for lane in 0..b.lanes_in {
-                let to = lane * b.samples * b.size_in + at_in + group * g.group_in;
+            for path in 0..b.input_paths {
+                let to = path * b.samples * b.size_in + at_in + group * g.group_in;
                 K::product(&Product {
-                    a: of_lane(lane, group),
+                    a: of_path(path, group),
                     a_row: g.row_out,
                     a_k: 1,
                     b: transposed,

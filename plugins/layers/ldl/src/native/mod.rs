@@ -13,6 +13,7 @@ mod backward;
 mod dispatch;
 mod forward;
 mod geometry;
+mod gradient;
 mod kernels;
 mod leaf;
 mod op;

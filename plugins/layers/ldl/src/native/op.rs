@@ -1,8 +1,7 @@
-//! The layer as a pair of passes over tensors, and as one operation of libtorch's autograd.
+//! The layer's custom VJP over tensors.
 use super::plan::{GradientsOut, Parameters, Plan};
-use efference_sdk::op::{Context, Gradients, Op, Output, apply, memory, slice, threads};
-use efference_sdk::{Error, Incoming, Outgoing, Passes, Result, ensure, tch};
-use std::sync::Arc;
+use efference_sdk::autograd::{NamedVjp, OutputBuffer, slice, slice_in_memory_order, threads};
+use efference_sdk::{GradInput, GradOutput, Result, Vjp, bail, ensure, tch};
 use tch::{Device, Kind, Tensor};
 
 /// Whether the kernels can work on tensors like this one: f32 on the CPU.
@@ -13,12 +12,10 @@ pub fn fits(tensor: &Tensor) -> bool {
 /// A plan, with the parameters to carry it out with.
 #[derive(Debug)]
 pub struct Native {
-    plan: Arc<Plan>,
+    plan: Plan,
     /// Of one sub-layer after the other: its weights, then its biases if it has such.
     parameters: Vec<Tensor>,
     biased: bool,
-    /// Whether the experiment trains the parameters. Autograd can be told for a while that they need no gradient.
-    trained: bool,
 }
 
 impl Native {
@@ -30,29 +27,12 @@ impl Native {
             let as_it_lies = p.f_detach()?.f_permute(axes(&plan.order(i / each)))?;
             ensure!(as_it_lies.is_contiguous(), "a parameter of shape {:?} lies wrong in memory", p.size());
         }
-        Ok(Self::of(Arc::new(plan), parameters, biased))
-    }
-
-    fn of(plan: Arc<Plan>, parameters: &[Tensor], biased: bool) -> Self {
-        let trained = parameters.iter().all(Tensor::requires_grad);
-        Native { plan, parameters: parameters.iter().map(Tensor::shallow_clone).collect(), biased, trained }
-    }
-
-    /// All outputs (batch, outs) of `x` (batch, ins), by one operation for autograd.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut inputs = vec![x];
-        inputs.extend(&self.parameters);
-        Ok(apply(NativeLdl { plan: self.plan.clone(), biased: self.biased }, &inputs)?.remove(0))
-    }
-
-    /// The passes, which give gradients to all parameters: only where all are trained.
-    pub fn passes(&self) -> Option<&dyn Passes> {
-        self.trained.then_some(self)
+        Ok(Native { plan, parameters: parameters.iter().map(Tensor::shallow_clone).collect(), biased })
     }
 
     /// Calls `f` with the parameters as slices.
     fn with<R>(&self, f: impl FnOnce(&Parameters<'_>) -> Result<R>) -> Result<R> {
-        let all = self.parameters.iter().map(memory).collect::<Result<Vec<_>>>()?;
+        let all = self.parameters.iter().map(slice_in_memory_order).collect::<Result<Vec<_>>>()?;
         let (weights, biases) = by_kind(all, self.biased);
         f(&Parameters { weights: &weights, biases: &biases })
     }
@@ -86,67 +66,38 @@ fn by_kind<T>(parameters: Vec<T>, biased: bool) -> (Vec<T>, Vec<T>) {
     })
 }
 
-impl Passes for Native {
-    /// Keeps `x` and what the plan saves.
+impl NamedVjp for Native {
+    const NAME: &'static str = "ldl";
+}
+
+impl Vjp for Native {
+    /// Saved: `x` and what the plan saves.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let (x, samples) = (x.f_contiguous()?, x.size()[0]);
-        let mut y = Output::empty(&[samples, self.plan.outs()])?;
-        let mut saved = Output::empty(&[i64::try_from(self.plan.saved(usize::try_from(samples)?))?])?;
+        let mut y = OutputBuffer::empty(&[samples, self.plan.outs()])?;
+        let mut saved = OutputBuffer::empty(&[i64::try_from(self.plan.saved(usize::try_from(samples)?))?])?;
         self.with(|parameters| self.plan.forward(slice(&x)?, parameters, &mut saved, &mut y, threads()))?;
         Ok((y.into_tensor(), vec![x, saved.into_tensor()]))
     }
 
-    fn backward(&self, kept: &[Tensor], incoming: &Incoming<'_>) -> Result<Outgoing> {
-        let [x, saved] = kept else { return Err(Error::msg("ldl was not given what it kept")) };
-        let gradient = incoming.gradient.f_contiguous()?;
-        let mut gx = Output::empty(&[incoming.to_input as i64 * x.size()[0], x.size()[1]])?;
-        let mut parameters = Vec::new();
-        if incoming.any_to_parameters() {
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [x, saved] = saved else { bail!("ldl did not receive what it saved") };
+        let mut gx = OutputBuffer::empty(&[grad.input_paths as i64 * x.size()[0], x.size()[1]])?;
+        let mut params = Vec::new();
+        if grad.needs_any_param_grad() {
             for p in &self.parameters {
-                parameters.push(Output::like(p)?);
+                params.push(OutputBuffer::empty_like(p)?);
             }
         }
-        let (weights, biases) = by_kind(parameters.iter_mut().map(|o| &mut **o).collect(), self.biased);
+        let (weights, biases) = by_kind(params.iter_mut().map(|o| &mut **o).collect(), self.biased);
         self.with(|parameters| {
             let out = GradientsOut { x: &mut gx, weights, biases };
-            let (lanes, gradient) = (incoming.to_parameters, slice(&gradient)?);
-            self.plan.backward(slice(x)?, parameters, slice(saved)?, lanes, gradient, out, threads())
+            let (paths, gradient) = (grad.needs_param_grad, slice(grad.grad)?);
+            self.plan.backward(slice(x)?, parameters, slice(saved)?, paths, gradient, out, threads())
         })?;
-        let mut parameters: Vec<_> = parameters.into_iter().map(|o| Some(o.into_tensor())).collect();
-        parameters.resize_with(self.parameters.len(), || None);
-        Ok(Outgoing { input: (incoming.to_input > 0).then(|| gx.into_tensor()), parameters })
-    }
-}
-
-/// Its inputs are `x`, then the parameters.
-struct NativeLdl {
-    plan: Arc<Plan>,
-    biased: bool,
-}
-
-impl Op for NativeLdl {
-    const NAME: &'static str = "ldl";
-
-    fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let parameters: Vec<_> = inputs[1..].iter().map(|t| t.shallow_clone()).collect();
-        let native = Native::of(self.plan.clone(), &parameters, self.biased);
-        let (y, kept) = Passes::forward(&native, inputs[0])?;
-        if context.differentiable() {
-            parameters.into_iter().chain(kept).for_each(|t| context.save(t));
-        }
-        Ok(vec![y])
-    }
-
-    fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
-        let count = gradients.inputs();
-        let Some(gradient) = gradients.of_output(0) else { return Ok((0..count).map(|_| None).collect()) };
-        let (parameters, kept) = saved.split_at(count - 1);
-        let incoming = Incoming {
-            gradient,
-            to_parameters: &[(1..count).any(|i| gradients.wanted(i))],
-            to_input: usize::from(gradients.wanted(0)),
-        };
-        let native = Native::of(self.plan.clone(), parameters, self.biased);
-        native.backward(kept, &incoming)?.for_operation(gradients)
+        Ok(GradInput {
+            input: (grad.input_paths > 0).then(|| gx.into_tensor()),
+            params: params.into_iter().map(|o| Some(o.into_tensor())).collect(),
+        })
     }
 }

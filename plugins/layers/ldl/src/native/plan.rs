@@ -4,12 +4,13 @@
 //! kernels go by pointers. That what two threads write is disjoint follows from [`super::walk`]: two pieces that run
 //! at the same time are different units of one sub-layer, or belong to different blocks.
 #![allow(unsafe_code)]
-use super::backward::{Backward, backward, scratch_backward};
+use super::backward::{backward, scratch_backward};
 #[cfg(target_arch = "x86_64")]
 use super::dispatch::Avx2Kernels;
 use super::dispatch::{Kernels, PlainKernels, Processor};
 use super::forward::{Forward, forward, scratch_forward};
 use super::geometry::{Geometry, LINE};
+use super::gradient::Backward;
 use super::scratch::{self, Arena, rounded};
 use super::walk::{Direction, Piece, Walk};
 use crate::factors::Factors;
@@ -43,7 +44,7 @@ pub struct Parameters<'a> {
 /// What [`Plan::backward`] fills; what is empty is not computed.
 #[derive(Debug, Default)]
 pub struct GradientsOut<'a> {
-    /// Of the input: a row for each row of the output's gradient, of the first lanes or of all of them.
+    /// Of the input: a row for each row of the output's gradient, along the first paths or all of them.
     pub x: &'a mut [f32],
     /// Of the weights: all, or none.
     pub weights: Vec<&'a mut [f32]>,
@@ -62,7 +63,7 @@ impl Plan {
             outs: number(size.outs),
             nonlinearity,
             unique: factors.sub_layers.iter().map(|s| s.unique.clone()).collect(),
-            multiplications: usize::try_from(factors.multiplications()).unwrap_or(usize::MAX),
+            multiplications: usize::try_from(factors.multiply_accumulates()).unwrap_or(usize::MAX),
             weight_lengths: factors.sub_layers.iter().map(|s| product(s.weight_shape())).collect(),
             bias_lengths: factors.sub_layers.iter().map(|s| product(s.bias_shape())).collect(),
             processor: Processor::detect(),
@@ -93,13 +94,13 @@ impl Plan {
         }
         let mut order: Vec<usize> = (0..blocks).collect();
         order.sort_by_key(|axis| self.unique[t][*axis]);
-        // The last dim indexes the weights of every sub-layer whose lanes run along it.
+        // The last dim indexes the weights of every sub-layer whose paths run along it.
         let l = order.pop();
         order.into_iter().chain([ins, outs]).chain(l).collect()
     }
 
     /// Multiplications of a forward pass over one sample.
-    pub fn multiplications(&self) -> usize {
+    pub fn multiply_accumulates(&self) -> usize {
         self.multiplications
     }
 
@@ -202,7 +203,7 @@ impl Plan {
             Walk {
                 geometry: g,
                 direction: Direction::Forward,
-                work: samples * self.multiplications(),
+                work: samples * self.multiply_accumulates(),
                 scratch: self.most(|mix| scratch_forward(mix, samples, LINE)),
                 run: |piece: Piece, arena: &mut Arena<'_>| {
                     let Piece { mix, prefix, unit, outs } = piece;
@@ -224,32 +225,32 @@ impl Plan {
         if t == 0 { Nonlinearity::None } else { self.nonlinearity }
     }
 
-    /// The gradients for those of the output: `gradient` (lanes · samples, outs).
+    /// The gradients for those of the output: `gradient` (paths · samples, outs).
     ///
-    /// Row `r` of it is a gradient of sample `r % samples` in lane `r / samples`; `lanes` says of each lane whether
+    /// Row `r` of it is a gradient of sample `r % samples` along path `r / samples`; `paths` says of each path whether
     /// it reaches the parameters. `x` and `saved` are those of the forward pass, (samples, ins).
     pub fn backward(
         &self,
         x: &[f32],
         parameters: &Parameters<'_>,
         saved: &[f32],
-        lanes: &[bool],
+        paths: &[bool],
         gradient: &[f32],
         out: GradientsOut<'_>,
         threads: usize,
     ) -> Result<()> {
         let samples = x.len() / self.ins;
-        let rows = samples * lanes.len();
+        let rows = samples * paths.len();
         check("the input", x.len(), samples * self.ins)?;
         check("what was saved", saved.len(), self.saved(samples))?;
         check("the output's gradient", gradient.len(), rows * self.outs)?;
         self.check_parameters(parameters)?;
-        let lanes_in = out.x.len().checked_div(samples * self.ins).unwrap_or_default().min(lanes.len());
-        check("the input's gradient", out.x.len(), lanes_in * samples * self.ins)?;
+        let input_paths = out.x.len().checked_div(samples * self.ins).unwrap_or_default().min(paths.len());
+        check("the input's gradient", out.x.len(), input_paths * samples * self.ins)?;
         check_all("weights' gradients", out.weights.iter().map(|g| g.len()), &self.weight_lengths)?;
         check_all("biases' gradients", out.biases.iter().map(|g| g.len()), &self.bias_lengths)?;
         let mut out = out;
-        if rows == 0 || !lanes.contains(&true) {
+        if rows == 0 || !paths.contains(&true) {
             out.weights.iter_mut().chain(&mut out.biases).for_each(|g| g.fill(0.0));
         }
         if rows == 0 {
@@ -260,13 +261,13 @@ impl Plan {
             #[cfg(target_arch = "x86_64")]
             Processor::Avx2 => unsafe {
                 self.backward_with::<Avx2Kernels>(
-                    samples, x, parameters, saved, lanes, gradient, out, threads,
+                    samples, x, parameters, saved, paths, gradient, out, threads,
                 );
             },
             // SAFETY: lengths are checked.
             Processor::Plain => unsafe {
                 self.backward_with::<PlainKernels>(
-                    samples, x, parameters, saved, lanes, gradient, out, threads,
+                    samples, x, parameters, saved, paths, gradient, out, threads,
                 );
             },
         }
@@ -282,27 +283,27 @@ impl Plan {
         x: &[f32],
         parameters: &Parameters<'_>,
         saved: &[f32],
-        lanes: &[bool],
+        paths: &[bool],
         gradient: &[f32],
         out: GradientsOut<'_>,
         threads: usize,
     ) {
         let g = &self.geometry;
         let (mixes, sizes) = (g.mixes.len(), &g.sizes);
-        let rows = samples * lanes.len();
+        let rows = samples * paths.len();
         let places = self.places(samples);
         let pads_output = self.outs != self.last_size();
         let GradientsOut { x: gradient_x, mut weights, mut biases } = out;
-        let lanes_in = gradient_x.len() / (samples * self.ins);
+        let input_paths = gradient_x.len() / (samples * self.ins);
         // The gradient at place t belongs to the input of sub-layer t. Where sizes stay the same, it is replaced in
         // the memory of the result.
-        let wanted = |t: usize| t > 0 || lanes_in > 0;
+        let needed = |t: usize| t > 0 || input_paths > 0;
         let fresh = |t: usize| match t {
             _ if t == mixes => pads_output,
-            0 => wanted(0) && self.pads_input(),
+            0 => needed(0) && self.pads_input(),
             // The result has fewer rows.
-            1 if lanes_in < lanes.len() => true,
-            _ => !(wanted(t - 1) && sizes[t] == sizes[t - 1]),
+            1 if input_paths < paths.len() => true,
+            _ => !(needed(t - 1) && sizes[t] == sizes[t - 1]),
         };
         let fresh: Vec<bool> = (0..=mixes).map(fresh).collect();
         let extra: usize = (0..=mixes).filter(|t| fresh[*t]).map(|t| rounded(rows * sizes[t])).sum();
@@ -327,12 +328,12 @@ impl Plan {
             let calls: Vec<Backward<'_>> = (0..mixes)
                 .map(|t| Backward {
                     samples,
-                    lanes,
+                    paths,
                     size_in: sizes[t],
                     size_out: sizes[t + 1],
                     gradient_out: gradients[t + 1],
                     gradient_in: gradients[t],
-                    lanes_in: if t == 0 { lanes_in } else { lanes.len() },
+                    input_paths: if t == 0 { input_paths } else { paths.len() },
                     input: places[t].map_or(x.as_ptr(), |place| saved.as_ptr().wrapping_add(place)),
                     weight: parameters.weights[t].as_ptr(),
                     weight_gradient: weights.get_mut(t).map_or(ptr::null_mut(), |w| w.as_mut_ptr()),
@@ -340,12 +341,12 @@ impl Plan {
                     nonlinearity: self.nonlinearity_before(t),
                 })
                 .collect();
-            let parts = if lanes_in > 0 { lanes.len() } else { 0 } + usize::from(!weights.is_empty());
+            let parts = if input_paths > 0 { paths.len() } else { 0 } + usize::from(!weights.is_empty());
             Walk {
                 geometry: g,
                 direction: Direction::Backward,
-                work: samples * self.multiplications() * parts,
-                scratch: self.most(|mix| scratch_backward(mix, samples, lanes.len(), LINE)),
+                work: samples * self.multiply_accumulates() * parts,
+                scratch: self.most(|mix| scratch_backward(mix, samples, paths.len(), LINE)),
                 run: |piece: Piece, arena: &mut Arena<'_>| {
                     // SAFETY: by the caller's promise, and the walk's order.
                     unsafe {
@@ -360,10 +361,10 @@ impl Plan {
                 },
             }
             .all::<K>(threads);
-            if self.pads_input() && lanes_in > 0 {
+            if self.pads_input() && input_paths > 0 {
                 // SAFETY: this piece of scratch memory holds so many numbers, all written.
                 let padded =
-                    unsafe { std::slice::from_raw_parts(gradients[0], lanes_in * samples * sizes[0]) };
+                    unsafe { std::slice::from_raw_parts(gradients[0], input_paths * samples * sizes[0]) };
                 copy_rows(padded, sizes[0], gradient_x, self.ins);
             }
         });

@@ -1,6 +1,7 @@
 //! The kernels against libtorch's operations in f64, over random shapes and options.
 use super::*;
 use crate::{Factors, libtorch};
+use efference_sdk::autograd::SharedVjp;
 use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{Nonlinearity, Random, Size};
 
@@ -58,7 +59,7 @@ impl Case {
         let biases: Vec<Tensor> = self.biases.iter().map(double).collect();
         let network = libtorch::Network {
             factors: &self.factors,
-            plan: &libtorch::Plan::new(&self.factors, self.size.ins),
+            permutations: &libtorch::Permutations::new(&self.factors, self.size.ins),
             parameters: &as_made(&weights, &biases),
             biased: !biases.is_empty(),
             nonlinearity: self.nonlinearity,
@@ -90,16 +91,16 @@ fn numbers(t: &Tensor) -> Vec<f32> {
     Vec::try_from(t.detach().contiguous().flatten(0, -1)).unwrap()
 }
 
-/// One forward and one backward pass with several lanes, by `plan`.
-fn check_lanes(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
+/// One forward and one backward pass along several gradient paths, by `plan`.
+fn check_paths(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
     let samples = 1 + random.below(3) as i64;
-    let lanes: Vec<bool> = (0..1 + random.below(3)).map(|_| random.below(3) > 0).collect();
+    let paths: Vec<bool> = (0..1 + random.below(3)).map(|_| random.below(3) > 0).collect();
     let x = random.normal(&[samples, case.size.ins], 1.0);
     let gradients: Vec<Tensor> =
-        lanes.iter().map(|_| random.normal(&[samples, case.size.outs], 1.0)).collect();
-    let to_input = random.below(lanes.len() as u64 + 1) as usize;
+        paths.iter().map(|_| random.normal(&[samples, case.size.outs], 1.0)).collect();
+    let input_paths = random.below(paths.len() as u64 + 1) as usize;
     let about =
-        format!("{} samples {samples} lanes {lanes:?} to input {to_input} threads {threads}", case.about);
+        format!("{} samples {samples} paths {paths:?} to input {input_paths} threads {threads}", case.about);
 
     let ordered = |t: usize, tensor: &Tensor| {
         let order: Vec<i64> = plan.order(t).into_iter().map(|axis| axis as i64).collect();
@@ -119,7 +120,7 @@ fn check_lanes(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
     plan.forward(&xs, &parameters, &mut saved, &mut y, threads).unwrap();
 
     let filled = |of: &[&[f32]]| of.iter().map(|w| vec![f32::NAN; w.len()]).collect::<Vec<_>>();
-    let mut gx = vec![f32::NAN; to_input * xs.len()];
+    let mut gx = vec![f32::NAN; input_paths * xs.len()];
     let (mut gw, mut gb) = (filled(&weights), filled(&biases));
     let gy: Vec<f32> = gradients.iter().flat_map(numbers).collect();
     let out = GradientsOut {
@@ -127,7 +128,7 @@ fn check_lanes(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
         weights: gw.iter_mut().map(|g| &mut g[..]).collect(),
         biases: gb.iter_mut().map(|g| &mut g[..]).collect(),
     };
-    plan.backward(&xs, &parameters, &saved, &lanes, &gy, out, threads).unwrap();
+    plan.backward(&xs, &parameters, &saved, &paths, &gy, out, threads).unwrap();
 
     let mut sums: Vec<Tensor> = case
         .weights
@@ -135,18 +136,18 @@ fn check_lanes(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
         .chain(&case.biases)
         .map(|t| t.detach().zeros_like().to_kind(Kind::Double))
         .collect();
-    for (lane, reaches) in lanes.iter().enumerate() {
-        let (expected, gradients) = case.reference(&x, &gradients[lane]);
-        if lane == 0 {
+    for (path, reaches) in paths.iter().enumerate() {
+        let (expected, gradients) = case.reference(&x, &gradients[path]);
+        if path == 0 {
             assert_close(
                 &Tensor::from_slice(&y).reshape(expected.size()),
                 &expected,
                 &format!("y of {about}"),
             );
         }
-        if let Some(gx) = gx.chunks(xs.len()).nth(lane) {
+        if let Some(gx) = gx.chunks(xs.len()).nth(path) {
             let gx = Tensor::from_slice(gx).reshape(x.size());
-            assert_close(&gx, &gradients[0], &format!("gx, lane {lane}, of {about}"));
+            assert_close(&gx, &gradients[0], &format!("gx, path {path}, of {about}"));
         }
         for (sum, gradient) in sums.iter_mut().zip(&gradients[1..]).filter(|_| *reaches) {
             *sum += gradient;
@@ -160,7 +161,7 @@ fn check_lanes(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
 }
 
 #[test]
-fn passes_are_those_of_libtorch_for_all_shapes_options_and_lanes() {
+fn the_vjp_is_that_of_libtorch_for_all_shapes_options_and_paths() {
     let mut random = Random::new(7);
     for trial in 0..300 {
         // A few with four dims, and so with some between the mixed one and the leaf.
@@ -169,7 +170,7 @@ fn passes_are_those_of_libtorch_for_all_shapes_options_and_lanes() {
             6..8 => Case::new(&mut random, Size { ins: 700, outs: 700 + trial }, 8),
             _ => Case::random(&mut random),
         };
-        check_lanes(&case, &case.plan(), &mut random, 1);
+        check_paths(&case, &case.plan(), &mut random, 1);
     }
 }
 
@@ -178,7 +179,7 @@ fn plain_kernels_do_the_same() {
     let mut random = Random::new(8);
     for _ in 0..150 {
         let case = Case::random(&mut random);
-        check_lanes(&case, &case.plan().plain(), &mut random, 1);
+        check_paths(&case, &case.plan().plain(), &mut random, 1);
     }
 }
 
@@ -190,7 +191,7 @@ fn threads_do_the_same() {
     {
         for _ in 0..2 {
             let case = Case::new(&mut random, Size { ins, outs }, radix);
-            check_lanes(&case, &case.plan(), &mut random, 2);
+            check_paths(&case, &case.plan(), &mut random, 2);
         }
     }
 }
@@ -227,7 +228,7 @@ fn the_operation_is_differentiated_by_libtorch() {
         let native = Native::new(case.plan(), &parameters, !case.biases.is_empty()).unwrap();
         let x = random.normal(&[2, case.size.ins], 1.0).set_requires_grad(true);
         let gy = random.normal(&[2, case.size.outs], 1.0);
-        let y = native.forward(&x).unwrap();
+        let y = SharedVjp::new(native).apply(&x, &parameters).unwrap();
         let (expected, gradients) = case.reference(&x, &gy);
         assert_close(&y.detach(), &expected, &case.about);
         let inputs: Vec<&Tensor> = [&x].into_iter().chain(&weights).chain(&biases).collect();

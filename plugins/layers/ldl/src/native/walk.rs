@@ -142,7 +142,7 @@ fn spread(tasks: usize, threads: usize, share: impl Fn(Range<usize>) + Sync) {
     if threads == 1 {
         return share(0..tasks);
     }
-    efference_sdk::op::parallel(threads, |thread| {
+    efference_sdk::autograd::parallel(threads, |thread| {
         let share_of = |thread: usize| thread * tasks / threads;
         let tasks = share_of(thread)..share_of(thread + 1);
         if !tasks.is_empty() {

@@ -1,0 +1,195 @@
+//! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
+use super::adam::{Factors, Updates};
+use efference_sdk::autograd::is_contiguous_cpu_f32;
+use efference_sdk::{Error, Result, Saved, autograd};
+use efference_spec::{OptimizerKind, OptimizerSettings};
+use std::collections::HashMap;
+use tch::{self, Kind, Tensor};
+
+#[derive(Default)]
+struct State {
+    steps: i64,
+    /// Adam: the means `m` and `v`. Sgd: the velocity alone.
+    tensors: Vec<Tensor>,
+}
+
+/// Updates the parameters of one part.
+pub(super) struct Optimizer {
+    settings: OptimizerSettings,
+    states: HashMap<String, State>,
+    /// Numbers that had a gradient in the last update.
+    updated: u64,
+}
+
+impl Optimizer {
+    pub(super) fn new(settings: OptimizerSettings) -> Self {
+        Optimizer { settings, states: HashMap::new(), updated: 0 }
+    }
+
+    /// Uses the gradients of `parameters` and clears them. A parameter without a gradient keeps its value, but
+    /// for Adam's weight decay, as in torch. Answers with how many numbers had a gradient.
+    pub(super) fn update(&mut self, parameters: &[(String, Tensor)]) -> Result<u64> {
+        self.updated = 0;
+        tch::no_grad(|| {
+            let scale = self.clipping(parameters)?;
+            let prepared = parameters.iter().map(|(name, p)| self.prepare(name, p, scale));
+            let prepared = prepared.collect::<Result<Vec<_>>>()?;
+            let mut updates = Updates::default();
+            for ((name, p), step) in parameters.iter().zip(&prepared) {
+                let Some((g, factors)) = step else { continue };
+                let Some([m, v]) = self.states.get(name).map(|s| s.tensors.as_slice()) else { continue };
+                if !updates.add([p, g, m, v], *factors) {
+                    adam_by_libtorch(p, g, m, v, *factors)?;
+                }
+            }
+            updates.run();
+            Ok::<(), Error>(())
+        })?;
+        clear_gradients(parameters)?;
+        Ok(self.updated)
+    }
+
+    /// Bytes that the update of one number reads and writes at least.
+    pub(super) fn bytes_a_number(&self) -> u64 {
+        let moments = match self.settings.kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw => 2,
+            OptimizerKind::Sgd => u64::from(self.settings.momentum != 0.0),
+        };
+        // Parameter and gradient are read and the parameter is written; each moment is read and written.
+        4 * (3 + 2 * moments)
+    }
+
+    /// What the gradients are to be multiplied by.
+    fn clipping(&self, parameters: &[(String, Tensor)]) -> Result<f64> {
+        let Some(limit) = self.settings.clip else { return Ok(1.0) };
+        let mut squares = 0.0;
+        for (_, p) in parameters {
+            let g = p.f_grad()?;
+            if g.defined() {
+                squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+            }
+        }
+        Ok((limit / squares.sqrt().max(f64::MIN_POSITIVE)).min(1.0))
+    }
+
+    /// The gradient and what Adam multiplies with; `None` where that was all there was to do.
+    fn prepare(&mut self, name: &str, p: &Tensor, scale: f64) -> Result<Option<(Tensor, Factors)>> {
+        let s = &self.settings;
+        let decay_after = match s.kind {
+            OptimizerKind::Adam if p.dim() > 0 => 1.0 - s.weight_decay,
+            _ => 1.0,
+        };
+        let g = p.f_grad()?;
+        if !g.defined() {
+            if decay_after != 1.0 {
+                let _ = p.shallow_clone().f_mul_scalar_(decay_after)?;
+            }
+            return Ok(None);
+        }
+        if !self.states.contains_key(name) {
+            self.states.insert(name.to_owned(), State::default());
+        }
+        self.updated += p.numel() as u64;
+        let Some(state) = self.states.get_mut(name) else { return Ok(None) };
+        state.steps += 1;
+        if s.kind == OptimizerKind::Sgd {
+            sgd(p, &g, state, s, scale)?;
+            return Ok(None);
+        }
+        if state.tensors.is_empty() {
+            state.tensors = vec![p.f_zeros_like()?, p.f_zeros_like()?];
+        }
+        let t = state.steps as i32;
+        let factors = Factors {
+            beta1: s.beta1 as f32,
+            beta2: s.beta2 as f32,
+            epsilon: s.epsilon as f32,
+            step_size: (s.learning_rate / (1.0 - s.beta1.powi(t))) as f32,
+            inverse_root: (1.0 / (1.0 - s.beta2.powi(t)).sqrt()) as f32,
+            gradient_scale: scale as f32,
+            decay_before: match s.kind {
+                OptimizerKind::Adamw => (1.0 - s.learning_rate * s.weight_decay) as f32,
+                _ => 1.0,
+            },
+            decay_after: decay_after as f32,
+        };
+        // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
+        let g = if (is_contiguous_cpu_f32(&g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
+            g
+        } else {
+            copied(p, &g)?
+        };
+        Ok(Some((g, factors)))
+    }
+
+    /// All of its state, names beginning with `prefix`.
+    pub(super) fn save(&self, prefix: &str) -> Saved {
+        let mut saved = Saved::new();
+        let mut names: Vec<_> = self.states.keys().collect();
+        names.sort();
+        for name in names {
+            let state = &self.states[name];
+            saved.push((format!("{prefix}{name}.steps"), Tensor::from(state.steps)));
+            for (i, t) in state.tensors.iter().enumerate() {
+                saved.push((format!("{prefix}{name}.{i}"), t.shallow_clone()));
+            }
+        }
+        saved
+    }
+}
+
+/// `g`, lying in memory as `p` does.
+fn copied(p: &Tensor, g: &Tensor) -> Result<Tensor> {
+    let mut copy = p.f_empty_like()?;
+    copy.f_copy_(g)?;
+    Ok(copy)
+}
+
+/// The same on any device.
+fn adam_by_libtorch(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, f: Factors) -> Result<()> {
+    let [mut p, mut m, mut v] = [p, m, v].map(Tensor::shallow_clone);
+    let g = if f.gradient_scale == 1.0 {
+        g.shallow_clone()
+    } else {
+        g.f_mul_scalar(f64::from(f.gradient_scale))?
+    };
+    let _ = m.f_lerp_(&g, f64::from(1.0 - f.beta1))?;
+    let _ = v.f_lerp_(&g.f_square()?, f64::from(1.0 - f.beta2))?;
+    let denominator =
+        v.f_sqrt()?.f_mul_scalar_(f64::from(f.inverse_root))?.f_add_scalar_(f64::from(f.epsilon))?;
+    if f.decay_before != 1.0 {
+        let _ = p.f_mul_scalar_(f64::from(f.decay_before))?;
+    }
+    let _ = p.f_addcdiv_(&m.f_mul_scalar(-f64::from(f.step_size))?, &denominator)?;
+    if f.decay_after != 1.0 {
+        let _ = p.f_mul_scalar_(f64::from(f.decay_after))?;
+    }
+    Ok(())
+}
+
+fn sgd(p: &Tensor, g: &Tensor, state: &mut State, s: &OptimizerSettings, scale: f64) -> Result<()> {
+    let mut g = if scale == 1.0 { g.shallow_clone() } else { g.f_mul_scalar(scale)? };
+    if s.weight_decay != 0.0 {
+        g = g.f_add(&p.f_mul_scalar(s.weight_decay)?)?;
+    }
+    if s.momentum != 0.0 {
+        match state.tensors.first_mut() {
+            Some(velocity) => {
+                let _ = velocity.f_mul_scalar_(s.momentum)?.f_add_(&g)?;
+            }
+            None => state.tensors.push(g.copy()),
+        }
+        g = state.tensors[0].shallow_clone();
+    }
+    let _ = p.shallow_clone().f_sub_(&g.f_mul_scalar(s.learning_rate)?)?;
+    Ok(())
+}
+
+/// Clears the gradients gathered in parameters.
+pub(super) fn clear_gradients(parameters: &[(String, Tensor)]) -> Result<()> {
+    parameters.iter().for_each(|(_, p)| autograd::clear_gradient(p));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

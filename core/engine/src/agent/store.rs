@@ -1,0 +1,96 @@
+//! The parameter store: every tensor that a component keeps, under its name.
+use efference_sdk::autograd::is_non_overlapping_and_dense;
+use efference_sdk::{ParamStore, Result, derive_seed, ensure};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use tch::{Device, Kind, Tensor};
+
+/// A kept tensor.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) tensor: Tensor,
+    pub(super) trainable: bool,
+}
+
+/// Parameters with their names.
+type Trained = Rc<[(String, Tensor)]>;
+
+/// All parameters and buffers of an agent, in the order of their making. The part that a tensor belongs to is
+/// the beginning of its name: `cell.z.layer.0.weight.1` belongs to `cell`.
+pub struct Store {
+    seed: u64,
+    device: Device,
+    entries: RefCell<Vec<Entry>>,
+    /// Answers of [`trained`](Self::trained), which is asked several times a step; emptied when something is added.
+    trained: RefCell<HashMap<String, Trained>>,
+}
+
+impl Store {
+    /// An empty store on a device; `seed` is the experiment's.
+    pub fn new(seed: u64, device: Device) -> Self {
+        Store { seed, device, entries: RefCell::default(), trained: RefCell::default() }
+    }
+
+    /// Calls `f` with each tensor whose name begins with `prefix`: name, tensor, whether it is trained.
+    pub(super) fn each(&self, prefix: &str, mut f: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
+        self.entries.borrow().iter().filter(|e| e.name.starts_with(prefix)).try_for_each(&mut f)
+    }
+
+    /// The trained parameters whose names begin with `prefix`.
+    pub fn trained(&self, prefix: &str) -> Trained {
+        if let Some(trained) = self.trained.borrow().get(prefix) {
+            return trained.clone();
+        }
+        let entries = self.entries.borrow();
+        let trained = entries.iter().filter(|e| e.trainable && e.name.starts_with(prefix));
+        let trained: Trained = trained.map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect();
+        self.trained.borrow_mut().insert(prefix.to_owned(), trained.clone());
+        trained
+    }
+
+    /// How many numbers are trained.
+    pub fn trained_count(&self) -> i64 {
+        self.entries.borrow().iter().filter(|e| e.trainable).map(|e| e.tensor.numel() as i64).sum()
+    }
+}
+
+impl ParamStore for Store {
+    fn add(&self, name: &str, init: Tensor, trainable: bool) -> Result<Tensor> {
+        ensure!(!name.is_empty(), "a parameter needs a name");
+        ensure!(
+            !self.entries.borrow().iter().any(|e| e.name == name),
+            "there is a parameter '{name}' already; give each its own name, or a scope of its own"
+        );
+        ensure!(
+            init.kind() == Kind::Float,
+            "parameter '{name}' holds {:?} instead of 32-bit floats",
+            init.kind()
+        );
+        let init = init.f_detach()?.f_to_device(self.device)?;
+        // The maker's order of dims is kept.
+        let init = if is_non_overlapping_and_dense(&init) { init } else { init.f_contiguous()? };
+        let tensor = init.f_set_requires_grad(trainable)?;
+        let shared = tensor.shallow_clone();
+        self.trained.borrow_mut().clear();
+        self.entries.borrow_mut().push(Entry { name: name.to_owned(), tensor, trainable });
+        Ok(shared)
+    }
+
+    fn seed(&self, name: &str) -> u64 {
+        derive_seed(self.seed, name)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Tensor)>> {
+        let mut all = Vec::new();
+        self.each(prefix, |e| {
+            all.push((e.name.clone(), e.tensor.shallow_clone()));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+}

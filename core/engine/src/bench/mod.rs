@@ -1,0 +1,139 @@
+//! Measures how fast an experiment steps, where a step's time goes, and how far that is from what the machine can do.
+mod peak;
+mod report;
+
+pub use peak::Peak;
+pub use report::{Parts, Rates, Report};
+
+use crate::run::{Prepared, Recording, Stepped, Stop};
+use efference_runs::directory::RunDirectory;
+use efference_sdk::{Result, ResultExt, bail};
+use efference_spec::Spec;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How an experiment is measured.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Steps that are made before.
+    pub warm_up: u64,
+    /// Steps that are measured.
+    pub steps: u64,
+    /// Gives up when it is told to.
+    pub stop: &'a Stop,
+}
+
+/// Makes steps as a run does, records them into a temporary directory, which does not stay, and says how long that
+/// took; then measures what the machine can do at most.
+///
+/// # Errors
+/// If a plugin fails, the environment ends too early, it is told to stop, or there is no room for what is recorded.
+pub fn measure(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
+    let mut report = measure_steps(spec, prepared, request)?;
+    // By now the experiment is gone, and with it what it may have had running beside it, such as a browser.
+    let peak = Peak::measure(prepared.device());
+    let peak =
+        peak.inspect_err(|e| tracing::warn!("what the machine can do could not be measured: {e:#}")).ok();
+    report.rates.peak_flop_per_second = peak.map(|p| p.flop_per_second);
+    report.rates.peak_bytes_per_second = peak.map(|p| p.bytes_per_second);
+    Ok(report)
+}
+
+fn measure_steps(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
+    let began = (SystemTime::now(), Instant::now());
+    let place = tempfile::Builder::new().prefix("efference-bench-").tempdir();
+    let place =
+        place.context("no temporary directory could be made to record into; see the variable TMPDIR")?;
+    let directory = RunDirectory::claim(place.path(), &spec.name, began.0, &spec.to_toml())?;
+    let mut experiment = prepared.open(Some(directory.path()), true)?;
+    let mut recording = Recording::start(spec, &directory, began)?;
+
+    let (stop, steps) = (request.stop, request.steps);
+    let mut each = Vec::with_capacity(steps.min(1 << 20) as usize);
+    let (mut frames, mut recorded) = (0, Duration::ZERO);
+    let mut measured_from = Instant::now();
+    for step in 0..request.warm_up + steps {
+        if step == request.warm_up {
+            experiment.times = Default::default();
+            experiment.model().take_times();
+            experiment.model().take_work();
+            recorded = Duration::ZERO;
+            frames = 0;
+            measured_from = Instant::now();
+        }
+        let began = Instant::now();
+        match experiment.advance(&|| stop.wanted())? {
+            Stepped::Stopped => bail!("was stopped after {step} steps, before all was measured"),
+            Stepped::Step if stop.wanted() => {
+                bail!("was stopped after {} steps, before all was measured", step + 1)
+            }
+            Stepped::Step => {}
+            Stepped::Closed => bail!("the environment ended after {step} steps: too early to be measured"),
+        }
+        let advanced = Instant::now();
+        recording.step(&experiment)?;
+        recorded += advanced.elapsed();
+        if step >= request.warm_up {
+            each.push(began.elapsed());
+        }
+        frames += experiment.live_streams();
+    }
+    let all = measured_from.elapsed();
+    let (outer, inner) = (experiment.times, experiment.model().take_times());
+    let work = experiment.model().take_work();
+    recording.finish(&experiment)?;
+
+    let mean = |d: Duration| d.as_secs_f64() * 1e3 / steps as f64;
+    let within = inner.transition + inner.loss + inner.network + inner.update;
+    each.sort();
+    let at = |share: f64| {
+        let place = ((each.len() as f64 - 1.0) * share).round() as usize;
+        each.get(place).map_or(0.0, |d| d.as_secs_f64() * 1e3)
+    };
+    Ok(Report {
+        steps,
+        steps_per_second: steps as f64 / all.as_secs_f64(),
+        frames_per_second: frames as f64 / all.as_secs_f64(),
+        median: at(0.5),
+        p95: at(0.95),
+        parts: Parts {
+            environment: mean(outer.environment),
+            comparing: mean(outer.comparing),
+            transition: mean(inner.transition),
+            loss: mean(inner.loss),
+            network: mean(inner.network),
+            backward: mean(outer.trainer.saturating_sub(within)),
+            update: mean(inner.update),
+            recording: mean(recorded),
+            other: mean(all.saturating_sub(outer.environment + outer.comparing + outer.trainer + recorded)),
+        },
+        peak_memory: peak_memory(),
+        parameters: experiment.model().store().trained_count(),
+        threads: tch::get_num_threads(),
+        rates: Rates {
+            flop: work.flop as f64 / steps as f64,
+            flop_is_lower_bound: work.flop_is_lower_bound,
+            flop_per_second: work.flop as f64 / all.as_secs_f64(),
+            peak_flop_per_second: None,
+            bytes: work.bytes as f64 / steps as f64,
+            bytes_per_second: work.bytes as f64 / all.as_secs_f64(),
+            peak_bytes_per_second: None,
+        },
+    })
+}
+
+/// The largest memory that this process has had in use, in MiB; 0 where the system does not say.
+pub fn peak_memory() -> f64 {
+    memory("VmHWM:")
+}
+
+/// The memory that this process has in use, in MiB; 0 where the system does not say.
+pub fn resident_memory() -> f64 {
+    memory("VmRSS:")
+}
+
+fn memory(kind: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix(kind));
+    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}

@@ -1,0 +1,157 @@
+//! Real libraries, made by the C compiler: what is listed, what is refused, and why.
+use efference_abi::{ABI_VERSION, Kind, PLUGINS_LEN};
+use efference_registry::{FileStamp, Identity, MissingPlugin, PluginFiles, Refusal};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn host() -> Identity {
+    Identity { libtorch_version: "2.13.0".into(), target: "here".into() }
+}
+
+/// A library's stamp in C.
+struct Stamp {
+    magic: &'static str,
+    abi: u32,
+    libtorch: &'static str,
+    target: &'static str,
+    plugins: &'static str,
+}
+
+const GOOD: Stamp = Stamp {
+    magic: "EFFERENC",
+    abi: ABI_VERSION,
+    libtorch: "2.13.0",
+    target: "here",
+    plugins: "layer/ldl\\t1.2.3\\tMixes.\\ncell/mgu\\t1.0.0\\tOne gate.\\n",
+};
+
+impl Stamp {
+    fn source(&self) -> String {
+        let Stamp { magic, abi, libtorch, target, plugins } = self;
+        format!(
+            "struct {{ char magic[8]; unsigned abi, size; char sdk[16], libtorch[16], target[48], \
+             plugins[{PLUGINS_LEN}]; void *entries; unsigned long count; void *init; }} efference_plugin = \
+             {{ \"{magic}\", {abi}, {}, \"0.1.0\", \"{libtorch}\", \"{target}\", \"{plugins}\" }};",
+            size_of::<efference_abi::Stamp>()
+        )
+    }
+}
+
+fn library(directory: &Path, name: &str, source: &str) -> PathBuf {
+    let (code, file) = (directory.join(name).with_extension("c"), directory.join(name));
+    fs::write(&code, source).unwrap();
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wl,--no-as-needed", "-o"])
+        .args([&file, &code])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    file
+}
+
+fn refusal(source: &str) -> Refusal {
+    let dir = tempfile::tempdir().unwrap();
+    FileStamp::read(&library(dir.path(), "libefference_x.so", source), &host()).unwrap_err()
+}
+
+#[test]
+fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
+    let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = library(near.path(), "libmine.so", &GOOD.source());
+    let all = "layer/ldl\\t9.9.9\\tAnother.\\nenvironment/worlds\\t1.0.0\\tSmall.\\n";
+    let second = library(far.path(), "libefference_more.so", &Stamp { plugins: all, ..GOOD }.source());
+    library(far.path(), "libfamiliar.so", "int nothing;");
+    library(far.path(), "libefference_none.so", "int nothing;");
+    fs::write(far.path().join("libempty.so"), "").unwrap();
+
+    let directories = vec![near.path().into(), far.path().into(), far.path().join("missing")];
+    let files = PluginFiles::in_directories(directories.clone(), &host());
+    let found: Vec<_> = files.found().iter().map(|f| (f.listed.kind, &*f.listed.name, &f.file)).collect();
+    let expected =
+        [(Kind::Environment, "worlds", &second), (Kind::Cell, "mgu", &first), (Kind::Layer, "ldl", &first)];
+    assert_eq!(found, expected);
+    let ldl = files.find(Kind::Layer, "ldl").unwrap();
+    assert_eq!((&*ldl.listed.version, &*ldl.listed.description), ("1.2.3", "Mixes."));
+    assert!(ldl.needed.iter().any(|n| n.starts_with("libc.")), "{:?}", ldl.needed);
+    assert_eq!(files.directories(), directories);
+
+    // A library that is no plugin is passed over, unless its name says that it should be one.
+    let refused: Vec<_> = files.refused().iter().map(Refusal::to_string).collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused[0].contains("libefference_none.so is a library, but no plugin"), "{refused:?}");
+    assert!(refused[1].contains("libempty.so is not a library: it is empty"), "{refused:?}");
+}
+
+#[test]
+fn a_missing_name_is_answered_with_the_nearest_and_with_all() {
+    let dir = tempfile::tempdir().unwrap();
+    library(dir.path(), "liba.so", &GOOD.source());
+    let files = PluginFiles::in_directories(vec![dir.path().into()], &host());
+    let error = |kind, name| match files.find(kind, name) {
+        Err(e @ MissingPlugin::NotFound { .. }) => e.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let searched = format!("Searched: {}", dir.path().display());
+    assert_eq!(
+        error(Kind::Layer, "lld"),
+        format!("there is no layer plugin 'lld'; did you mean 'ldl'? There are: ldl. {searched}")
+    );
+    assert_eq!(
+        error(Kind::Goal, "ldl"),
+        format!("there is no goal plugin 'ldl'. There are: none. {searched}")
+    );
+}
+
+#[test]
+fn a_stamp_for_another_host_is_refused_with_both_sides() {
+    let other = refusal(&Stamp { abi: 77, ..GOOD }.source());
+    assert!(matches!(other, Refusal::OtherBoundary { theirs: 77, ours: ABI_VERSION, .. }), "{other:?}");
+    let other = refusal(&Stamp { libtorch: "1.0.0", ..GOOD }.source());
+    let Refusal::OtherLibtorch { theirs, ours, .. } = other else { panic!("{other:?}") };
+    assert_eq!((&*theirs, &*ours), ("1.0.0", "2.13.0"));
+    let other = refusal(&Stamp { target: "there", ..GOOD }.source());
+    let Refusal::OtherMachine { theirs, ours, .. } = other else { panic!("{other:?}") };
+    assert_eq!((&*theirs, &*ours), ("there", "here"));
+}
+
+#[test]
+fn a_damaged_stamp_is_refused() {
+    let damaged = [
+        Stamp { magic: "EFFECTIV", ..GOOD }.source(),
+        Stamp { plugins: "layer ldl", ..GOOD }.source(),
+        // In the part of a library that has no bytes in its file, and one that is too small.
+        "char efference_plugin[4096];".into(),
+        "int efference_plugin = 1;".into(),
+    ];
+    for source in damaged {
+        let refusal = refusal(&source);
+        assert!(matches!(refusal, Refusal::DamagedStamp { .. }), "{source}: {refusal:?}");
+    }
+    let calls = refusal("extern int efference_plugin; int f(void) { return efference_plugin; }");
+    assert!(matches!(calls, Refusal::NotAPlugin { .. }), "named, not exported: {calls:?}");
+}
+
+/// Nothing that a file can hold may end the program: with bytes turned over, and cut at every length.
+#[test]
+fn no_damage_is_worse_than_a_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = library(dir.path(), "libdamaged.so", &GOOD.source());
+    let whole = fs::read(&path).unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    let read = || FileStamp::read(&path, &host());
+    assert!(read().is_ok());
+    let mut refused = 0;
+    for at in (0..whole.len()).step_by(7) {
+        file.write_all_at(&[!whole[at]], at as u64).unwrap();
+        refused += usize::from(read().is_err());
+        file.write_all_at(&whole[at..=at], at as u64).unwrap();
+    }
+    assert!(refused > 10, "{refused}");
+    assert!(read().is_ok());
+    for length in (0..whole.len()).rev().step_by(97) {
+        file.set_len(length as u64).unwrap();
+        assert!(read().is_err(), "{length} bytes");
+    }
+}

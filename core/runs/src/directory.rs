@@ -1,0 +1,430 @@
+//! The directory of a run: `runs/<name>/<id>/`.
+//!
+//! | file | what it is | written |
+//! |---|---|---|
+//! | `spec.toml` | the resolved spec | when the run starts |
+//! | `provenance.json` | what made the run: code, plugins, machine | within seconds of the start |
+//! | `metrics.jsonl` | the record, one object a line | as the run goes |
+//! | `tensorboard/` | event files with the same curves and pictures | as the run goes |
+//! | `pictures/` | observation and prediction side by side | as the run goes |
+//! | `checkpoints/` | what a run can be resumed from | as the run goes |
+//! | `log.txt` | the log | as the run goes |
+//! | `end.json` | how the run ended | last; without it, the run goes on or was killed |
+//!
+//! Beside the directories of its runs, the file `runs/<name>/latest` says the id of the one started last. It is
+//! no link: TensorBoard follows links, and would show that run twice, and, once the link points at the next
+//! run, the curves of two runs as one.
+mod end;
+mod utc;
+
+use crate::{FileError, RecorderFiles};
+use serde::Serialize;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+pub use end::{End, Ending};
+pub use utc::Utc;
+
+/// The directory of one run, which belongs to that run alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+/// Why a run got no directory.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Something could not be made or written. Nothing half made is left.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The experiment's name cannot name a directory.
+    #[error(
+        "'{name}' cannot name the directory of an experiment's runs: {reason}; give `name` in the spec letters, \
+         digits, '-', '_' and '.'"
+    )]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+const ADJECTIVES: [&str; 32] = [
+    "agile", "amber", "ample", "bold", "brave", "brisk", "calm", "clear", "crisp", "deft", "eager", "early",
+    "fair", "fleet", "fond", "glad", "grand", "keen", "kind", "lively", "lucid", "merry", "mild", "neat",
+    "noble", "plain", "prime", "quick", "quiet", "spry", "sunny", "warm",
+];
+const ANIMALS: [&str; 32] = [
+    "badger", "bear", "bison", "crane", "crow", "deer", "dove", "finch", "fox", "gecko", "hare", "heron",
+    "ibex", "jay", "koala", "lark", "lynx", "marten", "mole", "newt", "otter", "owl", "panda", "quail",
+    "raven", "robin", "seal", "stork", "swan", "tern", "wren", "yak",
+];
+/// Ids that are tried before giving up: far more than runs start in a second.
+const TRIES: u64 = 10_000;
+
+impl RunDirectory {
+    /// Makes `<runs>/<name>/<id>/` with its subdirectories and `spec.toml`, and notes it in `latest`.
+    ///
+    /// The id is the time in UTC and two words, `2026-11-22-10-04-05-brisk-otter`: it sorts by time and can be
+    /// said aloud. Making a directory succeeds for one process only, so runs that start in the same second get
+    /// one each.
+    ///
+    /// # Errors
+    /// If `name` cannot name a directory, or something cannot be made or written; then nothing is left behind.
+    pub fn claim(runs: &Path, name: &str, now: SystemTime, spec: &str) -> Result<Self, ClaimError> {
+        check_name(name)?;
+        let parent = runs.join(name);
+        let made = make_directories(&parent)?;
+        let claimed = claim_id(&parent, now).and_then(|path| {
+            let directory = RunDirectory { path };
+            directory.furnish(spec).inspect_err(|_| {
+                // It is ours alone, so all of it may go. The error to tell is the first one.
+                let _ = fs::remove_dir_all(&directory.path);
+            })?;
+            Ok(directory)
+        });
+        match claimed {
+            Ok(directory) => {
+                directory.note_as_latest();
+                Ok(directory)
+            }
+            Err(error) => {
+                // Only what was made here, and only while nobody else has put anything into it.
+                made.iter().rev().take_while(|path| fs::remove_dir(path).is_ok()).for_each(drop);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The directory of a run that was started before; `runs/<name>/latest` is the one started last.
+    ///
+    /// # Errors
+    /// If it is no directory of a run: `spec.toml` is missing.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let mut path = fs::canonicalize(path).map_err(|e| FileError::new("open", path, &e))?;
+        if path.is_file() && path.file_name().is_some_and(|name| name == "latest") {
+            let id = fs::read_to_string(&path).map_err(|e| FileError::new("read", &path, &e))?;
+            path.set_file_name(id.trim());
+        }
+        let spec = path.join("spec.toml");
+        fs::metadata(&spec).map_err(|e| FileError {
+            cure: Some("name the directory of a run, as in runs/<name>/latest"),
+            ..FileError::new("read", &spec, &e)
+        })?;
+        Ok(RunDirectory { path })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last part of the path, which names the run.
+    pub fn id(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// `spec.toml`.
+    pub fn spec(&self) -> PathBuf {
+        self.path.join("spec.toml")
+    }
+
+    /// Where a [`Recorder`](crate::Recorder) writes, with or without TensorBoard's files.
+    pub fn recorder_files(&self, tensorboard: bool) -> RecorderFiles {
+        RecorderFiles {
+            metrics: self.path.join("metrics.jsonl"),
+            tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
+            pictures: self.path.join("pictures"),
+        }
+    }
+
+    /// `checkpoints/`.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Opens `log.txt` to add to it.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn log(&self) -> Result<File, FileError> {
+        let path = self.path.join("log.txt");
+        let open = OpenOptions::new().create(true).append(true).open(&path);
+        open.map_err(|e| FileError::new("write", &path, &e))
+    }
+
+    /// Writes `provenance.json`.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn write_provenance(&self, provenance: &impl Serialize) -> Result<(), FileError> {
+        self.write_json("provenance.json", provenance)
+    }
+
+    /// Writes `end.json`. It is there whole or not at all, even if the machine stops meanwhile.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn write_end(&self, end: &End) -> Result<(), FileError> {
+        self.write_json("end.json", end)
+    }
+
+    /// How the run ended; `None` if it has not, or was killed.
+    ///
+    /// # Errors
+    /// If there is an `end.json` that cannot be read.
+    pub fn end(&self) -> Result<Option<End>, FileError> {
+        let path = self.path.join("end.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(FileError::new("read", &path, &e)),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|e| FileError::new("read", &path, &e.into()))
+    }
+
+    fn write_json(&self, name: &str, content: &impl Serialize) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let mut text =
+            serde_json::to_vec_pretty(content).map_err(|e| FileError::new("write", &path, &e.into()))?;
+        text.push(b'\n');
+        write_atomically(&path, &text)
+    }
+
+    fn furnish(&self, spec: &str) -> Result<(), FileError> {
+        for name in ["tensorboard", "pictures", "checkpoints"] {
+            let path = self.path.join(name);
+            fs::create_dir(&path).map_err(|e| FileError::new("make", &path, &e))?;
+        }
+        write_atomically(&self.spec(), spec.as_bytes())
+    }
+
+    /// Best effort: a run is none the worse without.
+    fn note_as_latest(&self) {
+        let latest = self.path.with_file_name("latest");
+        if let Err(error) = write_atomically(&latest, format!("{}\n", self.id()).as_bytes()) {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), ClaimError> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > 100 {
+        "it is longer than 100 bytes"
+    } else if name.starts_with(['.', '-']) {
+        "it starts with '.' or '-'"
+    } else if name.contains(['/', '\\']) || name.chars().any(char::is_control) {
+        "it has a slash or a control character"
+    } else {
+        return Ok(());
+    };
+    Err(ClaimError::Name { name: name.to_owned(), reason })
+}
+
+/// As `create_dir_all`, and says which directories were missing, the outermost first.
+fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut missing: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(|p| !p.as_os_str().is_empty() && fs::symlink_metadata(p).is_err())
+        .map(Path::to_owned)
+        .collect();
+    missing.reverse();
+    fs::create_dir_all(path).map_err(|e| {
+        missing.iter().rev().for_each(|made| drop(fs::remove_dir(made)));
+        FileError::new("make", path, &e)
+    })?;
+    Ok(missing)
+}
+
+/// Makes a directory that was not there before.
+fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
+    let time = Utc::from(now).dashed();
+    let mut result = Err(io::ErrorKind::AlreadyExists.into());
+    let mut path = parent.to_owned();
+    for attempt in 0..TRIES {
+        // Which words is no part of the experiment, so they need no seed.
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_u64(attempt);
+        let random = hasher.finish() as usize;
+        let words = (ADJECTIVES[random % ADJECTIVES.len()], ANIMALS[(random >> 32) % ANIMALS.len()]);
+        path = parent.join(format!("{time}-{}-{}", words.0, words.1));
+        // After so many tries nearly all words are taken: count.
+        if attempt >= 1_000 {
+            path.as_mut_os_string().push(format!("-{attempt}"));
+        }
+        result = fs::create_dir(&path);
+        match &result {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            _ => break,
+        }
+    }
+    result.map_err(|e| FileError::new("make", &path, &e))?;
+    Ok(path)
+}
+
+/// Makes the names of temporary files differ within this process, as the process id does between processes.
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced.
+///
+/// # Errors
+/// If that is not possible; the temporary file does not stay.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(
+        ".{name}.{}-{}.tmp",
+        std::process::id(),
+        WRITES.fetch_add(1, Ordering::Relaxed)
+    ));
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        // The name is on the disk only when the directory is. Not every file system can be asked for that.
+        if let Some(parent) = path.parent()
+            && let Ok(directory) = File::open(parent)
+        {
+            let _ = directory.sync_all();
+        }
+        Ok(())
+    };
+    write().map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        FileError::new("write", path, &e)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_claimed_directory_has_all_it_needs() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path().join("deep/runs");
+        let first = RunDirectory::claim(&runs, "first-light", at(1_795_341_845), "steps = 3\n").unwrap();
+        assert!(first.id().starts_with("2026-11-22-10-04-05-"), "{}", first.id());
+        assert_eq!(names(first.path()), ["checkpoints", "pictures", "spec.toml", "tensorboard"]);
+        assert_eq!(fs::read_to_string(first.spec()).unwrap(), "steps = 3\n");
+        let latest = runs.join("first-light/latest");
+        assert_eq!(fs::read_to_string(&latest).unwrap(), first.id() + "\n");
+        let second = RunDirectory::claim(&runs, "first-light", at(1_795_341_845), "").unwrap();
+        assert_ne!(first, second);
+        let opened = RunDirectory::open(&latest).unwrap();
+        assert_eq!(opened.path(), fs::canonicalize(second.path()).unwrap());
+        let error = RunDirectory::open(&runs).unwrap_err().to_string();
+        assert!(error.contains("deep/runs/spec.toml'") && error.contains("runs/<name>/latest"), "{error}");
+    }
+
+    #[test]
+    fn runs_that_start_in_the_same_second_get_one_each() {
+        let root = tempfile::tempdir().unwrap();
+        let barrier = std::sync::Barrier::new(16);
+        let ids: HashSet<PathBuf> = std::thread::scope(|scope| {
+            let claim = || {
+                barrier.wait();
+                let claim = || RunDirectory::claim(root.path(), "same", at(1_000_000_000), "a = 1").unwrap();
+                (0..8).map(|_| claim().path).collect::<Vec<_>>()
+            };
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(claim)).collect();
+            threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
+        });
+        assert_eq!(ids.len(), 128);
+        assert!(ids.iter().all(|path| path.join("spec.toml").is_file()));
+        assert_eq!(names(&root.path().join("same")).len(), 129, "the runs, `latest`, and no temporary file");
+    }
+
+    #[test]
+    fn when_all_words_are_taken_it_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let words = ADJECTIVES.len() * ANIMALS.len();
+        let ids: HashSet<_> = (0..words + 50).map(|_| claim_id(root.path(), at(0)).unwrap()).collect();
+        assert_eq!(ids.len(), words + 50);
+        let counted = |path: &&PathBuf| path.to_string_lossy().ends_with(|c: char| c.is_ascii_digit());
+        assert!(ids.iter().filter(counted).count() >= 50);
+    }
+
+    #[test]
+    fn a_failure_says_what_is_in_the_way_and_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let claim = |runs: &Path| RunDirectory::claim(runs, "x", at(0), "").unwrap_err().to_string();
+        let error = claim(&root.path().join("file"));
+        assert!(error.contains("/file/x'") && error.contains("a file is in the way"), "{error}");
+        let error = claim(&root.path().join("file/deeper"));
+        assert!(error.contains("a file is in the way"), "{error}");
+        assert_eq!(claim(Path::new("/proc/runs")).split(':').next().unwrap(), "cannot make '/proc/runs/x'");
+        assert_eq!(names(root.path()), ["file"]);
+
+        // A name that fits into a directory, whose runs do not fit into a path.
+        let mut long = root.path().join("long");
+        while long.as_os_str().len() < 3_900 {
+            long.push("d".repeat(100));
+        }
+        long.push("d".repeat(4_070 - long.as_os_str().len()));
+        let error = RunDirectory::claim(&long, "x", at(0), "").unwrap_err().to_string();
+        assert!(error.contains("cannot make"), "{error}");
+        assert_eq!(names(root.path()), ["file"], "all that was made for it is gone");
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["", "..", "../x", "a/b", ".hidden", "-rf", "a\nb", "a\0b", &"n".repeat(101)] {
+            let error = RunDirectory::claim(root.path(), name, at(0), "").unwrap_err();
+            assert!(matches!(error, ClaimError::Name { .. }), "{name:?}: {error}");
+        }
+        assert!(names(root.path()).is_empty());
+    }
+
+    #[test]
+    fn the_end_is_read_as_it_was_written() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::claim(root.path(), "x", at(0), "").unwrap();
+        assert_eq!(run.end().unwrap(), None);
+        let ended = Utc::from(at(951_782_399)).rfc3339();
+        let failed = Ending::Failed {
+            plugin: Some("ldl".to_owned()),
+            messages: vec!["layer 'ldl'".to_owned(), "forward: wrong shape".to_owned()],
+            cure: None,
+        };
+        for how in [Ending::Finished, Ending::Stopped, failed] {
+            let end = End { how, step: 7, seconds: 1.5, ended: ended.clone() };
+            run.write_end(&end).unwrap();
+            assert_eq!(run.end().unwrap(), Some(end));
+        }
+        let json: serde_json::Value =
+            serde_json::from_slice(&fs::read(run.path().join("end.json")).unwrap()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "how": "failed", "plugin": "ldl", "messages": ["layer 'ldl'", "forward: wrong shape"],
+                "step": 7, "seconds": 1.5, "ended": "2000-02-28T23:59:59Z"
+            })
+        );
+        assert_eq!(names(run.path()).iter().filter(|n| n.contains("end")).count(), 1, "no temporary file");
+        fs::write(run.path().join("end.json"), "{").unwrap();
+        assert!(run.end().unwrap_err().to_string().contains("end.json'"));
+    }
+}

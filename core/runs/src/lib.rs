@@ -1,0 +1,28 @@
+//! What a run leaves behind while it goes: curves, pictures, progress, and what a fool would have got.
+//!
+//! [`Metrics`] gathers the scalars of single steps; every so often their means go to the [`Recorder`], whose
+//! own thread writes `metrics.jsonl`, the TensorBoard event file and the pictures, off the step's path.
+//! [`Baselines`] says what two predictors that learn nothing get on the same numbers, and [`Progress`] shows
+//! where the run is.
+
+mod baselines;
+mod console;
+pub mod directory;
+mod error;
+mod lines;
+mod metrics;
+mod pictures;
+pub mod provenance;
+mod readable;
+mod recorder;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
+
+pub use baselines::{Baselines, Errors, skill};
+pub use console::{Aside, Progress, Shown};
+pub use error::{FileError, RecordError};
+pub use metrics::Metrics;
+pub use pictures::{Picture, PicturePair, side_by_side};
+pub use readable::{Bytes, Grouped, Lasting, Scaled, ThreeDigits};
+pub use recorder::{FLUSH_EVERY, Line, Recorded, Recorder, RecorderFiles};

@@ -1,0 +1,95 @@
+//! Scalars between two recordings.
+
+/// Gathers named scalars step by step, and gives their means.
+///
+/// Names keep the order in which they were first used, for the whole run: a metric that is missing from one
+/// window comes back at its old place.
+///
+/// ```
+/// # use efference_runs::Metrics;
+/// let mut metrics = Metrics::default();
+/// metrics.add("loss", 2.0);
+/// metrics.add("loss", 4.0);
+/// metrics.add("score", 1.0);
+/// assert_eq!(metrics.take(), [("loss".to_owned(), 3.0), ("score".to_owned(), 1.0)]);
+/// assert!(metrics.take().is_empty());
+/// ```
+#[derive(Debug, Default)]
+pub struct Metrics {
+    sums: Vec<Sum>,
+    // Steps mostly add the same names in the same order: where the next one is expected.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Sum {
+    name: String,
+    sum: f64,
+    count: u64,
+}
+
+impl Metrics {
+    /// Adds one value of a metric to the current window. NaN makes the window's mean NaN: a run that has
+    /// diverged should look like it.
+    pub fn add(&mut self, name: &str, value: f64) {
+        let at = match self.sums.get(self.next) {
+            Some(sum) if sum.name == name => self.next,
+            _ => self.sums.iter().position(|s| s.name == name).unwrap_or_else(|| {
+                self.sums.push(Sum { name: name.to_owned(), sum: 0.0, count: 0 });
+                self.sums.len() - 1
+            }),
+        };
+        let sum = &mut self.sums[at];
+        sum.sum += value;
+        sum.count += 1;
+        self.next = if at + 1 < self.sums.len() { at + 1 } else { 0 };
+    }
+
+    /// The mean of a metric in the current window; `None` if it was not added since the last [`take`](Self::take).
+    pub fn mean(&self, name: &str) -> Option<f64> {
+        let sum = self.sums.iter().find(|s| s.name == name && s.count > 0)?;
+        Some(sum.sum / sum.count as f64)
+    }
+
+    /// The mean of every metric that was added since the last call, in order of first use; a new window begins.
+    pub fn take(&mut self) -> Vec<(String, f64)> {
+        self.next = 0;
+        let mut means = Vec::with_capacity(self.sums.len());
+        for sum in self.sums.iter_mut().filter(|s| s.count > 0) {
+            means.push((sum.name.clone(), sum.sum / sum.count as f64));
+            (sum.sum, sum.count) = (0.0, 0);
+        }
+        means
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_come_in_the_order_of_first_use_in_every_window() {
+        let mut metrics = Metrics::default();
+        for step in 0..10 {
+            metrics.add("loss", f64::from(step));
+            if step % 2 == 0 {
+                metrics.add("score", 1.0);
+            }
+            metrics.add("error", 2.0);
+        }
+        assert_eq!(metrics.mean("loss"), Some(4.5));
+        let names = |taken: &[(String, f64)]| taken.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();
+        let taken = metrics.take();
+        assert_eq!(names(&taken), ["loss", "score", "error"]);
+        assert_eq!(taken.iter().map(|(_, v)| *v).collect::<Vec<_>>(), [4.5, 1.0, 2.0]);
+        assert_eq!(metrics.mean("loss"), None);
+
+        metrics.add("error", f64::NAN);
+        metrics.add("error", 1.0);
+        metrics.add("new", 5.0);
+        metrics.add("loss", 1.0);
+        let taken = metrics.take();
+        assert_eq!(names(&taken), ["loss", "error", "new"], "as first used, not as used in this window");
+        assert!(taken[1].1.is_nan(), "one NaN shows");
+    }
+}

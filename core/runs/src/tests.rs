@@ -1,0 +1,300 @@
+//! Recording with real files, as a run does it.
+use super::*;
+use crate::Picture;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+fn files(dir: &Path) -> RecorderFiles {
+    let files = RecorderFiles {
+        metrics: dir.join("metrics.jsonl"),
+        tensorboard: Some(dir.join("tensorboard")),
+        pictures: dir.join("pictures"),
+    };
+    fs::create_dir_all(dir.join("tensorboard")).unwrap();
+    fs::create_dir_all(&files.pictures).unwrap();
+    files
+}
+
+fn line(step: u64) -> Line {
+    let values = [("loss", 1.0 / step as f64), ("score", if step == 20 { f64::NAN } else { 0.5 })];
+    Line { step, seconds: step as f64 * 0.25, values: values.map(|(n, v)| (n.to_owned(), v)).into() }
+}
+
+fn pair(step: u64, stream: u64) -> PicturePair {
+    let picture = |red: u8| Picture { width: 12, height: 8, rgb: [red, 40, 40].repeat(96) };
+    PicturePair { step, stream, observation: picture(255), prediction: Some(picture(90)) }
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+fn events(dir: &Path) -> Vec<std::path::PathBuf> {
+    fs::read_dir(dir.join("tensorboard")).unwrap().map(|e| e.unwrap().path()).collect()
+}
+
+#[test]
+fn lines_pictures_and_events_are_there_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    for step in (10..=5_000).step_by(10) {
+        recorder.record(line(step)).unwrap();
+    }
+    for stream in 0..2 {
+        recorder.picture(pair(500, stream)).unwrap();
+    }
+    let recorded = recorder.finish().unwrap();
+    assert_eq!(recorded, Recorded { lines: 500, pictures: 2, pictures_left_out: 0 });
+    let lines = lines(&files.metrics);
+    assert_eq!(lines.len(), 500);
+    assert_eq!(lines[1], serde_json::json!({"step": 20, "seconds": 5.0, "loss": 0.05, "score": null}));
+    for stream in 0..2 {
+        assert!(files.pictures.join(format!("step-000500-stream-{stream}.png")).is_file());
+    }
+    assert_eq!(events(dir.path()).len(), 1);
+
+    // A resumed run adds to the lines, and its events go to a file of their own.
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    recorder.record(line(5_010)).unwrap();
+    drop(recorder);
+    assert_eq!(self::lines(&files.metrics).len(), 501, "dropping writes what waits");
+    assert_eq!(events(dir.path()).len(), 2);
+}
+
+#[test]
+fn without_tensorboard_there_are_lines_and_pictures_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = RecorderFiles { tensorboard: None, ..files(dir.path()) };
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    recorder.record(line(10)).unwrap();
+    recorder.picture(pair(10, 0)).unwrap();
+    recorder.finish().unwrap();
+    assert_eq!(lines(&files.metrics).len(), 1);
+    assert!(files.pictures.join("step-000010-stream-0.png").is_file());
+    assert!(events(dir.path()).is_empty());
+}
+
+#[test]
+fn a_killed_run_keeps_what_was_recorded_a_second_ago() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let empty = fs::metadata(&events(dir.path())[0]).unwrap().len();
+    let start = Instant::now();
+    let mut step = 0;
+    while start.elapsed() < Duration::from_millis(1_300) {
+        step += 1;
+        recorder.record(line(step)).unwrap();
+        sleep(Duration::from_millis(5));
+    }
+    // Nothing is finished or dropped: this is what a SIGKILL would leave.
+    let kept = lines(&files.metrics).len() as u64;
+    assert!(kept > step / 4 && kept <= step, "{kept} of {step} lines");
+    assert!(fs::metadata(&events(dir.path())[0]).unwrap().len() > empty + 40 * kept);
+    drop(recorder);
+    assert_eq!(lines(&files.metrics).len() as u64, step);
+}
+
+/// Records until an error comes back.
+fn error_of(recorder: &mut Recorder) -> RecordError {
+    let start = Instant::now();
+    for step in 1.. {
+        if let Err(error) = recorder.record(line(step)) {
+            return error;
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "no error came");
+        sleep(Duration::from_millis(10));
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_full_disk_is_told_at_the_next_record_and_ever_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    std::os::unix::fs::symlink("/dev/full", &files.metrics).unwrap();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let error = error_of(&mut recorder).to_string();
+    assert_eq!(
+        error,
+        format!(
+            "cannot write '{}': No space left on device (os error 28); free some space on that disk, or put the runs \
+             on another one",
+            files.metrics.display()
+        )
+    );
+    assert_eq!(recorder.record(line(1)).unwrap_err().to_string(), error);
+    assert_eq!(recorder.picture(pair(1, 0)).unwrap_err().to_string(), error);
+    assert_eq!(recorder.finish().unwrap_err().to_string(), error);
+    assert!(fs::metadata(&events(dir.path())[0]).unwrap().len() > 100, "what the others held back was kept");
+}
+
+#[test]
+fn a_place_that_takes_no_files_is_told_with_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = files(dir.path());
+    let start = |files: &RecorderFiles| Recorder::start(files.clone(), SystemTime::now());
+
+    let error = start(&RecorderFiles { metrics: dir.path().join("gone/metrics.jsonl"), ..good.clone() });
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("gone/metrics.jsonl'") && error.contains("a directory above it is missing"),
+        "{error}"
+    );
+    let error =
+        start(&RecorderFiles { metrics: dir.path().to_owned(), ..good.clone() }).unwrap_err().to_string();
+    assert!(error.contains("a directory is in the way"), "{error}");
+    let error = start(&RecorderFiles { tensorboard: Some(good.metrics.clone()), ..good.clone() })
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("metrics.jsonl/events.out") && error.contains("a file is in the way"), "{error}");
+
+    let mut recorder = start(&good).unwrap();
+    fs::remove_dir_all(&good.pictures).unwrap();
+    recorder.picture(pair(7, 3)).unwrap();
+    let error = error_of(&mut recorder).to_string();
+    assert!(error.contains("step-000007-stream-3.png") && error.contains("removed or renamed"), "{error}");
+    let lines_before = lines(&good.metrics).len();
+    drop(recorder);
+    assert_eq!(lines(&good.metrics).len(), lines_before);
+}
+
+#[test]
+fn a_picture_that_is_not_what_it_says_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
+    let mut bad = pair(1, 0);
+    bad.observation.rgb.pop();
+    assert!(matches!(recorder.picture(bad), Err(RecordError::Picture { bytes: 287, .. })));
+    recorder.record(line(1)).unwrap();
+    assert_eq!(recorder.finish().unwrap().lines, 1, "and recording goes on");
+}
+
+/// Reads the event files of a directory with TensorBoard's own reader.
+const READER: &str = r#"
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "images": 0})
+events.Reload()
+tags = events.Tags()
+print(json.dumps({
+    "scalars": {t: [[s.step, s.wall_time, repr(s.value)] for s in events.Scalars(t)] for t in tags["scalars"]},
+    "images": {t: [[i.step, i.wall_time, i.width, i.height, i.encoded_image_string.hex()] for i in events.Images(t)]
+               for t in tags["images"]},
+}))
+"#;
+
+#[test]
+fn tensorboard_itself_reads_the_event_files() {
+    let Some(python) = std::env::var_os("EFFERENCE_TENSORBOARD_PYTHON") else {
+        eprintln!(
+            "skipped: set EFFERENCE_TENSORBOARD_PYTHON to a python that has the package tensorboard \
+             (python3 -m venv V && V/bin/pip install tensorboard)"
+        );
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_500);
+    let mut recorder = Recorder::start(files.clone(), started).unwrap();
+    for step in [10, 20, 30] {
+        recorder.record(line(step)).unwrap();
+    }
+    recorder.picture(pair(30, 0)).unwrap();
+    recorder.picture(pair(30, 12)).unwrap();
+    recorder.finish().unwrap();
+    let mut recorder = Recorder::start(files.clone(), started).unwrap();
+    recorder.record(line(40)).unwrap();
+    recorder.finish().unwrap();
+
+    let output =
+        Command::new(&python).args(["-c", READER]).arg(dir.path().join("tensorboard")).output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let time = |step: u64| 1_700_000_000.5 + 0.25 * step as f64;
+    let loss = read["scalars"]["loss"].as_array().unwrap();
+    assert_eq!(loss.len(), 4, "both files of the directory are read");
+    for (at, step) in [(0, 10), (1, 20), (2, 30), (3, 40)] {
+        assert_eq!((&loss[at][0], &loss[at][1]), (&step.into(), &time(step).into()));
+        let value: f64 = loss[at][2].as_str().unwrap().parse().unwrap();
+        assert!((value - 1.0 / step as f64).abs() < 1e-7, "loss at {step}: {value}");
+    }
+    assert_eq!(read["scalars"]["score"][1], serde_json::json!([20, time(20), "nan"]));
+    assert_eq!(read["scalars"].as_object().unwrap().len(), 2);
+
+    assert_eq!(read["images"].as_object().unwrap().keys().collect::<Vec<_>>(), ["stream 0", "stream 12"]);
+    for stream in [0, 12] {
+        let images = read["images"][format!("stream {stream}")].as_array().unwrap();
+        assert_eq!(images.len(), 1);
+        let file = fs::read(files.pictures.join(format!("step-000030-stream-{stream}.png"))).unwrap();
+        let hex: String = file.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(images[0][0], 30);
+        assert_eq!(
+            (&images[0][2], &images[0][3]),
+            (&(18 + 2 * (12 * 21 + 2)).into(), &(12 + 8 * 21 + 2).into())
+        );
+        assert!(images[0][4] == hex.as_str(), "the same PNG as on disk");
+    }
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -- --ignored --nocapture cost_of_recording"]
+fn cost_of_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
+    let names: Vec<String> = (0..15).map(|i| format!("metric_{i}")).collect();
+    let mut metrics = Metrics::default();
+    let (mut adding, mut recording, mut picturing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let steps = 20_000;
+    for step in 1..=steps {
+        let start = Instant::now();
+        for (i, name) in names.iter().enumerate() {
+            metrics.add(name, (step * i as u64) as f64);
+        }
+        adding += start.elapsed();
+        if step % 10 == 0 {
+            let start = Instant::now();
+            recorder.record(Line { step, seconds: step as f64, values: metrics.take() }).unwrap();
+            recording += start.elapsed();
+        }
+        if step % 500 == 0 {
+            let pair = pair(step, 0);
+            let start = Instant::now();
+            recorder.picture(pair).unwrap();
+            picturing += start.elapsed();
+        }
+        sleep(Duration::from_micros(50)); // a step's work
+    }
+    let start = Instant::now();
+    let recorded = recorder.finish().unwrap();
+    eprintln!(
+        "a step: {:?} to add 15 metrics; each 10th {:?} to record; each 500th {:?} for a picture; finish {:?}; {recorded:?}",
+        adding / steps as u32,
+        recording / (steps as u32 / 10),
+        picturing / (steps as u32 / 500),
+        start.elapsed(),
+    );
+
+    // As fast as they are taken: what the thread itself needs.
+    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
+    let values: Vec<(String, f64)> = names.into_iter().map(|name| (name, 1.0 / 3.0)).collect();
+    let start = Instant::now();
+    for step in 0..50_000 {
+        recorder.record(Line { step, seconds: step as f64, values: values.clone() }).unwrap();
+    }
+    recorder.finish().unwrap();
+    let line = start.elapsed() / 50_000;
+    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
+    let start = Instant::now();
+    for step in 0..200 {
+        recorder.picture(pair(step, 0)).unwrap();
+    }
+    recorder.finish().unwrap();
+    eprintln!("on the thread: {line:?} a line, {:?} a picture of two times 12×8", start.elapsed() / 200);
+}

@@ -1,0 +1,233 @@
+//! The elements of tensors as slices. `unsafe` is allowed in this file for two things: to read a tensor's elements as a
+//! slice, after its kind, device and layout were checked, and to write those of a tensor without other handles.
+#![allow(unsafe_code)]
+use super::ffi;
+use crate::{Error, Result};
+use std::ops::{Deref, DerefMut};
+use std::slice;
+use tch::{Device, Kind, Tensor};
+
+/// The elements of a contiguous f32 tensor on the CPU, in row-major order.
+///
+/// Nobody may write to the tensor meanwhile, by another handle of the same storage (`shallow_clone`, a view) or
+/// on another thread. In an [`Op`](super::Op) that holds for inputs, saved tensors and gradients, as long as the
+/// operation does not itself change them in place.
+pub fn slice(tensor: &Tensor) -> Result<&[f32]> {
+    match ffi::contiguous_f32(tensor) {
+        Some((_, 0)) => Ok(&[]),
+        // SAFETY: kind, device and layout were checked, so there are `count` f32 at the pointer; the tensor keeps them
+        // alive for the lifetime of the result, and the documented condition keeps writers away.
+        Some((data, count)) => Ok(unsafe { slice::from_raw_parts(data, count) }),
+        None => Err(not_readable(tensor)),
+    }
+}
+
+/// Whether a tensor is f32, on the CPU and contiguous, so that [`slice()`] can read it as it is.
+pub fn is_contiguous_cpu_f32(tensor: &Tensor) -> bool {
+    ffi::contiguous_f32(tensor).is_some()
+}
+
+/// Whether the elements of a tensor fill one stretch of memory, each once, in whatever order of its dims.
+///
+/// A parameter may be such: it keeps the strides that it was made with. So kernels may have a dim innermost that is not
+/// the last, by a first value made with `permute(…).contiguous().permute(back)`. Its gradient should have the same
+/// strides: see [`slice_in_memory_order`] and [`OutputBuffer::empty_like`].
+pub fn is_non_overlapping_and_dense(tensor: &Tensor) -> bool {
+    ffi::is_non_overlapping_and_dense(tensor)
+}
+
+/// The elements of a [non-overlapping and dense](is_non_overlapping_and_dense) f32 tensor on the CPU, in the order in
+/// which they lie in memory; otherwise as [`slice()`].
+pub fn slice_in_memory_order(tensor: &Tensor) -> Result<&[f32]> {
+    match ffi::dense_f32(tensor) {
+        Some((_, 0)) => Ok(&[]),
+        // SAFETY: kind, device and layout were checked, so there are `count` f32 at the pointer; else as in `slice`.
+        Some((data, count)) => Ok(unsafe { slice::from_raw_parts(data, count) }),
+        None => Err(not_readable(tensor)),
+    }
+}
+
+/// A tensor of one element, without dims, on the CPU.
+pub fn scalar(value: f32) -> Result<Tensor> {
+    let mut tensor = OutputBuffer::empty(&[])?;
+    tensor[0] = value;
+    Ok(tensor.into_tensor())
+}
+
+/// The value of a tensor of one element. If it is on another device, this waits for it.
+pub fn item(tensor: &Tensor) -> Result<f64> {
+    match ffi::contiguous_f32(tensor) {
+        Some((_, 1)) => Ok(f64::from(slice(tensor)?[0])),
+        _ if tensor.numel() != 1 => {
+            Err(Error::msg(format!("a tensor of shape {:?} does not hold one number", tensor.size())))
+        }
+        _ => Ok(tensor.f_reshape(&[] as &[i64])?.f_double_value(&[])?),
+    }
+}
+
+fn not_readable(tensor: &Tensor) -> Error {
+    if !tensor.defined() {
+        return Error::msg("a tensor to be read is undefined");
+    }
+    let (kind, device) = (tensor.kind(), tensor.device());
+    Error::msg(if kind != Kind::Float {
+        format!("a tensor of kind {kind:?} cannot be read as f32: convert it first")
+    } else if device != Device::Cpu {
+        format!("a tensor on {device:?} cannot be read as a slice: move it to the CPU first")
+    } else {
+        "a tensor that is not contiguous cannot be read as a slice: f_contiguous first".to_owned()
+    })
+}
+
+/// An f32 tensor on the CPU without other handles, to be written as a slice in row-major order (made by
+/// [`empty_like`](OutputBuffer::empty_like): in the memory order of the other tensor).
+#[derive(Debug)]
+pub struct OutputBuffer {
+    tensor: Tensor,
+    // One call into libtorch, not one at each access.
+    data: *mut f32,
+    count: usize,
+}
+
+// SAFETY: the pointer goes into the tensor's storage, which moves with it, and tensors are `Send`. Sharing gives
+// out `&[f32]` alone.
+unsafe impl Send for OutputBuffer {}
+// SAFETY: as above.
+unsafe impl Sync for OutputBuffer {}
+
+impl OutputBuffer {
+    /// An uninitialised tensor, for a kernel that writes each element.
+    pub fn empty(shape: &[i64]) -> Result<Self> {
+        Self::of(ffi::empty(shape)?)
+    }
+
+    /// A tensor of zeros.
+    pub fn zeros(shape: &[i64]) -> Result<Self> {
+        Self::of(Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?)
+    }
+
+    /// The elements of `tensor`: in its own memory if this is its only handle, else in a copy.
+    pub fn reuse(tensor: Tensor) -> Result<Self> {
+        if is_contiguous_cpu_f32(&tensor) && !tensor.requires_grad() && ffi::is_unique(&tensor) {
+            return Self::of(tensor);
+        }
+        let mut copy = Self::empty(&tensor.size())?;
+        copy.copy_from_slice(slice(&tensor.f_contiguous()?)?);
+        Ok(copy)
+    }
+
+    /// An uninitialised tensor with the shape and strides of another, which must be
+    /// [non-overlapping and dense](is_non_overlapping_and_dense).
+    pub fn empty_like(tensor: &Tensor) -> Result<Self> {
+        if !is_non_overlapping_and_dense(tensor) {
+            return Err(not_readable(tensor));
+        }
+        Self::of(ffi::empty_like(tensor)?)
+    }
+
+    fn of(tensor: Tensor) -> Result<Self> {
+        let (data, count) = ffi::dense_f32(&tensor).ok_or_else(|| not_readable(&tensor))?;
+        // A tensor of nothing may have a null pointer, which a slice must not.
+        let data = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { data };
+        Ok(OutputBuffer { tensor, data, count })
+    }
+
+    /// The tensor.
+    pub fn into_tensor(self) -> Tensor {
+        self.tensor
+    }
+}
+
+impl Deref for OutputBuffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: a contiguous f32 CPU tensor of `count` elements, of which this is the only handle. They come from
+        // an allocator outside Rust; any bits are an f32.
+        unsafe { slice::from_raw_parts(self.data, self.count) }
+    }
+}
+
+impl DerefMut for OutputBuffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.data, self.count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_read_is_read() {
+        let t = Tensor::from_slice2(&[[1.0f32, 2.0], [3.0, 4.0]]);
+        assert_eq!(slice(&t).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert!(slice(&t.transpose(0, 1)).unwrap_err().to_string().contains("contiguous"));
+        assert_eq!(slice(&t.transpose(0, 1).contiguous()).unwrap(), [1.0, 3.0, 2.0, 4.0]);
+        assert!(slice(&t.to_kind(Kind::Double)).unwrap_err().to_string().contains("Double"));
+        assert!(slice(&Tensor::new()).unwrap_err().to_string().contains("undefined"));
+        assert!(slice(&Tensor::zeros([0, 3], (Kind::Float, Device::Cpu))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_a_tensor_without_other_handles_is_reused() {
+        let mine = Tensor::from_slice(&[1.0f32, 2.0]);
+        let place = mine.data_ptr();
+        let mut output = OutputBuffer::reuse(mine).unwrap();
+        output[0] = 3.0;
+        let t = output.into_tensor();
+        assert_eq!((slice(&t).unwrap(), t.data_ptr()), (&[3.0, 2.0][..], place));
+        // A second handle, a view, and what is no plain memory are copied.
+        for other in [
+            t.shallow_clone(),
+            t.narrow(0, 0, 2),
+            t.detach(),
+            Tensor::zeros([2, 2], (Kind::Float, Device::Cpu)).tr(),
+        ] {
+            let shape = other.size();
+            let mut output = OutputBuffer::reuse(other).unwrap();
+            output[0] = 4.0;
+            assert_eq!(output.into_tensor().size(), shape);
+        }
+        assert_eq!(slice(&t).unwrap(), [3.0, 2.0]);
+    }
+
+    #[test]
+    fn a_tensor_may_lie_in_another_order_than_that_of_its_dims() {
+        let t = Tensor::from_slice2(&[[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]).tr();
+        assert!(
+            is_non_overlapping_and_dense(&t)
+                && !is_contiguous_cpu_f32(&t)
+                && !is_non_overlapping_and_dense(&t.narrow(0, 0, 2))
+        );
+        assert_eq!(slice_in_memory_order(&t).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert!(
+            slice_in_memory_order(&t.narrow(0, 0, 2)).is_err()
+                && OutputBuffer::empty_like(&t.narrow(0, 0, 2)).is_err()
+        );
+        let mut other = OutputBuffer::empty_like(&t).unwrap();
+        other.copy_from_slice(slice_in_memory_order(&t).unwrap());
+        let other = other.into_tensor();
+        assert_eq!(other.stride(), t.stride());
+        assert!(other.equal(&t));
+    }
+
+    #[test]
+    fn a_scalar_is_written_and_read() {
+        let t = scalar(1.5).unwrap();
+        assert_eq!((t.size(), item(&t).unwrap()), (vec![], 1.5));
+        assert_eq!(item(&Tensor::from(2.5f64).reshape([1, 1])).unwrap(), 2.5);
+        assert!(item(&Tensor::from_slice(&[1.0f32, 2.0])).unwrap_err().to_string().contains("one number"));
+    }
+
+    #[test]
+    fn outputs_are_filled() {
+        let mut output = OutputBuffer::zeros(&[2, 2]).unwrap();
+        output[3] = 1.0;
+        let t = output.into_tensor();
+        assert_eq!(t.size(), [2, 2]);
+        assert_eq!(slice(&t).unwrap(), [0.0, 0.0, 0.0, 1.0]);
+        assert!(OutputBuffer::empty(&[0]).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,16 @@
+//! Building blocks of networks: stacks of layers with residuals, nonlinearities, the loss of a prediction.
+//!
+//! On the CPU each is one operation for autograd, one pass over memory forward and one backward; on other devices it is
+//! composed of libtorch's operations.
+
+mod nonlinearity;
+mod prediction;
+mod prediction_loss;
+mod residual;
+mod shape;
+mod stack;
+
+pub use nonlinearity::Nonlinearity;
+pub use prediction::{ObservationLoss, Prediction};
+pub use shape::{check_forward, columns};
+pub use stack::{Stack, StackSpec};

@@ -1,0 +1,196 @@
+//! What a spec is after all is merged and filled in, and the file that says it.
+use super::*;
+use crate::{Device, KeyPath, OptimizerKind, OptimizerSettings, read};
+use serde_json::json;
+
+const SPEC: &str = r#"# A spec.
+steps = 20_000
+[environment]
+plugin = "worlds"
+ears = [{ lowest = 40, left = false }, {}]
+[trainer]
+horizon = 7
+synthetic_gradient = "none"
+label = "say \"hi\"\u007F\n"
+[trainer.warm_up]
+layers = 3
+[optimizer]
+kind = "sgd"
+momentum = 0.9
+clip = 2
+[optimizer.parts.cell]
+learning_rate = 0.5
+clip = "none"
+[optimizer.parts.goal]
+kind = "adamw"
+beta1 = "none"
+[plugins]
+path = ["more", "/elsewhere"]
+"#;
+
+#[test]
+fn defaults_are_filled_in_everywhere() {
+    let desk = Desk::new();
+    desk.file("my spec.toml", SPEC);
+    let spec = desk.load("my spec.toml", &[], &[]).unwrap();
+    assert_eq!((spec.name.as_str(), spec.seed, spec.steps, spec.threads), ("my-spec", 1, Some(20_000), None));
+    assert_eq!((spec.device, spec.state.size), (Device::Auto, 1024));
+    assert_eq!(
+        serde_json::Value::from(spec.environment.options),
+        json!({
+            "ears": [{ "lowest": 40, "left": false }, {}], "size": [16, 16], "streams": 1, "world": "bounce",
+        })
+    );
+    assert_eq!((spec.layer.plugin.as_str(), &spec.layer.options["radix"]), ("ldl", &json!(16)));
+    assert_eq!((spec.cell.plugin.as_str(), spec.goal.plugin.as_str()), ("mgu", "predict"));
+    assert_eq!(spec.trainer.plugin, "bptt");
+    assert_eq!(
+        serde_json::Value::from(spec.trainer.options),
+        json!({
+            "horizon": 7, "label": "say \"hi\"\u{7f}\n", "noise": { "enabled": true },
+            "synthetic_gradient": null, "unroll_length": 1,
+            "warm_up": { "layers": 3, "learning_rate": 0.03 },
+        })
+    );
+    assert_eq!((spec.record.every, spec.record.pictures_every, spec.record.tensorboard), (10, 500, true));
+    assert_eq!((spec.checkpoint.every, spec.checkpoint.keep), (0, 2));
+}
+
+#[test]
+fn parts_have_the_settings_of_all_but_for_their_own() {
+    let desk = Desk::new();
+    desk.file("spec.toml", SPEC);
+    let optimizer = desk.load("spec.toml", &[], &[]).unwrap().optimizer;
+    let all = OptimizerSettings {
+        kind: OptimizerKind::Sgd,
+        momentum: 0.9,
+        clip: Some(2.0),
+        ..OptimizerSettings::default()
+    };
+    assert_eq!(*optimizer.of("anything else"), all);
+    assert_eq!(*optimizer.of("cell"), OptimizerSettings { learning_rate: 0.5, clip: None, ..all.clone() });
+    assert_eq!(*optimizer.of("goal"), OptimizerSettings { kind: OptimizerKind::Adamw, ..all });
+}
+
+#[test]
+fn plugin_paths_are_relative_to_the_file_that_says_them() {
+    let desk = Desk::new();
+    let base = desk.file("sub/base.toml", SPEC);
+    let path = desk.file("spec.toml", "extends = \"sub/base.toml\"\n");
+    let more = [base.with_file_name("more"), PathBuf::from("/elsewhere")];
+    let draft = read(&path, &[], std::iter::empty()).unwrap();
+    assert_eq!(draft.plugin_paths(), more);
+    assert_eq!(
+        draft.resolve(&Declared).unwrap().plugins.path,
+        more.map(|path| path.to_str().unwrap().to_owned())
+    );
+    let draft = read(&path, &["plugins.path=[\"here\"]".into()], std::iter::empty()).unwrap();
+    assert_eq!(draft.plugin_paths(), [std::env::current_dir().unwrap().join("here")]);
+    let draft = read(&path, &["plugins.path=3".into()], std::iter::empty()).unwrap();
+    assert!(draft.plugin_paths().is_empty());
+}
+
+#[test]
+fn the_resolved_spec_says_where_each_value_came_from() {
+    let desk = Desk::new();
+    desk.file("spec.toml", SPEC);
+    let spec = desk.load("spec.toml", &["seed=3", "goal.l2=2"], &[("EFFERENCE_THREADS", "2")]).unwrap();
+    let text = spec.to_toml().replace(&format!("{}/", desk.0.path().display()), "");
+    let line = |value: &str, origin: &str| format!("\n{value:40} # {origin}\n");
+    for (value, origin) in [
+        ("name = \"spec\"", "the file's name"),
+        ("seed = 3", "--set seed=3"),
+        ("steps = 20_000", "spec.toml:2"),
+        ("threads = 2", "EFFERENCE_THREADS"),
+        ("device = \"auto\"", "default"),
+        ("horizon = 7", "spec.toml:7"),
+        ("synthetic_gradient = \"none\"", "spec.toml:8"),
+        ("size = 1024", "default"),
+        ("l2 = 2", "--set goal.l2=2"),
+        ("epsilon = 1e-8", "default"),
+    ] {
+        assert!(text.contains(&line(value, origin)), "{value} # {origin} is not in:\n{text}");
+    }
+    assert_has(
+        &text,
+        &[
+            "\n[environment]\n",
+            "\n[state]\n",
+            "\n[layer]\n",
+            "\n[cell]\n",
+            "\n[trainer]\n",
+            "\n[trainer.warm_up]\n",
+            "\n[goal]\n",
+        ],
+    );
+}
+
+#[test]
+fn the_resolved_spec_makes_the_same_run_again() {
+    let desk = Desk::new();
+    desk.file("spec.toml", format!("{SPEC}[layer]\nplugin = \"dense\"\nradix = 4\n[sweep]\nseed = [1, 2]\n"));
+    let spec = desk.load("spec.toml", &["seed=3\n"], &[]).unwrap();
+    assert_eq!(spec.notes.len(), 1, "{}", desk.plain(&spec.notes));
+    desk.file("small.toml", "[environment]\nplugin = \"worlds\"\n");
+    let small = desk.load("small.toml", &[], &[]).unwrap();
+    desk.file("small-again.toml", small.to_toml());
+    let again = desk.load("small-again.toml", &[], &[]).unwrap();
+    assert!(again.notes.is_empty(), "{}", desk.plain(&again.notes));
+    assert!(!small.to_toml().contains("[optimizer.parts]"));
+    // In another directory, under another name.
+    desk.file("runs/x/resolved.toml", spec.to_toml());
+    let again = desk
+        .load("runs/x/resolved.toml", &[], &[])
+        .unwrap_or_else(|m| panic!("{}\n{}", desk.plain(&m), spec.to_toml()));
+    assert!(again.notes.is_empty() && again.sweep.is_empty() && !spec.sweep.is_empty());
+    assert_eq!(
+        (&again.name, again.seed, again.steps, again.threads),
+        (&spec.name, 3, spec.steps, spec.threads)
+    );
+    assert_eq!((&again.environment, &again.layer, &again.cell), (&spec.environment, &spec.layer, &spec.cell));
+    assert_eq!((&again.trainer, &again.goal, &again.optimizer), (&spec.trainer, &spec.goal, &spec.optimizer));
+    assert_eq!(
+        (&again.state, &again.record, &again.checkpoint, &again.plugins),
+        (&spec.state, &spec.record, &spec.checkpoint, &spec.plugins)
+    );
+    let values = |text: String| {
+        text.lines().map(|line| line.split(" # ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(again.to_toml()), values(spec.to_toml()));
+}
+
+#[test]
+fn an_option_of_the_plugin_that_was_swapped_is_a_note_and_no_mistake() {
+    let desk = Desk::new();
+    desk.file("spec.toml", "[environment]\nplugin = \"worlds\"\n[layer]\nplugin = \"ldl\"\nradix = 4\n[optimizer]\nmomentum = 0.5\n");
+    let spec = desk.load("spec.toml", &["layer.plugin=dense"], &[]).unwrap();
+    assert_eq!(spec.layer.options.keys().collect::<Vec<_>>(), ["bias"]);
+    let notes = desk.plain(&spec.notes);
+    assert_has(
+        &notes,
+        &["`layer.radix` is an option of `ldl`", "`dense` has none of this name", "spec.toml:5:1"],
+    );
+    assert_has(
+        &notes,
+        &[
+            "`optimizer.momentum` has no effect with `kind = \"adam\"`",
+            "spec.toml:7:1",
+            "2 notes on spec.toml",
+        ],
+    );
+    assert_has(
+        &desk.report("spec.toml", &["layer.plugin=dense", "layer.radx=3"], &[]),
+        &["--set layer.radx=3: there is no key `radx`", "1 mistake"],
+    );
+}
+
+#[test]
+fn origins_know_their_lines() {
+    let desk = Desk::new();
+    desk.file("spec.toml", SPEC);
+    let spec = desk.load("spec.toml", &[], &[]).unwrap();
+    let line = |keys: &[&str]| spec.origins.get(&KeyPath::of(keys)).unwrap().to_string();
+    assert!(line(&["trainer", "warm_up", "layers"]).ends_with("spec.toml:11"));
+    assert!(line(&["optimizer", "parts", "goal", "kind"]).ends_with("spec.toml:20"));
+    assert_eq!(line(&["trainer", "warm_up", "learning_rate"]), "default");
+}

@@ -1,0 +1,150 @@
+//! What the units of a backward pass share: the tensors of a sub-layer, and the gradients of one matrix.
+//!
+//! `unsafe` is allowed in this file, as in [`super::forward`].
+//!
+//! The gradient comes along several *paths*: rows of gradients that belong to the same samples. Row `r` belongs to sample
+//! `r % samples` and path `r / samples`. What a path gives the parameters is linear in its gradient, so the gradients of
+//! the paths that reach them are summed first, and the parameters' gradient is computed once.
+#![allow(unsafe_code)]
+use super::dispatch::Kernels;
+use super::geometry::Mix;
+use super::kernels::{Gather, Scatter, SumRows, Tile};
+use super::products::{Product, Start};
+use efference_sdk::Nonlinearity;
+use std::ptr;
+
+/// The tensors of one sub-layer. Rows lie one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Backward<'a> {
+    pub(super) samples: usize,
+    /// Of each path: whether it reaches the parameters.
+    pub(super) paths: &'a [bool],
+    pub(super) size_in: usize,
+    pub(super) size_out: usize,
+    /// The gradient of the output: paths × samples rows.
+    pub(super) gradient_out: *const f32,
+    /// The gradient of the input: `input_paths` × samples rows; may be the same memory if sizes are the same.
+    pub(super) gradient_in: *mut f32,
+    /// Along how many paths, from the first on, it is needed.
+    pub(super) input_paths: usize,
+    /// What the nonlinearity was applied to: `samples` rows.
+    pub(super) input: *const f32,
+    pub(super) weight: *const f32,
+    /// Null: not needed.
+    pub(super) weight_gradient: *mut f32,
+    /// Null: not needed, or no bias.
+    pub(super) bias_gradient: *mut f32,
+    pub(super) nonlinearity: Nonlinearity,
+}
+
+// SAFETY: plain pointers; whoever uses them promises disjoint places.
+unsafe impl Send for Backward<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Backward<'_> {}
+
+impl Backward<'_> {
+    pub(super) fn rows(&self) -> usize {
+        self.samples * self.paths.len()
+    }
+
+    /// How many paths reach the parameters, if their gradients are needed.
+    pub(super) fn summed(&self) -> usize {
+        if self.weight_gradient.is_null() && self.bias_gradient.is_null() {
+            return 0;
+        }
+        self.paths.iter().filter(|reaches| **reaches).count()
+    }
+
+    /// What a skip connection adds to the gradient at this place of `gradient_in`.
+    pub(super) fn skip(&self, mix: &Mix, place: usize) -> *const f32 {
+        // With a skip connection, both sides have the same shape.
+        if mix.skip { self.gradient_out.wrapping_add(place) } else { ptr::null() }
+    }
+
+    /// The end of the pass for a tile of results at `from`, which begins at this place of `gradient_in`.
+    /// `activation` is the nonlinearity of the input, and lies as `from` does.
+    pub(super) fn end(
+        &self,
+        mix: &Mix,
+        tile: Tile,
+        from: *const f32,
+        activation: *const f32,
+        place: usize,
+    ) -> Scatter {
+        Scatter {
+            tile,
+            from,
+            to: self.gradient_in.wrapping_add(place),
+            skip: self.skip(mix, place),
+            skip_in_scratch: false,
+            activation: if self.nonlinearity == Nonlinearity::None { ptr::null() } else { activation },
+            nonlinearity: self.nonlinearity,
+        }
+    }
+
+    /// Calls `f(row, is the first)` for the rows of a sample whose paths reach the parameters.
+    pub(super) fn each_reaching(&self, sample: usize, mut f: impl FnMut(usize, bool)) {
+        let mut first = true;
+        for path in (0..self.paths.len()).filter(|path| self.paths[*path]) {
+            f(path * self.samples + sample, first);
+            first = false;
+        }
+    }
+}
+
+pub(super) fn add_if(add: bool) -> Start {
+    if add { Start::Output } else { Start::Zero }
+}
+
+/// A copy of a tile in scratch memory, or its sum with what stands there.
+pub(super) unsafe fn copy<K: Kernels>(tile: Tile, from: *const f32, to: *mut f32, add: bool) {
+    // SAFETY: by the caller's promise.
+    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None }) }
+}
+
+/// The sum over `k` that a matrix's gradient is: `Σ_k input[i, k] · sum[k][o]`.
+pub(super) struct Contraction {
+    pub(super) input: *const f32,
+    pub(super) input_row: usize,
+    pub(super) input_k: usize,
+    pub(super) sum: *const f32,
+    pub(super) sum_k: usize,
+    pub(super) k: usize,
+    /// Whether to add to what stands there.
+    pub(super) add: bool,
+}
+
+/// The gradients of one matrix and of its bias.
+/// # Safety
+/// See [`super::kernels`].
+pub(super) unsafe fn parameters<K: Kernels>(mix: &Mix, b: &Backward<'_>, matrix: usize, c: &Contraction) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if !b.weight_gradient.is_null() {
+            K::product(&Product {
+                a: c.input,
+                a_row: c.input_row,
+                a_k: c.input_k,
+                b: c.sum,
+                b_k: c.sum_k,
+                out: b.weight_gradient.add(matrix * mix.ins * mix.outs),
+                out_row: mix.outs,
+                rows: mix.ins,
+                columns: mix.outs,
+                k: c.k,
+                start: add_if(c.add),
+                skip: ptr::null(),
+            });
+        }
+        if !b.bias_gradient.is_null() {
+            K::sum_rows(&SumRows {
+                from: c.sum,
+                row: c.sum_k,
+                rows: c.k,
+                columns: mix.outs,
+                out: b.bias_gradient.add(matrix * mix.outs),
+                add: c.add,
+            });
+        }
+    }
+}
