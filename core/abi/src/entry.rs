@@ -34,7 +34,7 @@ pub struct Stamp {
 
 /// What a plugin is for.
 #[repr(u32)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
     /// Gives observations and takes actions; its table is an `EnvironmentVTable`.
     Environment = 1,
@@ -49,6 +49,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in the order of their sections in a spec.
+    pub const ALL: [Kind; 5] = [Kind::Environment, Kind::Layer, Kind::Cell, Kind::Trainer, Kind::Goal];
+
     /// The name of the kind in stamps, specs and messages.
     pub const fn name(self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> &str {
 
 /// A library with one layer, `mine`, for the host that this program belongs to.
 fn layer(directory: &Path) -> PathBuf {
-    let host = efference_cli::host_identity();
+    let host = efference_cli::engine_identity();
     let source = format!(
         "struct {{ char magic[8]; unsigned abi, size; char sdk[16], libtorch[16], target[48], plugins[{}]; \
          void *entries; unsigned long count; void *init; }} efference_plugin = {{ \"EFFERENC\", {}, {}, \"0.1.0\", \

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod describe;
 pub mod log;
 pub mod plugins;
 pub mod run;

@@ -2,7 +2,7 @@
 //!
 //! Only the parts that are needed are read, each whole and once: of a library of some megabytes that is some ten
 //! kilobytes, and a listing of all plugins must feel like `ls`.
-use crate::{KINDS, Refusal};
+use crate::Refusal;
 use efference_abi::{ABI_VERSION, ENTRY_SYMBOL, Kind, MAGIC, PLUGINS_LEN, Stamp};
 use object::elf::{DT_NEEDED, ET_DYN, FileHeader64, Machine, SHT_DYNSYM};
 use object::read::elf::{Dyn, FileHeader, SectionHeader, SectionTable, Sym};
@@ -203,7 +203,7 @@ fn check(file: &Path, bytes: &[u8], host: &Identity) -> Result<(), Refusal> {
 fn listed(line: &str) -> Option<Listed> {
     let mut fields = line.split('\t');
     let (kind, name) = fields.next()?.split_once('/')?;
-    let kind = KINDS.into_iter().find(|k| k.name() == kind)?;
+    let kind = Kind::ALL.into_iter().find(|k| k.name() == kind)?;
     Some(Listed {
         kind,
         name: name.to_owned(),

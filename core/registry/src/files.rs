@@ -1,6 +1,7 @@
 //! The plugins that can be found, by kind and name.
-use crate::{FileStamp, Identity, KINDS, Listed, Refusal};
+use crate::{FileStamp, Identity, Listed, Refusal};
 use efference_abi::Kind;
+use efference_spec::nearest;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -52,7 +53,7 @@ impl PluginFiles {
         for file in files.directories.clone().iter().flat_map(|d| libraries_in(d)) {
             files.add(&file, host);
         }
-        files.found.sort_by_key(|f| KINDS.iter().position(|k| *k == f.listed.kind));
+        files.found.sort_by_key(|f| f.listed.kind);
         files
     }
 
@@ -108,7 +109,8 @@ impl PluginFiles {
         MissingPlugin::NotFound {
             kind: kind.name(),
             name: name.to_owned(),
-            near: nearest(name, &there).map_or(".".into(), |n| format!("; did you mean '{n}'?")),
+            near: nearest(name, there.iter().map(String::as_str))
+                .map_or(".".into(), |n| format!("; did you mean '{n}'?")),
             there: if there.is_empty() { "none".into() } else { there.join(", ") },
             searched: self.searched(),
         }
@@ -119,16 +121,6 @@ impl PluginFiles {
         let searched: Vec<_> = self.directories.iter().map(|d| d.display().to_string()).collect();
         searched.join(", ")
     }
-}
-
-/// What was probably meant: a name that is some slips away (two letters swapped count as one), or much the same.
-fn nearest<'a>(said: &str, names: &'a [String]) -> Option<&'a String> {
-    let near = names.iter().filter_map(|name| {
-        let edits = strsim::damerau_levenshtein(said, name);
-        let (likeness, longer) = (strsim::jaro_winkler(said, name), said.len().max(name.len()));
-        (edits <= (longer / 3).max(1) || likeness > 0.7).then_some((edits, likeness, name))
-    });
-    near.min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1))).map(|(_, _, name)| name)
 }
 
 /// Where plugins lie beside the program: in its own directory, in the one above for a test program, and where

@@ -70,7 +70,7 @@ fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
     let files = PluginFiles::in_directories(directories.clone(), &host());
     let found: Vec<_> = files.found().iter().map(|f| (f.listed.kind, &*f.listed.name, &f.file)).collect();
     let expected =
-        [(Kind::Environment, "worlds", &second), (Kind::Cell, "mgu", &first), (Kind::Layer, "ldl", &first)];
+        [(Kind::Environment, "worlds", &second), (Kind::Layer, "ldl", &first), (Kind::Cell, "mgu", &first)];
     assert_eq!(found, expected);
     let ldl = files.find(Kind::Layer, "ldl").unwrap();
     assert_eq!((&*ldl.listed.version, &*ldl.listed.description), ("1.2.3", "Mixes."));

@@ -19,13 +19,11 @@ pub struct Progress {
     shown: Shown,
     total: Option<u64>,
     step: u64,
-    values: Vec<(String, f64)>,
+    values: Vec<(&'static str, f64, u8)>,
     speed: Speed,
     due: Instant,
 }
 
-/// Metrics that are shown, in this order.
-const SHOWN: [&str; 4] = ["loss", "error", "skill", "score"];
 /// The bar is drawn this often.
 const BAR_EVERY: Duration = Duration::from_millis(125);
 /// Columns that are left to the bar on a narrow terminal.
@@ -67,10 +65,9 @@ impl Progress {
         }
     }
 
-    /// What was recorded last: `loss`, `error`, `skill` and `score` are shown from now on, those that are there.
+    /// What was recorded last; of it, the metrics of [`metric::in_progress`](crate::metric::in_progress) are shown.
     pub fn values(&mut self, values: &[(String, f64)]) {
-        self.values =
-            SHOWN.iter().filter_map(|name| values.iter().find(|(n, _)| n == name).cloned()).collect();
+        self.values = crate::metric::in_progress(values);
     }
 
     /// Steps per second, averaged over about the last three seconds; `None` before the first time it was shown.
@@ -111,31 +108,35 @@ impl Progress {
 
     /// `step 1,200 of 20,000  812 steps/s  loss 3.21  23 s left`, without what does not fit into the columns.
     fn text(&self, columns: usize) -> String {
+        // Each part, and when it is dropped: the lowest number first, 0 never.
+        const SPEED: u8 = u8::MAX;
+        const TIME_LEFT: u8 = u8::MAX - 1;
         let step = Grouped(self.step);
-        let mut parts = vec![Some(match self.total {
-            Some(total) => format!("step {step} of {}", Grouped(total)),
-            None => format!("step {step}"),
-        })];
-        parts.push(self.speed.rate.map(|rate| match rate >= 100.0 {
-            true => format!("{} steps/s", Grouped(rate.round() as u64)),
-            false => format!("{} steps/s", ThreeDigits(rate)),
+        let mut parts = vec![(
+            0,
+            match self.total {
+                Some(total) => format!("step {step} of {}", Grouped(total)),
+                None => format!("step {step}"),
+            },
+        )];
+        parts.extend(self.speed.rate.map(|rate| match rate >= 100.0 {
+            true => (SPEED, format!("{} steps/s", Grouped(rate.round() as u64))),
+            false => (SPEED, format!("{} steps/s", ThreeDigits(rate))),
         }));
-        for name in SHOWN {
-            let value = self.values.iter().find(|(n, _)| n == name);
-            parts.push(value.map(|(_, value)| format!("{name} {}", ThreeDigits(*value))));
-        }
+        parts.extend(
+            self.values.iter().map(|(name, value, drop)| (*drop, format!("{name} {}", ThreeDigits(*value)))),
+        );
         let left = self.total.unwrap_or(0).saturating_sub(self.step);
         let rate = self.speed.rate.filter(|rate| *rate > 0.0 && left > 0);
-        parts.push(rate.map(|rate| format!("{} left", Lasting(left as f64 / rate))));
+        parts.extend(rate.map(|rate| (TIME_LEFT, format!("{} left", Lasting(left as f64 / rate)))));
 
-        // Places in `parts`, what matters least first: error, skill, score, loss, time left, speed.
-        for place in [3, 4, 5, 2, 6, 1] {
-            let length: usize = parts.iter().flatten().map(|part| part.len() + 2).sum();
-            if length.saturating_sub(2) > columns {
-                parts[place] = None;
-            }
+        let length = |parts: &[(u8, String)]| parts.iter().map(|(_, part)| part.len() + 2).sum::<usize>();
+        while length(&parts).saturating_sub(2) > columns {
+            let droppable = (0..parts.len()).filter(|at| parts[*at].0 > 0);
+            let Some(at) = droppable.min_by_key(|at| parts[*at].0) else { break };
+            parts.remove(at);
         }
-        parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+        parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>().join("  ")
     }
 }
 

@@ -10,6 +10,7 @@ mod console;
 pub mod directory;
 mod error;
 mod lines;
+pub mod metric;
 mod metrics;
 mod pictures;
 pub mod provenance;

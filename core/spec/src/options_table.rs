@@ -1,5 +1,5 @@
 //! The reference of options, as text: made from the same declaration that checks them.
-use super::examine::whole_schema;
+use super::check::whole_schema;
 use super::key_path::KeyPath;
 use super::schema::Schema;
 use super::write::to_toml_value;

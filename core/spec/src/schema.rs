@@ -154,7 +154,7 @@ impl<'a> Schema<'a> {
         self.get("additionalProperties").filter(|said| said.is_object()).map(|said| self.at(said))
     }
 
-    /// Of a table: whether keys without a name in the schema are mistakes.
+    /// Of a table: whether keys without a name in the schema are diagnostics.
     pub(super) fn is_closed(self) -> bool {
         ["additionalProperties", "unevaluatedProperties"]
             .iter()

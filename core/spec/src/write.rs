@@ -1,6 +1,6 @@
 //! Writing a resolved spec: as a spec that makes the same run, with a comment on where each value came from.
 use super::key_path::{KeyPath, quoted_key};
-use super::merge::Origin;
+use super::layer::Origin;
 use super::resolved::Spec;
 use super::schema::{NONE, Schema, grouped};
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 //! Agents to be measured: specs of the reference configuration's kind, with other sizes.
 use crate::noise::Noise;
 use efference_engine::agent::Sharing;
-use efference_engine::plugins::Catalogue;
+use efference_engine::plugins::Registry;
 use efference_engine::run::{Experiment, Prepared};
 use efference_sdk::{Error, Result};
 use efference_spec as spec;
@@ -57,14 +57,14 @@ impl Agent {
         self
     }
 
-    pub(crate) fn open(&self, catalogue: &Catalogue, directory: &Path) -> Result<Experiment> {
+    pub(crate) fn open(&self, registry: &Registry, directory: &Path) -> Result<Experiment> {
         let file = directory.join("reference.toml");
         std::fs::write(&file, REFERENCE)?;
         let mut sets = vec![format!("state.size={}", self.state)];
         sets.extend(self.sets.iter().cloned());
-        let spec = spec::load(&file, &sets, std::iter::empty(), catalogue)
+        let spec = spec::load(&file, &sets, std::iter::empty(), registry)
             .map_err(|m| Error::msg(m.report(&spec::ReportStyle::PLAIN)))?;
-        let mut prepared = Prepared::new(&spec, catalogue).map_err(Error::msg)?;
+        let mut prepared = Prepared::new(&spec, registry).map_err(Error::msg)?;
         prepared.sharing = self.sharing;
         let (model, trainer) = prepared.build()?;
         Ok(Experiment::new(Box::new(Noise::new(self.streams, self.observations, 118)), model, trainer, true))

@@ -4,7 +4,7 @@ use crate::table::{Row, Target, median, milliseconds};
 use efference_abi::Kind;
 use efference_engine::agent::{Sharing, Store};
 use efference_engine::bench::{peak_memory, resident_memory};
-use efference_engine::plugins::{Catalogue, Health};
+use efference_engine::plugins::{Health, Registry};
 use efference_engine::run::{Experiment, Stepped};
 use efference_sdk::{AnyLayer, EnvironmentSetup, Frame, Frames, Params, Random, Result, Size, bail};
 use serde_json::json;
@@ -16,7 +16,7 @@ use tch::{Kind as Dtype, Tensor};
 
 /// All that a row needs.
 pub(crate) struct Bench<'a> {
-    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) registry: &'a Registry,
     pub(crate) directory: &'a Path,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn step(experiment: &mut Experiment) -> Result<f64> {
 /// Median milliseconds a step of several agents, which take turns of `turn` steps.
 fn alternate(bench: &Bench<'_>, agents: &[Agent], rounds: usize, turn: usize) -> Result<Vec<f64>> {
     let mut experiments =
-        agents.iter().map(|a| a.open(bench.catalogue, bench.directory)).collect::<Result<Vec<_>>>()?;
+        agents.iter().map(|a| a.open(bench.registry, bench.directory)).collect::<Result<Vec<_>>>()?;
     for experiment in &mut experiments {
         for _ in 0..5 {
             step(experiment)?;
@@ -115,7 +115,7 @@ fn unroll(bench: &Bench<'_>) -> Result<Vec<Row>> {
     // Steps of an unroll of 2 are unequal: their mean counts.
     let agents = [Agent::reference(), Agent::reference().set("trainer.unroll_length=2")];
     let mut experiments =
-        agents.iter().map(|a| a.open(bench.catalogue, bench.directory)).collect::<Result<Vec<_>>>()?;
+        agents.iter().map(|a| a.open(bench.registry, bench.directory)).collect::<Result<Vec<_>>>()?;
     let mut times = vec![Vec::new(); 2];
     for _ in 0..12 {
         for (experiment, times) in experiments.iter_mut().zip(&mut times) {
@@ -140,7 +140,7 @@ fn made(
     n: i64,
     options: serde_json::Value,
 ) -> Result<Box<dyn AnyLayer>> {
-    let plugin = bench.catalogue.load(Kind::Layer, name).map_err(efference_sdk::Error::msg)?;
+    let plugin = bench.registry.load(Kind::Layer, name).map_err(efference_sdk::Error::msg)?;
     let params = Params::new(store).scope(format_args!("{name}{n}"));
     plugin.layer(&options, Size { ins: n, outs: n }, &params, &Arc::new(Health::default()))
 }
@@ -235,7 +235,7 @@ impl Frames for Counter {
 }
 
 fn worlds(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let plugin = bench.catalogue.load(Kind::Environment, "worlds").map_err(efference_sdk::Error::msg)?;
+    let plugin = bench.registry.load(Kind::Environment, "worlds").map_err(efference_sdk::Error::msg)?;
     let health = Arc::new(Health::default());
     let options = json!({"world": "catch", "streams": 4});
     let mut world = plugin.environment(&options, &EnvironmentSetup::with_seed(1), &health)?;
@@ -258,14 +258,14 @@ fn worlds(bench: &Bench<'_>) -> Result<Vec<Row>> {
 }
 
 fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let mut experiment = Agent::reference().open(bench.catalogue, bench.directory)?;
+    let mut experiment = Agent::reference().open(bench.registry, bench.directory)?;
     for _ in 0..20 {
         step(&mut experiment)?;
     }
     let peak = peak_memory();
     // 100,000 steps of an agent that takes the same paths.
     let small = Agent { observations: 100, ..Agent::reference().state(256).set("threads=1") };
-    let mut experiment = small.open(bench.catalogue, bench.directory)?;
+    let mut experiment = small.open(bench.registry, bench.directory)?;
     for _ in 0..2000 {
         step(&mut experiment)?;
     }

@@ -1,6 +1,6 @@
 //! The parts under test: plugins, loaded from their files as the host does.
 use efference_engine::agent::{Choice, Sharing};
-use efference_engine::plugins::{Catalogue, Health};
+use efference_engine::plugins::{Health, Registry};
 use efference_sdk::{
     AnyCell, AnyGoal, AnyLayer, LayerFactory, Params, Result, Size,
     abi::Kind,
@@ -18,7 +18,7 @@ pub(crate) type Options = Map<String, Value>;
 
 /// Makes parts by the names of their plugins, in one of the ways in which the same numbers can be computed.
 pub(crate) struct Parts {
-    catalogue: Rc<Catalogue>,
+    registry: Rc<Registry>,
     health: Arc<Health>,
     /// What computes the layers, where they let one choose.
     kernel: Option<&'static str>,
@@ -34,12 +34,12 @@ impl Parts {
         let beside: Option<PathBuf> =
             std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("deps")));
         let beside: Vec<PathBuf> = beside.into_iter().filter(|d| d.is_dir()).collect();
-        let catalogue = Rc::new(Catalogue::scan(&beside));
-        let schema = catalogue.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
+        let registry = Rc::new(Registry::scan(&beside));
+        let schema = registry.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
         let has_kernels = schema.is_some_and(|s| s["properties"].get("kernel").is_some());
         [("native", Sharing::All), ("libtorch", Sharing::Forward), ("libtorch", Sharing::Nothing)]
             .map(|(kernel, sharing)| Parts {
-                catalogue: catalogue.clone(),
+                registry: registry.clone(),
                 health: Arc::default(),
                 kernel: has_kernels.then_some(kernel),
                 sharing,
@@ -59,7 +59,7 @@ impl Parts {
 
     /// A plugin with its options.
     pub(crate) fn choice(&self, kind: Kind, name: &str, options: Options) -> Result<Choice> {
-        Ok(Choice { plugin: self.catalogue.load(kind, name)?, options: options.into() })
+        Ok(Choice { plugin: self.registry.load(kind, name)?, options: options.into() })
     }
 
     /// The layer with its options.

@@ -11,11 +11,11 @@ mod services;
 mod stdout;
 mod work;
 
-pub use efference_registry::{FileStamp, Found, KINDS, Listed, MissingPlugin, Refusal};
+pub use efference_registry::{FileStamp, Found, Listed, MissingPlugin, Refusal};
 pub(crate) use guard::is_finite;
 pub use guard::{Health, plugin_in_error};
 pub use library::Plugin;
-pub use registry::{Catalogue, this_host};
+pub use registry::{Registry, load_library, this_host};
 pub use services::take_metrics;
 pub use stdout::{OnPrint, capture_stdout};
 pub use work::Work;
@@ -26,3 +26,6 @@ use efference_abi::Kind;
 pub fn kind_name(kind: Kind) -> &'static str {
     kind.name()
 }
+
+/// All kinds.
+pub(crate) const KINDS: [Kind; 5] = Kind::ALL;

@@ -1,5 +1,6 @@
 //! A run that could not go on, told so that a person knows what to do.
 use crate::plugins::plugin_in_error;
+use efference_runs::directory::Ending;
 use efference_sdk::Error;
 use std::fmt;
 use std::path::PathBuf;
@@ -50,3 +51,13 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<&Failure> for Ending {
+    fn from(failure: &Failure) -> Ending {
+        Ending::Failed {
+            plugin: failure.plugin.clone(),
+            messages: failure.messages.clone(),
+            cure: Some(failure.cure.clone()),
+        }
+    }
+}

@@ -1,32 +1,36 @@
-//! Runs experiments: the loop, the run's directory, and how a run ends.
+//! Runs experiments: [`Prepared`] makes the parts, [`make_steps`] is the loop, and [`run`] is a whole run, from its
+//! directory to its end.
 
 pub mod checkpoint;
 pub mod device;
 mod experiment;
 mod failure;
 mod frames;
+mod lifecycle;
 pub mod memory;
 mod recording;
 mod signals;
+mod steps;
 
 pub use experiment::{Blamed, Experiment, FrameFigures, Stepped, Times};
 pub use failure::Failure;
+pub use lifecycle::{Done, Request, run};
 pub use recording::Recording;
 pub use signals::Stop;
+pub use steps::{Ended, StepTimes, make_steps};
 
 use crate::agent::{Blueprint, Choice, Model, Sharing};
-use crate::plugins::{Catalogue, Health, MissingPlugin};
+use crate::plugins::{Health, MissingPlugin, Registry};
 use efference_abi::Kind;
-use efference_runs::directory::{ClaimError, End, Ending, RunDirectory, Utc};
-use efference_runs::provenance::{Known, PluginFile, Provenance};
-use efference_runs::{FileError, Progress, RecordError, Shown};
+use efference_runs::directory::ClaimError;
+use efference_runs::provenance::{Known, PluginFile};
+use efference_runs::{FileError, RecordError};
 use efference_sdk::{self as sdk, AnyTrainer, EnvironmentSetup, derive_seed};
-use efference_spec::{KINDS, Spec};
+use efference_spec::{Spec, StateSize};
 use serde_json::Value;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 use thiserror::Error;
 
 /// Why there was no run, or a failed one.
@@ -58,13 +62,13 @@ pub struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     /// Loads the plugins of a spec, chooses its device and sets libtorch's number of threads.
-    pub fn new(spec: &'a Spec, catalogue: &Catalogue) -> Result<Self, RunError> {
+    pub fn new(spec: &'a Spec, registry: &Registry) -> Result<Self, RunError> {
         let choose = |kind: Kind| -> Result<_, RunError> {
             let said = spec.choice(kind);
-            let plugin = catalogue.load(kind, &said.plugin)?;
+            let plugin = registry.load(kind, &said.plugin)?;
             Ok((kind, Choice { plugin, options: Value::Object(said.options.clone()) }))
         };
-        let choices = KINDS.into_iter().map(choose).collect::<Result<Vec<_>, _>>()?;
+        let choices = Kind::ALL.into_iter().map(choose).collect::<Result<Vec<_>, _>>()?;
         let device = device::choose(spec.device)?;
         if let Some(threads) = spec.threads {
             tch::set_num_threads(threads as i32);
@@ -87,7 +91,7 @@ impl<'a> Prepared<'a> {
         Model::build(&Blueprint {
             seed: self.spec.seed,
             device: self.device,
-            state_size: self.spec.state.size,
+            state_size: state_size(self.spec.state.size)?,
             layer: self.choice(Kind::Layer).clone(),
             cell: self.choice(Kind::Cell).clone(),
             goal: self.choice(Kind::Goal).clone(),
@@ -135,122 +139,13 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// How a run is made.
-pub struct Request<'a> {
-    /// The spec's file.
-    pub spec_file: &'a Path,
-    /// The directory that holds the runs.
-    pub runs: &'a Path,
-    /// Where progress is shown: standard output.
-    pub output: File,
-    /// Ends the run when it is told to.
-    pub stop: &'a Stop,
-}
-
-/// How a run ended that did not fail.
-#[derive(Debug)]
-pub struct Done {
-    /// Its directory.
-    pub directory: RunDirectory,
-    /// How many steps were made.
-    pub steps: u64,
-    /// How long they took.
-    pub seconds: f64,
-    /// Whether it was stopped before its time.
-    pub stopped: bool,
-    /// The metrics of the last recorded line.
-    pub last: Vec<(String, f64)>,
-}
-
-/// Runs an experiment: claims a directory, makes steps, records, and writes how it ended.
-pub fn run(spec: &Spec, prepared: &Prepared<'_>, request: Request<'_>) -> Result<Done, RunError> {
-    let (started, clock) = (SystemTime::now(), Instant::now());
-    let directory = RunDirectory::claim(request.runs, &spec.name, started, &spec.to_toml())?;
-    let log = crate::log::to_file(directory.log()?);
-    let mut step = 0;
-    let known = prepared.known(request.spec_file, started);
-    let (outcome, seconds, told) = std::thread::scope(|scope| {
-        // Asking git and hashing files takes a while, and no step waits for it.
-        let told = scope.spawn(|| directory.write_provenance(&Provenance::gather(known)));
-        let outcome = prepared.open(Some(directory.path()), true).and_then(|mut experiment| {
-            let parameters = experiment.model().store().trained_count();
-            tracing::info!("{parameters} parameters on {}", device::name(prepared.device));
-            for part in spec.optimizer.parts.keys().filter(|p| !experiment.model().has_part(p)) {
-                tracing::warn!("[optimizer.parts.{part}] has no effect: the agent has no part of that name");
-            }
-            let recording = Recording::start(spec, &directory, (started, clock))?;
-            let outcome = go(spec, &mut experiment, recording, request.output, request.stop);
-            step = experiment.step();
-            let done = outcome?;
-            checkpoint::write(&directory.checkpoints(), &experiment, spec.checkpoint.keep)?;
-            Ok(done)
-        });
-        (outcome, clock.elapsed().as_secs_f64(), told.join())
-    });
-    let outcome = outcome.map_err(|e| Failure::new(&e, step, directory.path().to_owned()));
-    let how = match &outcome {
-        Err(f) => Ending::Failed {
-            plugin: f.plugin.clone(),
-            messages: f.messages.clone(),
-            cure: Some(f.cure.clone()),
-        },
-        Ok((true, _)) => Ending::Stopped,
-        Ok((false, _)) => Ending::Finished,
-    };
-    let end = directory.write_end(&End { how, step, seconds, ended: Utc::from(SystemTime::now()).rfc3339() });
-    if told.is_err() {
-        tracing::warn!("what made this run could not be found out: there is no provenance.json");
+/// The number of elements in a state.
+fn state_size(size: StateSize) -> sdk::Result<i64> {
+    match size {
+        StateSize::Elements(elements) => Ok(elements),
+        StateSize::Auto => sdk::bail!(
+            "`state.size` is \"auto\", and this environment does not know beforehand how much it observes. Set `size` \
+             under [state]"
+        ),
     }
-    drop(log);
-    let unwritten = end.err().or(told.ok().and_then(Result::err));
-    // What failed first is what is told, even where the disk let nothing more be written.
-    let (stopped, last) = outcome.map_err(|failure| RunError::Failed(Box::new(failure)))?;
-    match unwritten {
-        Some(unwritten) => Err(unwritten.into()),
-        None => Ok(Done { directory, steps: step, seconds, stopped, last }),
-    }
-}
-
-/// Makes all steps; whether it was stopped before its time, and what was recorded last.
-fn go(
-    spec: &Spec,
-    experiment: &mut Experiment,
-    mut recording: Recording<'_>,
-    output: File,
-    stop: &Stop,
-) -> sdk::Result<(bool, Vec<(String, f64)>)> {
-    let every = Duration::from_secs_f64(spec.record.console_every_seconds);
-    let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, 0);
-    crate::log::aside(progress.aside());
-    let outcome = loop {
-        let step = experiment.step();
-        if spec.steps.is_some_and(|n| step >= n) {
-            break Ok(false);
-        }
-        if stop.wanted() {
-            break Ok(true);
-        }
-        match experiment.advance(&|| stop.wanted()) {
-            Err(e) => break Err(e),
-            Ok(Stepped::Closed) => break Ok(false),
-            Ok(Stepped::Stopped) => break Ok(true),
-            Ok(Stepped::Step) => {}
-        }
-        if step == 0 {
-            let seconds = recording.seconds();
-            tracing::info!("the first step was made {seconds:.3} s after the run began");
-        }
-        match recording.step(experiment) {
-            Err(e) => break Err(e),
-            Ok(true) => progress.values(recording.last()),
-            Ok(false) => {}
-        }
-        progress.step(experiment.step());
-    };
-    progress.finish();
-    crate::log::aside(Default::default());
-    // What was recorded is kept however the run ended; its own error comes first.
-    let last = recording.finish(experiment);
-    let stopped = outcome?;
-    Ok((stopped, last?))
 }

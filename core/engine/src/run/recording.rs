@@ -1,5 +1,4 @@
-//! What a run keeps of its steps: metrics, pictures and checkpoints.
-use super::checkpoint;
+//! What a run records of its steps: metrics and pictures.
 use super::experiment::Experiment;
 use crate::plugins::take_metrics;
 use efference_runs::directory::RunDirectory;
@@ -11,7 +10,6 @@ use std::time::{Instant, SystemTime};
 /// Records an experiment, as its spec says, into the directory of a run.
 pub struct Recording<'a> {
     spec: &'a Spec,
-    directory: &'a RunDirectory,
     recorder: Recorder,
     /// When the run began.
     clock: Instant,
@@ -39,13 +37,12 @@ impl<'a> Recording<'a> {
     /// If a file cannot be made.
     pub fn start(
         spec: &'a Spec,
-        directory: &'a RunDirectory,
+        directory: &RunDirectory,
         began: (SystemTime, Instant),
     ) -> Result<Recording<'a>> {
         let (started, clock) = began;
         Ok(Recording {
             spec,
-            directory,
             recorder: Recorder::start(directory.recorder_files(spec.record.tensorboard), started)?,
             clock,
             metrics: Metrics::default(),
@@ -55,11 +52,11 @@ impl<'a> Recording<'a> {
         })
     }
 
-    /// Does what is due after a step, each of which is to be told; whether a line was recorded.
+    /// Records what is due after a step. To be called after each one.
     ///
     /// # Errors
     /// If something, now or earlier, could not be written, or a plugin could not say what is to be.
-    pub fn step(&mut self, experiment: &Experiment) -> Result<bool> {
+    pub fn step(&mut self, experiment: &Experiment) -> Result<()> {
         let record = &self.spec.record;
         for figures in experiment.figures() {
             if let Some(score) = figures.score {
@@ -76,8 +73,7 @@ impl<'a> Recording<'a> {
             self.metrics.add(&name, value);
         }
         let step = experiment.step();
-        let line = step.is_multiple_of(record.every);
-        if line {
+        if step.is_multiple_of(record.every) {
             self.line(experiment)?;
         }
         if record.pictures_every > 0 && step.is_multiple_of(record.pictures_every) {
@@ -86,11 +82,7 @@ impl<'a> Recording<'a> {
                 self.recorder.picture(PicturePair { step, stream, observation, prediction })?;
             }
         }
-        let every = self.spec.checkpoint.every;
-        if every > 0 && step.is_multiple_of(every) {
-            checkpoint::write(&self.directory.checkpoints(), experiment, self.spec.checkpoint.keep)?;
-        }
-        Ok(line)
+        Ok(())
     }
 
     /// The metrics of the last line.

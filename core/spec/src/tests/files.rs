@@ -1,7 +1,6 @@
 //! Files that are not there, or are no specs, or extend others.
 use super::*;
-use crate::{OptionMistake, PluginCatalogue};
-use efference_abi::Kind;
+use crate::{OptionError, PluginRegistry};
 
 #[test]
 fn an_empty_file_is_told_what_it_lacks() {
@@ -20,14 +19,14 @@ fn an_empty_file_is_told_what_it_lacks() {
 #[test]
 fn a_machine_without_plugins_is_told_once() {
     struct Nothing;
-    impl PluginCatalogue for Nothing {
+    impl PluginRegistry for Nothing {
         fn names(&self, _: Kind) -> Vec<String> {
             Vec::new()
         }
         fn schema(&self, _: Kind, _: &str) -> Result<serde_json::Value, String> {
             unreachable!("there is no plugin")
         }
-        fn check(&self, _: Kind, _: &str, _: &serde_json::Value) -> Result<(), OptionMistake> {
+        fn check(&self, _: Kind, _: &str, _: &serde_json::Value) -> Result<(), OptionError> {
             unreachable!("there is no plugin")
         }
     }
@@ -174,9 +173,9 @@ fn bases_are_merged_key_by_key_under_what_extends_them() {
     desk.file("spec.toml", "extends = [\"sub/b.toml\", \"c.toml\"]\nthreads = 3\n");
     let spec = desk.load("spec.toml", &[], &[]).unwrap();
     assert_eq!((spec.seed, spec.steps, spec.threads), (2, Some(30), Some(3)));
-    assert_eq!(spec.environment.options["size"], serde_json::json!([4]));
-    assert_eq!(spec.environment.options["world"], "catch");
-    assert_eq!(spec.layer.plugin, "dense");
+    assert_eq!(spec.choice(Kind::Environment).options["size"], serde_json::json!([4]));
+    assert_eq!(spec.choice(Kind::Environment).options["world"], "catch");
+    assert_eq!(spec.choice(Kind::Layer).plugin, "dense");
     assert_eq!(spec.name, "spec");
 }
 

@@ -29,7 +29,7 @@ l2 = 0.5
 [optimizer]
 kind = "adam"
 learning_rate = 0.001
-[optimizer.parts.cell]
+[optimizer.groups.cell]
 weight_decay = 0.01
 [record]
 every = 10
@@ -57,7 +57,7 @@ fn a_spec_without_mistakes_is_loaded() {
     desk.file("spec.toml", GOOD);
     let spec = desk.load("spec.toml", &[], &[]).unwrap();
     assert!(spec.notes.is_empty(), "{}", desk.plain(&spec.notes));
-    assert_eq!(spec.layer.options["radix"], 16);
+    assert_eq!(spec.choice(Kind::Layer).options["radix"], 16);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_typo_in_each_section_is_told_with_the_key_that_was_meant() {
         ),
         ("l2 = 0.5", "L2 = 0.5", "in [goal] (plugin `predict`)", "l2"),
         ("learning_rate = 0.001", "learning-rate = 0.001", "in [optimizer]", "learning_rate"),
-        ("weight_decay = 0.01", "weight_dacey = 0.01", "in [optimizer.parts.cell]", "weight_decay"),
+        ("weight_decay = 0.01", "weight_dacey = 0.01", "in [optimizer.groups.cell]", "weight_decay"),
         ("every = 10", "evry = 10", "in [record]", "every"),
         ("keep = 2", "keeps = 2", "in [checkpoint]", "keep"),
         ("path = [\"plugins\"]", "paths = [\"plugins\"]", "in [plugins]", "path"),
@@ -105,7 +105,7 @@ fn a_wrong_type_in_each_section_is_told_with_the_right_one() {
             "size = [\"a\"]",
             "`environment.size[0]`: expected a whole number, found the text \"a\"",
         ),
-        ("size = 64", "size = [64]", "`state.size`: expected a whole number, found a list"),
+        ("size = 64", "size = [64]", "`state.size`: expected a whole number or \"auto\", found a list"),
         ("radix = 16", "radix = \"big\"", "`layer.radix`: expected a whole number, found the text \"big\""),
         ("radix = 16", "sharing = 1", "`layer.sharing`: expected \"axis\" or \"none\", found 1"),
         ("layers = 2", "layers = 2.0", "`cell.layers`: expected a whole number, found 2.0"),
@@ -128,7 +128,7 @@ fn a_wrong_type_in_each_section_is_told_with_the_right_one() {
         (
             "weight_decay = 0.01",
             "weight_decay = []",
-            "`optimizer.parts.cell.weight_decay`: expected a number (or \"none\"), found a list",
+            "`optimizer.groups.cell.weight_decay`: expected a number (or \"none\"), found a list",
         ),
         (
             "every = 10",

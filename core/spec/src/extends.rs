@@ -1,78 +1,36 @@
 //! Reading spec files: their text, what they extend, and where in them each value stands.
+use super::diagnostic::Diagnostic;
 use super::key_path::KeyPath;
-use super::merge::{Layer, Source};
-use super::mistakes::{Mistake, Place};
+use super::layer::{ConfigLayer, Source};
 use super::nearest::nearest;
+use super::source::{Place, SourceFile};
 use super::values::{Converter, Spans};
-use miette::NamedSource;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
-/// No spec is larger, in bytes; what is larger is another file by mistake.
+/// No spec is larger, in bytes; what is larger is another file by diagnostic.
 const LARGEST: u64 = 16 << 20;
-
-/// A spec file, as it was read.
-#[derive(Debug)]
-pub struct SourceFile {
-    /// In which order files were opened: the one that was asked for is 0.
-    rank: usize,
-    path: PathBuf,
-    source: NamedSource<String>,
-}
-
-impl SourceFile {
-    fn new(rank: usize, path: &Path, text: String) -> Self {
-        let name = path.display().to_string();
-        SourceFile { rank, path: path.to_owned(), source: NamedSource::new(name, text).with_language("TOML") }
-    }
-
-    pub(super) fn rank(&self) -> usize {
-        self.rank
-    }
-
-    pub(super) fn text(&self) -> &NamedSource<String> {
-        &self.source
-    }
-
-    /// Its path, as it was given.
-    pub fn name(&self) -> &str {
-        self.source.name()
-    }
-
-    /// The directory that paths in this file are relative to.
-    pub(super) fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new(""))
-    }
-
-    /// The line and column, both from 1, of this byte.
-    pub fn position(&self, byte: usize) -> (usize, usize) {
-        let text = self.source.inner();
-        let before = text.get(..byte).unwrap_or(text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
-    }
-}
 
 /// What came of reading a spec and all that it extends.
 #[derive(Default)]
-pub(super) struct Chain {
+pub(super) struct ExtendsLoader {
     /// The values of each file, the most basic one first.
-    pub(super) layers: Vec<Layer>,
-    pub(super) mistakes: Vec<Mistake>,
-    /// Whether so little could be read that looking at the values would only find mistakes that nobody made.
+    pub(super) layers: Vec<ConfigLayer>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Whether so little could be read that looking at the values would only find diagnostics that nobody made.
     pub(super) broken: bool,
     opened: usize,
     /// The files being read, from the one that was asked for to the one that is read now.
     open: Vec<(PathBuf, String)>,
 }
 
-impl Chain {
+impl ExtendsLoader {
     /// Reads the file, and before it those that it extends.
-    pub(super) fn read(path: &Path) -> Chain {
-        let mut chain = Chain::default();
+    pub(super) fn read(path: &Path) -> ExtendsLoader {
+        let mut chain = ExtendsLoader::default();
         chain.add(path, None);
         chain
     }
@@ -86,7 +44,7 @@ impl Chain {
             let names: Vec<&str> =
                 self.open[at..].iter().map(|(_, name)| name.as_str()).chain([name.as_str()]).collect();
             let message = format!("`{}` extends itself: {}", names[0], names.join(" → "));
-            self.fail(Mistake::new(
+            self.fail(Diagnostic::new(
                 place,
                 message,
                 "this closes the circle",
@@ -96,7 +54,7 @@ impl Chain {
         }
         let text = match read_text(path) {
             Ok(text) => text,
-            Err((message, help)) => return self.fail(Mistake::new(place, message, "said here", help)),
+            Err((message, help)) => return self.fail(Diagnostic::new(place, message, "said here", help)),
         };
         let file = Arc::new(SourceFile::new(self.opened, path, text));
         self.opened += 1;
@@ -106,8 +64,8 @@ impl Chain {
             let length = file.text().inner().len();
             let span = error.span().unwrap_or(0..0);
             let span = span.start.min(length)..span.end.min(length);
-            let (mistake, rest_is_readable) = syntax_mistake(&file, error.message(), span);
-            self.mistakes.push(mistake);
+            let (diagnostic, rest_is_readable) = syntax_mistake(&file, error.message(), span);
+            self.diagnostics.push(diagnostic);
             self.broken |= !rest_is_readable;
         }
         let mut spans = Spans::new();
@@ -118,7 +76,7 @@ impl Chain {
                 e.span().is_some_and(|s| file.position(s.start).0 == file.position(span.start).0)
             };
             if !errors.iter().any(on_bad_line) {
-                self.mistakes.push(Mistake::new(
+                self.diagnostics.push(Diagnostic::new(
                     Place::InFile { file: file.clone(), span },
                     message,
                     label,
@@ -132,11 +90,11 @@ impl Chain {
             self.add(&path, Some(Place::InFile { file: file.clone(), span }));
         }
         self.open.pop();
-        self.layers.push(Layer { source: Source::File(file), values, spans });
+        self.layers.push(ConfigLayer { source: Source::File(file), values, spans });
     }
 
-    fn fail(&mut self, mistake: Mistake) {
-        self.mistakes.push(mistake);
+    fn fail(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
         self.broken = true;
     }
 
@@ -153,7 +111,7 @@ impl Chain {
         for item in said {
             match item.get_ref() {
                 DeValue::String(base) => bases.push((base.to_string(), item.span())),
-                _ => self.mistakes.push(Mistake::new(
+                _ => self.diagnostics.push(Diagnostic::new(
                     Place::InFile { file: file.clone(), span: item.span() },
                     "`extends` must be the path of a spec, or a list of such paths",
                     "expected text",
@@ -179,28 +137,28 @@ fn spoilt_value(text: &str, at: usize) -> Option<Range<usize>> {
 }
 
 /// What is wrong, and whether the rest of the file can be trusted all the same.
-fn syntax_mistake(file: &Arc<SourceFile>, message: &str, span: Range<usize>) -> (Mistake, bool) {
+fn syntax_mistake(file: &Arc<SourceFile>, message: &str, span: Range<usize>) -> (Diagnostic, bool) {
     let whole = file.text().inner();
     let place = |span| Place::InFile { file: file.clone(), span };
     if message == "duplicate key" {
         let key = whole.get(span.clone()).unwrap_or_default();
         let help = "keep one of them; a second table of the same name goes into the first".to_owned();
         return (
-            Mistake::new(place(span), format!("`{key}` is said twice"), "said before", Some(help)),
+            Diagnostic::new(place(span), format!("`{key}` is said twice"), "said before", Some(help)),
             true,
         );
     }
     let Some(value) = spoilt_value(whole, span.start) else {
-        return (Mistake::new(place(span), format!("this is not TOML: {message}"), message, None), false);
+        return (Diagnostic::new(place(span), format!("this is not TOML: {message}"), message, None), false);
     };
     let text = whole.get(value.clone()).unwrap_or_default();
     if text.is_empty() {
-        return (Mistake::new(place(span), "a value is missing", "expected a value", None), true);
+        return (Diagnostic::new(place(span), "a value is missing", "expected a value", None), true);
     }
     let is_word = text.starts_with(|c: char| c.is_alphabetic());
     let label = if is_word { "not a value" } else { message };
     let help = is_word.then(|| format!("if it is text, put it in quotes: \"{text}\""));
-    (Mistake::new(place(value), format!("`{text}` is no value of TOML"), label, help), true)
+    (Diagnostic::new(place(value), format!("`{text}` is no value of TOML"), label, help), true)
 }
 
 /// The text of the file, or what is wrong with it and what may help.

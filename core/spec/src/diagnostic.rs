@@ -1,27 +1,12 @@
-//! Mistakes in a spec, and how they are shown: all at once, each with the line that it is on.
-use super::file::SourceFile;
-use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeStyles,
-};
+//! Diagnostics in a spec, and how they are shown: all at once, each with the line that it is on.
+use super::source::Place;
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeStyles};
 use std::fmt;
 use std::io::IsTerminal;
-use std::ops::Range;
-use std::sync::Arc;
 
-/// Where a mistake was made.
+/// One diagnostic: what is wrong, where, and what cures it.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
-    /// In these bytes of a file.
-    InFile { file: Arc<SourceFile>, span: Range<usize> },
-    /// By something that has a name: a variable, or a `--set`.
-    Named(String),
-    /// In no place that can be pointed at; the message says which file it is about.
-    Nowhere,
-}
-
-/// One mistake: what is wrong, where, and what cures it.
-#[derive(Debug, Clone)]
-pub struct Mistake {
+pub struct Diagnostic {
     pub(super) place: Place,
     pub(super) message: String,
     pub(super) label: String,
@@ -29,17 +14,17 @@ pub struct Mistake {
     pub(super) severity: Severity,
 }
 
-impl Mistake {
+impl Diagnostic {
     pub(super) fn new(
         place: Place,
         message: impl Into<String>,
         label: impl Into<String>,
         help: Option<String>,
     ) -> Self {
-        Mistake { place, message: message.into(), label: label.into(), help, severity: Severity::Error }
+        Diagnostic { place, message: message.into(), label: label.into(), help, severity: Severity::Error }
     }
 
-    /// The file, line and column (both from 1) of the mistake, if it was made in a file.
+    /// The file, line and column (both from 1) of the diagnostic, if it was made in a file.
     pub fn position(&self) -> Option<(&str, usize, usize)> {
         match &self.place {
             Place::InFile { file, span } => {
@@ -55,7 +40,7 @@ impl Mistake {
         self.help.as_deref()
     }
 
-    /// Mistakes are told in the order of the files, then of their lines.
+    /// Diagnostics are told in the order of the files, then of their lines.
     fn order(&self) -> (usize, usize) {
         match &self.place {
             Place::InFile { file, span } => (file.rank(), span.start),
@@ -66,7 +51,7 @@ impl Mistake {
 }
 
 /// The message; a variable or a `--set` at fault is named in it.
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Named(name) => write!(f, "{name}: {}", self.message),
@@ -75,9 +60,9 @@ impl fmt::Display for Mistake {
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for Diagnostic {}
 
-impl Diagnostic for Mistake {
+impl miette::Diagnostic for Diagnostic {
     fn severity(&self) -> Option<Severity> {
         Some(self.severity)
     }
@@ -106,34 +91,34 @@ impl Diagnostic for Mistake {
 
 /// All that is wrong with a spec; never empty as an error.
 #[derive(Debug, Clone)]
-pub struct Mistakes {
+pub struct Diagnostics {
     spec: String,
-    mistakes: Vec<Mistake>,
+    diagnostics: Vec<Diagnostic>,
 }
 
-impl Mistakes {
-    pub(super) fn new(spec: &str, mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(Mistake::order);
-        mistakes.dedup_by(|b, a| a.order() == b.order() && a.to_string() == b.to_string());
-        Mistakes { spec: spec.to_owned(), mistakes }
+impl Diagnostics {
+    pub(super) fn new(spec: &str, mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by_key(Diagnostic::order);
+        diagnostics.dedup_by(|b, a| a.order() == b.order() && a.to_string() == b.to_string());
+        Diagnostics { spec: spec.to_owned(), diagnostics }
     }
 
-    /// The mistakes: by file, then by line; those of variables and `--set` come last.
-    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.mistakes.iter()
+    /// The diagnostics: by file, then by line; those of variables and `--set` come last.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.mistakes.len()
+        self.diagnostics.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.mistakes.is_empty()
+        self.diagnostics.is_empty()
     }
 
-    /// The report for a person: each mistake with its line, a caret and the cure, then how many there are.
+    /// The report for a person: each diagnostic with its line, a caret and the cure, then how many there are.
     pub fn report(&self, style: &ReportStyle) -> String {
         let mut theme = if style.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
         if !style.unicode {
@@ -151,10 +136,10 @@ impl Mistakes {
             .with_links(false)
             .without_syntax_highlighting();
         let mut text = String::new();
-        for mistake in &self.mistakes {
+        for diagnostic in &self.diagnostics {
             // Writing to a String can't fail; if a source could not be shown, the message still is.
-            if handler.render_report(&mut text, mistake).is_err() {
-                text.push_str(&format!("  x {mistake}\n"));
+            if handler.render_report(&mut text, diagnostic).is_err() {
+                text.push_str(&format!("  x {diagnostic}\n"));
             }
             text.push('\n');
         }
@@ -164,22 +149,22 @@ impl Mistakes {
     }
 }
 
-/// Says only how many mistakes there are, and in which spec.
-impl fmt::Display for Mistakes {
+/// Says only how many diagnostics there are, and in which spec.
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errors = self.mistakes.iter().filter(|m| m.severity == Severity::Error).count();
-        let (count, word) = if errors > 0 { (errors, "mistake") } else { (self.mistakes.len(), "note") };
+        let errors = self.diagnostics.iter().filter(|m| m.severity == Severity::Error).count();
+        let (count, word) = if errors > 0 { (errors, "mistake") } else { (self.diagnostics.len(), "note") };
         let plural = if count == 1 { "" } else { "s" };
         let preposition = if errors > 0 { "in" } else { "on" };
         write!(f, "{count} {word}{plural} {preposition} {}", self.spec)
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for Diagnostics {}
 
-impl Diagnostic for Mistakes {
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.mistakes.iter().map(|mistake| mistake as &dyn Diagnostic)))
+impl miette::Diagnostic for Diagnostics {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        Some(Box::new(self.diagnostics.iter().map(|diagnostic| diagnostic as &dyn miette::Diagnostic)))
     }
 }
 
