@@ -261,22 +261,4 @@ mod tests {
         assert_eq!(skill(0.1, 0.0, 9.0), None);
         assert!(skill(f64::NAN, 0.0, 9.0).unwrap().is_nan());
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release -- --ignored --nocapture cost_of_a_frame"]
-    fn cost_of_a_frame() {
-        let observation: Vec<f32> =
-            (0..15_007).map(|i| if i % 50 == 0 { HOLE } else { (i as f32 * 0.37).sin() }).collect();
-        let prediction: Vec<f32> = observation.iter().rev().map(|x| x.max(-0.5)).collect();
-        let mut baselines = Baselines::default();
-        let mut times: Vec<f64> = (0..4_000)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                std::hint::black_box(baselines.observe(0, &observation, Some(&prediction)));
-                start.elapsed().as_secs_f64() * 1e6
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        eprintln!("15,007 numbers: median {:.1} µs, p95 {:.1} µs", times[2_000], times[3_800]);
-    }
 }

@@ -1,11 +1,12 @@
 //! Progress: a bar on a terminal, plain lines elsewhere.
 use super::readable::{Grouped, Lasting, ThreeDigits};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use parking_lot::Mutex;
 use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Shows where a run is: steps, steps per second, what was last recorded of the loss and its like, time left.
@@ -236,7 +237,7 @@ impl Output {
     }
 
     fn with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        let mut to = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut to = self.0.lock();
         if let Some(stream) = to.as_mut()
             && write(stream).is_err()
         {
@@ -348,7 +349,7 @@ mod tests {
 
     impl Write for Sheet {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -358,7 +359,7 @@ mod tests {
 
     impl Sheet {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.0.lock().clone()).unwrap()
         }
     }
 

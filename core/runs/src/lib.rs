@@ -19,6 +19,7 @@ mod recorder;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
+pub mod time;
 
 pub use baselines::{Baselines, Errors, skill};
 pub use console::{Aside, Progress, Shown};

@@ -2,10 +2,11 @@
 use super::lines::MetricLines;
 use super::tensorboard::{EventFile, Image};
 use super::{FileError, PicturePair, RecordError, pictures};
+use parking_lot::Mutex;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,7 +69,7 @@ struct Shared {
 
 impl Shared {
     fn fail(&self, error: RecordError) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.failure.lock() = Some(error);
     }
 }
 
@@ -178,7 +179,7 @@ impl Recorder {
     }
 
     fn failed(&self) -> Result<(), RecordError> {
-        match &*self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.shared.failure.lock() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }

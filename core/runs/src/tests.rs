@@ -190,14 +190,10 @@ print(json.dumps({
 "#;
 
 #[test]
+#[ignore = "needs TensorBoard: `cargo xtask test` installs it, and names its python in EFFERENCE_TENSORBOARD_PYTHON"]
 fn tensorboard_itself_reads_the_event_files() {
-    let Some(python) = std::env::var_os("EFFERENCE_TENSORBOARD_PYTHON") else {
-        eprintln!(
-            "skipped: set EFFERENCE_TENSORBOARD_PYTHON to a python that has the package tensorboard \
-             (python3 -m venv V && V/bin/pip install tensorboard)"
-        );
-        return;
-    };
+    let python =
+        std::env::var_os("EFFERENCE_TENSORBOARD_PYTHON").expect("EFFERENCE_TENSORBOARD_PYTHON is set");
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
     let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_500);
@@ -241,60 +237,4 @@ fn tensorboard_itself_reads_the_event_files() {
         );
         assert!(images[0][4] == hex.as_str(), "the same PNG as on disk");
     }
-}
-
-#[test]
-#[ignore = "a measurement: cargo test --release -- --ignored --nocapture cost_of_recording"]
-fn cost_of_recording() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
-    let names: Vec<String> = (0..15).map(|i| format!("metric_{i}")).collect();
-    let mut metrics = Metrics::default();
-    let (mut adding, mut recording, mut picturing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    let steps = 20_000;
-    for step in 1..=steps {
-        let start = Instant::now();
-        for (i, name) in names.iter().enumerate() {
-            metrics.add(name, (step * i as u64) as f64);
-        }
-        adding += start.elapsed();
-        if step % 10 == 0 {
-            let start = Instant::now();
-            recorder.record(Line { step, seconds: step as f64, values: metrics.take() }).unwrap();
-            recording += start.elapsed();
-        }
-        if step % 500 == 0 {
-            let pair = pair(step, 0);
-            let start = Instant::now();
-            recorder.picture(pair).unwrap();
-            picturing += start.elapsed();
-        }
-        sleep(Duration::from_micros(50)); // a step's work
-    }
-    let start = Instant::now();
-    let recorded = recorder.finish().unwrap();
-    eprintln!(
-        "a step: {:?} to add 15 metrics; each 10th {:?} to record; each 500th {:?} for a picture; finish {:?}; {recorded:?}",
-        adding / steps as u32,
-        recording / (steps as u32 / 10),
-        picturing / (steps as u32 / 500),
-        start.elapsed(),
-    );
-
-    // As fast as they are taken: what the thread itself needs.
-    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
-    let values: Vec<(String, f64)> = names.into_iter().map(|name| (name, 1.0 / 3.0)).collect();
-    let start = Instant::now();
-    for step in 0..50_000 {
-        recorder.record(Line { step, seconds: step as f64, values: values.clone() }).unwrap();
-    }
-    recorder.finish().unwrap();
-    let line = start.elapsed() / 50_000;
-    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
-    let start = Instant::now();
-    for step in 0..200 {
-        recorder.picture(pair(step, 0)).unwrap();
-    }
-    recorder.finish().unwrap();
-    eprintln!("on the thread: {line:?} a line, {:?} a picture of two times 12×8", start.elapsed() / 200);
 }

@@ -170,12 +170,17 @@ fn groups_schema(generator: &mut SchemaGenerator) -> Schema {
     let mut group = OptimizerSettings::json_schema(generator).to_value();
     group["additionalProperties"] = false.into();
     for property in group["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        if let Some(property) = property.as_object_mut() {
-            property.shift_remove("default");
-            let doc = property.shift_remove("description");
-            let own = Value::from(std::mem::take(property));
-            property.extend(doc.map(|doc| ("description".to_owned(), doc)));
-            property.insert("anyOf".into(), json!([own, { "type": "null" }]));
+        let Some(property) = property.as_object_mut() else { continue };
+        property.shift_remove("default");
+        match property.get("type") {
+            Some(Value::String(name)) => property["type"] = json!([name, "null"]),
+            Some(_) => {} // may be null already
+            None => {
+                let doc = property.shift_remove("description");
+                let own = Value::from(std::mem::take(property));
+                property.extend(doc.map(|doc| ("description".to_owned(), doc)));
+                property.insert("anyOf".into(), json!([own, { "type": "null" }]));
+            }
         }
     }
     json_schema!({ "type": "object", "additionalProperties": group })

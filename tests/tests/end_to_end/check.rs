@@ -56,7 +56,7 @@ fn a_typo_in_any_section_is_told_with_the_key_that_was_meant() {
     );
     mistake("[record]\nevery = 1", &section("[checkpoint]\nkep = 1"), &["did you mean `keep`?"]);
     mistake("[record]\nevery = 1", &section("[plugins]\npaths = []"), &["did you mean `path`?"]);
-    let to = section("[optimizer.parts.cell]\nlearning_rat = 1.0");
+    let to = section("[optimizer.groups.cell]\nlearning_rat = 1.0");
     mistake("[record]\nevery = 1", &to, &["did you mean `learning_rate`?"]);
     let to = section("[sweep]\n\"trainer.unroll_lenght\" = [1, 2]");
     mistake("[record]\nevery = 1", &to, &["did you mean `unroll_length`?"]);
@@ -160,6 +160,33 @@ fn what_is_no_spec_at_all_is_told_plainly() {
         }
     }
     assert!(!place.path().join("runs").exists());
+}
+
+/// Options are remembered by the hash of the library's file: the second time, no engine is started.
+#[test]
+fn what_is_known_is_checked_without_the_engine() {
+    let place = Workplace::new();
+    place.write("small.toml", SMALL);
+    let engines = |command: &mut std::process::Command| {
+        // Whoever loads libtorch says so in its trace of the libraries that it needs.
+        let answer = place.start(command.env("LD_DEBUG", "libs").env("XDG_CACHE_HOME", place.path())).wait();
+        assert_eq!(answer.code, Some(0), "{answer}");
+        assert_eq!(answer.stdout, "small.toml is a good spec.\n");
+        answer.stderr.contains("libtorch_cpu.so")
+    };
+    let check = ["check", "small.toml"];
+    assert!(engines(&mut place.command(&check)), "the first time, plugins are asked");
+    assert!(!engines(&mut place.command(&check)));
+    // Other options are other questions, once.
+    let other = ["check", "small.toml", "--set", "trainer.unroll_length=3"];
+    assert!(engines(&mut place.command(&other)));
+    assert!(!engines(&mut place.command(&other)));
+    // What is remembered is found to be damaged, and is made again.
+    for file in std::fs::read_dir(place.path().join("efference/plugins")).unwrap() {
+        std::fs::write(file.unwrap().path(), "{").unwrap();
+    }
+    assert!(engines(&mut place.command(&check)));
+    assert!(!engines(&mut place.command(&check)));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use efference_abi::Kind;
 use efference_registry::{FileStamp, Found, Identity, MissingPlugin, PluginFiles, Refusal};
 use efference_sdk as sdk;
 use efference_spec::{OptionError, PluginRegistry};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// What the plugin directories hold. Made by reading files; libraries are loaded when they are asked for, once.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Registry {
     /// Loads a plugin, or returns the one loaded before.
     pub fn load(&self, kind: Kind, name: &str) -> Result<Plugin, MissingPlugin> {
         let found = self.files.find(kind, name)?;
-        let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
+        let mut loaded = self.loaded.lock();
         let key = (kind, name.to_owned());
         if let Some(plugin) = loaded.get(&key) {
             return Ok(plugin.clone());

@@ -6,11 +6,12 @@
 //! Rules of the unsafe code here: descriptors are owned by `File`s or never closed, and descriptor 1 is replaced
 //! by `dup2`, which leaves it open at every moment.
 #![allow(unsafe_code)]
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What is done with what a plugin prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub fn capture_stdout(on_print: OnPrint) -> io::Result<File> {
         return Err(io::Error::other("standard output is captured already"));
     }
     if let Some(captured) = CAPTURED.get() {
-        let memory = captured.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = captured.file.lock();
         // SAFETY: replaces descriptor 1, which `own` keeps open under another number.
         check(unsafe { libc::dup2(memory.as_raw_fd(), 1) })?;
     }
@@ -60,7 +61,7 @@ pub(super) fn printed() -> Option<(String, OnPrint)> {
         return None;
     }
     let captured = CAPTURED.get()?;
-    let mut file = captured.file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = captured.file.lock();
     if file.metadata().map_or(0, |m| m.len()) == 0 {
         return None;
     }

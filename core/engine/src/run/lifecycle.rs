@@ -1,8 +1,9 @@
 //! A whole run: its directory, its steps, and how it ended.
 use super::checkpoint::Checkpoints;
 use super::{Ended, Experiment, Failure, Prepared, Recording, RunError, Stop, device, make_steps};
-use efference_runs::directory::{End, Ending, RunDirectory, Utc};
+use efference_runs::directory::{End, Ending, RunDirectory};
 use efference_runs::provenance::Provenance;
+use efference_runs::time::rfc3339;
 use efference_runs::{Progress, Shown};
 use efference_sdk as sdk;
 use efference_spec::Spec;
@@ -60,7 +61,7 @@ pub fn run(spec: &Spec, prepared: &Prepared<'_>, request: Request<'_>) -> Result
         Ok((Ended::Stopped, _)) => Ending::Stopped,
         Ok(_) => Ending::Finished,
     };
-    let end = directory.write_end(&End { how, step, seconds, ended: Utc::from(SystemTime::now()).rfc3339() });
+    let end = directory.write_end(&End { how, step, seconds, ended: rfc3339(SystemTime::now()) });
     if provenance.is_err() {
         tracing::warn!("what made this run could not be found out: there is no provenance.json");
     }
