@@ -1,4 +1,4 @@
-//! What a run leaves behind while it goes: curves, pictures, progress, and what a fool would have got.
+//! What a run leaves behind while it goes: curves, pictures, progress, and the errors of baselines.
 //!
 //! [`Metrics`] gathers the scalars of single steps; every so often their means go to the [`Recorder`], whose
 //! own thread writes `metrics.jsonl`, the TensorBoard event file and the pictures, off the step's path.

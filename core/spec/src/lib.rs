@@ -3,7 +3,7 @@
 //! [`load`] does all of it. What is said by a file, by those that it `extends`, by `EFFERENCE_…` variables and by
 //! `--set` is merged (by figment) over the defaults of the host and of the plugins; each value is checked against
 //! the declaration of its key, which is JSON Schema for the host's keys and for those of plugins alike; and all
-//! that is wrong is told at once, each diagnostic with the line that it is on and the key that was meant. To know
+//! that is wrong is reported at once, each diagnostic with the line that it is on and the key that was meant. To know
 //! the plugins takes knowing where they are, which the spec says: so [`read`] first, ask
 //! [`ParsedSpec::plugin_paths`], make a [`PluginRegistry`], and let [`ParsedSpec::resolve`] do the rest.
 //!

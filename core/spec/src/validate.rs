@@ -113,7 +113,7 @@ impl Validator<'_> {
         }
     }
 
-    /// The value must fit one of them; what is wrong is told of the one that it fits best.
+    /// The value must fit one of them; what is reported is what is wrong with the one that it fits best.
     fn check_alternatives(&mut self, schema: Schema<'_>, all: &[Schema<'_>], value: &Value, path: &KeyPath) {
         let fits = |one: &&Schema<'_>| {
             let types = one.types();

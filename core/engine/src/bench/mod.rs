@@ -19,7 +19,7 @@ pub struct Request<'a> {
     pub warm_up: u64,
     /// Steps that are measured.
     pub steps: u64,
-    /// Gives up when it is told to.
+    /// Gives up when someone stops it.
     pub stop: &'a Stop,
 }
 
@@ -27,7 +27,7 @@ pub struct Request<'a> {
 /// took; then measures what the machine can do at most.
 ///
 /// # Errors
-/// If a plugin fails, the environment ends too early, it is told to stop, or there is no room for what is recorded.
+/// If a plugin fails, the environment ends too early, someone stops it, or there is no room for what is recorded.
 pub fn measure(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
     let mut report = measure_steps(spec, prepared, request)?;
     // By now the experiment is gone, and with it what it may have had running beside it, such as a browser.

@@ -1,4 +1,4 @@
-//! What was measured, and how it is told.
+//! What was measured, and how it is printed.
 use efference_runs::{Bytes, Scaled};
 use serde::Serialize;
 use std::fmt;

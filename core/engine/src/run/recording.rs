@@ -95,7 +95,7 @@ impl<'a> Recording<'a> {
         self.clock.elapsed().as_secs_f64()
     }
 
-    /// Records what is left, and waits until everything is written; answers with the metrics of the last line.
+    /// Records what is left, and waits until everything is written; returns the metrics of the last line.
     ///
     /// # Errors
     /// As [`step`](Self::step).
