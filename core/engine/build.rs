@@ -1,6 +1,7 @@
 //! Lets the host's binaries find libtorch when they are started without cargo, from any directory and with no
 //! variable set.
-use std::{env, path::Path};
+use std::env;
+use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -3,7 +3,7 @@
 //! It also makes `cargo test` and `cargo run` find libtorch in this crate and in every crate that depends on
 //! it, with no build script of their own: cargo puts a search path that lies inside `OUT_DIR` into the
 //! `LD_LIBRARY_PATH` of what it starts (doc tests included), so a link in there that leads to libtorch is
-//! enough. A binary that is started without cargo needs an rpath; `core/host/build.rs` shows how to set it.
+//! enough. A binary that is started without cargo needs an rpath; `core/engine/build.rs` shows how to set it.
 
 #[path = "../abi/build-support/libtorch_version.rs"]
 mod libtorch;

@@ -1,5 +1,6 @@
 //! The parity program: that it passes what is right, and nothing else.
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,24 +1,28 @@
 // The C boundary between the efference host and its plugins: `repr(C)` types and nothing else.
 //
 // Plugin authors in Rust use `efference-sdk`, which hides all of this. Authors in C or C++ include
-// `include/efference.h`, which is made from this crate.
+// `include/efference.h`, which is made from this crate. One file here declares one plugin kind.
 //
 // # Rules
 //
-// * **Tensors** are pointers to libtorch's `at::Tensor`. A `const ef_Tensor *` argument is lent: valid for the
-//   call alone, and not the callee's to free. A `ef_Tensor *` that is handed over (a result, or an argument
-//   said to be given) belongs to whoever receives it.
-// * **Strings** (`ef_Str`) are lent UTF-8 without a terminating zero. **Buffers** (`ef_Buf`) belong to the
-//   receiver, who frees them with the function that they carry.
-// * **Objects** are an opaque pointer and a table of functions. Whoever receives one with a `destroy` in its
-//   table owns it; one without is lent for the call.
-// * **Errors**: a function that can fail returns a `ef_Status`. Anything but `ef_OK` means that it has filled
-//   `*err` and has written no result.
+// * **One call shape.** Every function is `(this, arguments…, out, err) -> Status`. If it returns `ef_OK`, it has
+//   written its result to `*out`. Otherwise it has filled `*err` and written no result. A function without a result
+//   takes `out` as a `void *` that it ignores.
+// * **One object shape.** An `ef_Object` is an opaque pointer and a table of functions. An object that a function
+//   returns is owned by the caller, who calls `destroy` once. An object that is passed as an argument, or inside of
+//   one, is borrowed for the call: its `destroy` is not called.
+// * **Tensors** are pointers to libtorch's `at::Tensor`. `const ef_Tensor *` is borrowed for the call; `ef_Tensor *` moves
+//   to the receiver, who frees it.
+// * **Lists** (`ef_List`) are returned: the receiver takes over each element, then calls `free` once. **Slices**
+//   (`ef_Slice`) and **texts** (`ef_Str`, UTF-8 without a terminating zero) are borrowed for the call.
+// * **Sizes.** Each table and each struct that is passed by pointer begins with its `size` in bytes, as its maker
+//   knows it. A receiver refuses one that lacks fields which it needs, and ignores fields that it does not know.
+//   Functions that are appended to a table within one `ef_ABI_VERSION` are optional: null, or beyond `size`, means
+//   that the object does not have them.
 // * **Nothing unwinds** across the boundary. A panic or exception is caught by the side where it happens.
-// * **Threads**: the host calls each object from one thread at a time, not always the same one.
-// * **State of the process** (grad mode, default dtype, device and stream, working directory, signal
-//   handlers) is left as it was found.
-// * **Tables grow at the end** within one `ef_ABI_VERSION`; `size` says how much of a table its maker knew.
+// * **Threads**: each object is called from one thread at a time, not always the same one.
+// * **State of the process** (grad mode, default dtype, device and stream, number of threads, locale, working
+//   directory, signal handlers) is left as it was found.
 // * Libraries are never unloaded.
 
 #ifndef EFFERENCE_H
@@ -34,17 +38,18 @@ typedef struct ef_Tensor ef_Tensor;
 // The one symbol that a plugin library exports: a constant `ef_Library`.
 #define ef_ENTRY_SYMBOL "efference_plugin"
 
-// The first bytes of every `ef_Stamp`.
+// The first bytes of every `ef_Manifest`.
 #define ef_MAGIC {'E', 'F', 'F', 'E', 'R', 'E', 'N', 'C'}
 
-// What stands between the messages of an error's chain.
-#define ef_CHAIN_SEPARATOR '\x1f'
 
 // The number of this boundary. It changes when an old plugin could no longer be called safely.
-#define ef_ABI_VERSION 1
+#define ef_ABI_VERSION 2
 
-// Room for the list of plugins in a `ef_Stamp`, in bytes, with the terminating zero.
+// Room for the list of plugins in a `ef_Manifest`, in bytes, with the terminating zero.
 #define ef_PLUGINS_LEN 2048
+
+// Room for the list of features in a `ef_Manifest`, in bytes, with the terminating zero.
+#define ef_FEATURES_LEN 256
 
 // What a plugin is for.
 enum ef_Kind
@@ -52,15 +57,15 @@ enum ef_Kind
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // Gives observations and takes actions; its table is an `EnvironmentVTable`.
+    // Sends observations and takes actions.
     ef_Kind_Environment = 1,
-    // A linear map; its table is a `LayerVTable`.
+    // A linear map.
     ef_Kind_Layer = 2,
-    // State and input to next state; its table is a `CellVTable`.
+    // State and input to next state.
     ef_Kind_Cell = 3,
-    // How gradients travel through time; its table is a `TrainerVTable`.
+    // How gradients travel through time.
     ef_Kind_Trainer = 4,
-    // What is minimised and maximised; its table is a `GoalVTable`.
+    // What is minimised and maximised.
     ef_Kind_Goal = 5,
 };
 #ifndef __cplusplus
@@ -95,33 +100,37 @@ typedef uint32_t ef_Restores;
 // How a call ended.
 typedef int32_t ef_Status;
 
-// Bytes that belong to the receiver.
-typedef struct ef_Buf {
-    // First byte, or null if there are none.
-    uint8_t *ptr;
-    // Length in bytes.
+// One decision that an agent makes at a time: a choice among `choices`, or, if that is 0, a value in −1…1.
+//
+// In a vector of actions a choice takes `choices` elements (1 for what was chosen, 0 for the others), a value one.
+typedef struct ef_ActionGroup {
+    // How many there are to choose from, at least 2; 0: a value.
+    uint32_t choices;
+} ef_ActionGroup;
+// A value in −1…1.
+#define ef_ActionGroup_VALUE (ef_ActionGroup){ .choices = 0 }
+
+// Borrowed elements.
+typedef struct ef_Slice_ActionGroup {
+    // First element; may be anything if `len` is 0.
+    const struct ef_ActionGroup *ptr;
+    // How many.
     size_t len;
-    // The maker's own book-keeping, handed back to `free`.
-    size_t capacity;
-    // Frees the bytes; null if there are none.
-    void (*free)(uint8_t *ptr, size_t len, size_t capacity);
-} ef_Buf;
+} ef_Slice_ActionGroup;
 
-// What a prediction is compared with.
-typedef struct ef_LossInput {
-    // The states before this step's observation, (live streams, state size); carries gradient.
-    const ef_Tensor *state;
-    // The same with what was observed written over its front, clamped to ±1; carries no gradient.
-    const ef_Tensor *got;
-    // What was observed, (live streams, length), the reserved numbers first; NaN is a hole.
-    const ef_Tensor *observation;
-    // For each live stream whether an episode ended with this observation.
-    const bool *episode_ends;
-    // How many live streams.
-    size_t stream_count;
-} ef_LossInput;
+// What actions are asked for.
+typedef struct ef_ActionRequest {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Of the stream that wants the most; one that wants less ignores the rest.
+    struct ef_Slice_ActionGroup groups;
+    // A seed for random numbers, from the experiment's seed and the step.
+    uint64_t seed;
+    // Whether the best actions are wanted, as in an evaluation, and no exploration.
+    bool greedy;
+} ef_ActionRequest;
 
-// A lent piece of UTF-8 text, without a terminating zero.
+// A borrowed piece of UTF-8 text, without a terminating zero.
 typedef struct ef_Str {
     // First byte; may be anything if `len` is 0.
     const uint8_t *ptr;
@@ -129,413 +138,788 @@ typedef struct ef_Str {
     size_t len;
 } ef_Str;
 
-// Receives the terms of a loss and what else is to be recorded; each tensor is given and holds one number.
-typedef struct ef_LossSink {
-    // Passed back to each function.
-    void *ctx;
-    // A term: the loss is the sum of all of them.
-    void (*term)(void *ctx, struct ef_Str name, ef_Tensor *value);
-    // A number that is recorded and nothing else.
-    void (*metric)(void *ctx, struct ef_Str name, ef_Tensor *value);
-} ef_LossSink;
+// A network of the trainer's own: a stack of the experiment's layer.
+typedef struct ef_NetworkSpec {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Its name, which is also the name of its parameter group.
+    struct ef_Str name;
+    // Features in.
+    int64_t ins;
+    // Features out.
+    int64_t outs;
+    // How many layers, at least 1.
+    int64_t layers;
+    // Name of the nonlinearity between layers, such as `softsign`.
+    struct ef_Str nonlinearity;
+    // Whether its output is zero at the start.
+    bool zero_at_start;
+    // The group's learning rate; NaN: the optimizer's.
+    double learning_rate;
+} ef_NetworkSpec;
 
-// Receives one named tensor after another; `tensor` is given.
-typedef struct ef_TensorSink {
-    // Passed back to `put`.
-    void *ctx;
-    // Takes `tensor` under `name`.
-    void (*put)(void *ctx, struct ef_Str name, ef_Tensor *tensor);
-} ef_TensorSink;
+// One message of an error, and the plugin that it came through, if it came through one there.
+typedef struct ef_ErrorFrame {
+    // A `ef_Kind`(crate::Kind); 0: the frame names no plugin.
+    uint32_t plugin_kind;
+    // The plugin's name.
+    struct ef_Str plugin;
+    // The message; empty if the frame only names a plugin.
+    struct ef_Str message;
+} ef_ErrorFrame;
 
-// Functions of an `ef_Agent`. A part is `cell`, `goal` or the name of a network.
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_ErrorFrame {
+    // First element; may be anything if `len` is 0.
+    struct ef_ErrorFrame *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_ErrorFrame;
+
+// Why a call failed. The receiver frees `frames`, whose owner also owns the texts.
+typedef struct ef_Error {
+    // From the outermost to the innermost.
+    struct ef_List_ErrorFrame frames;
+    // The path of the option that is wrong, such as `synthetic_gradient.layers`; empty: no option is.
+    struct ef_Str option;
+} ef_Error;
+
+// Functions of an agent that is being made.
+typedef struct ef_AgentBuilderVTable {
+    // Size of the maker's table, in bytes.
+    size_t size;
+    // Frees an object that was returned.
+    void (*destroy)(void *this_);
+    // Makes a network that the agent keeps under its name.
+    ef_Status (*network)(void *this_, const struct ef_NetworkSpec *spec, void *out, struct ef_Error *err);
+    // Keeps a slow copy of the cell, whose parameters follow after each update:
+    // `slow ← decay · slow + (1 − decay) · cell`.
+    ef_Status (*slow_cell)(void *this_, double decay, void *out, struct ef_Error *err);
+} ef_AgentBuilderVTable;
+
+// Borrowed elements.
+typedef struct ef_Slice_u64 {
+    // First element; may be anything if `len` is 0.
+    const uint64_t *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_u64;
+
+// Borrowed elements.
+typedef struct ef_Slice_f32 {
+    // First element; may be anything if `len` is 0.
+    const float *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_f32;
+
+// Where a frame stands in an episode.
+typedef uint32_t ef_StepType;
+// Within an episode, or in a stream without episodes.
+#define ef_StepType_MIDDLE 0
+// The first frame of an episode.
+#define ef_StepType_FIRST 1
+// The last frame of an episode, whose future is worth nothing: it has come to its own end.
+#define ef_StepType_TERMINATED 2
+// The last frame of an episode that was cut off, as by a time limit: its future is worth what it would be.
+#define ef_StepType_TRUNCATED 3
+
+// Borrowed elements.
+typedef struct ef_Slice_StepType {
+    // First element; may be anything if `len` is 0.
+    const ef_StepType *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_StepType;
+
+// What came from the environment at one moment, for the streams that observed something: a row each.
+typedef struct ef_Moment {
+    // Size of this struct, in bytes.
+    size_t size;
+    // The active streams, in the order of the rows; each at most once, at least one.
+    struct ef_Slice_u64 streams;
+    // (rows, length): what they observed, the goal's reserved slots first; NaN: missing.
+    const ef_Tensor *observation;
+    // What is to be maximised, one a row, with the goal's bonus; NaN: absent.
+    struct ef_Slice_f32 reward;
+    // (rows, width), on the CPU: the action that was done in response to the stream's frame before; NaN: none was.
+    const ef_Tensor *action;
+    // Where each row stands in an episode.
+    struct ef_Slice_StepType step_types;
+} ef_Moment;
+
+// What a prediction is compared with.
+typedef struct ef_LossInput {
+    // Size of this struct, in bytes.
+    size_t size;
+    // What came.
+    const struct ef_Moment *moment;
+    // (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
+    // observation.
+    const ef_Tensor *state;
+    // The same with the observation written over its front, limited to ±1; without gradient.
+    const ef_Tensor *target;
+    // The states after it, with gradient, from a trainer that makes them first; null from others.
+    const ef_Tensor *next;
+    // Counts unrolls: when it has changed, the graphs of what was computed before are freed.
+    uint64_t unroll;
+} ef_LossInput;
+
+// A term of a loss.
+typedef struct ef_LossTerm {
+    // Its name.
+    struct ef_Str name;
+    // One number, or one a row. Handed over.
+    ef_Tensor *value;
+    // One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Handed over.
+    ef_Tensor *error;
+} ef_LossTerm;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_LossTerm {
+    // First element; may be anything if `len` is 0.
+    struct ef_LossTerm *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_LossTerm;
+
+// A tensor and its name. In a `ef_Slice` the tensor is borrowed, in a `ef_List` it moves to the receiver.
+typedef struct ef_NamedTensor {
+    // The name.
+    struct ef_Str name;
+    // The tensor.
+    ef_Tensor *tensor;
+} ef_NamedTensor;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_NamedTensor {
+    // First element; may be anything if `len` is 0.
+    struct ef_NamedTensor *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_NamedTensor;
+
+// A loss: the sum of its terms, and numbers that are only recorded.
+typedef struct ef_Loss {
+    // The terms.
+    struct ef_List_LossTerm terms;
+    // Numbers that are recorded, one each.
+    struct ef_List_NamedTensor metrics;
+} ef_Loss;
+
+// Borrowed elements.
+typedef struct ef_Slice______Tensor {
+    // First element; may be anything if `len` is 0.
+    const ef_Tensor *const *ptr;
+    // How many.
+    size_t len;
+} ef_Slice______Tensor;
+
+// Functions of the agent, as a trainer sees it during a step. A parameter group is all parameters whose name is the
+// group's, or begins with it and a dot: the cell's, the goal's or a part of it, those of a network; empty: all.
 typedef struct ef_AgentVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // The next state of the input `x`, by way of goal, cell and layers.
-    ef_Status (*transition)(void *ctx, const ef_Tensor *x, ef_Tensor **out, struct ef_Buf *err);
-    // The goal's loss, term by term; the host keeps a copy to record.
-    ef_Status (*loss)(void *ctx,
-                      const struct ef_LossInput *input,
-                      const struct ef_LossSink *sink,
-                      struct ef_Buf *err);
+    // Frees an object that was returned.
+    void (*destroy)(void *this_);
+    // The next states of the input `x`, by way of goal, cell and layers.
+    ef_Status (*transition)(void *this_, const ef_Tensor *x, ef_Tensor **out, struct ef_Error *err);
+    // The same by the slow copy of the cell, without gradient.
+    ef_Status (*slow_transition)(void *this_, const ef_Tensor *x, ef_Tensor **out, struct ef_Error *err);
+    // The goal's loss; the host records it.
+    ef_Status (*loss)(void *this_, const struct ef_LossInput *input, struct ef_Loss *out, struct ef_Error *err);
     // The output of a network.
-    ef_Status (*network)(void *ctx,
+    ef_Status (*network)(void *this_,
                          struct ef_Str name,
                          const ef_Tensor *x,
                          ef_Tensor **out,
-                         struct ef_Buf *err);
-    // Puts a shared handle of every trainable parameter of a part; an empty name: of all parts.
-    ef_Status (*parameters)(void *ctx,
-                            struct ef_Str part,
-                            const struct ef_TensorSink *sink,
-                            struct ef_Buf *err);
-    // Lets the optimizer use the gradients gathered in a part's parameters, and clears them; an empty name:
-    // of all parts.
-    ef_Status (*update)(void *ctx, struct ef_Str part, struct ef_Buf *err);
-    // Clears the gradients gathered in a part's parameters; an empty name: of all parts.
-    ef_Status (*clear_gradients)(void *ctx, struct ef_Str part, struct ef_Buf *err);
+                         struct ef_Error *err);
+    // Shared handles of a group's trained parameters.
+    ef_Status (*parameters)(void *this_,
+                            struct ef_Str group,
+                            struct ef_List_NamedTensor *out,
+                            struct ef_Error *err);
+    // Lets the optimizer use the gradients gathered in a group's parameters, and clears them.
+    ef_Status (*update)(void *this_, struct ef_Str group, void *out, struct ef_Error *err);
+    // As `update`, by these gradients in the order of `parameters` (null: none), with moments that are kept under
+    // `name`. What is gathered in the parameters stays.
+    ef_Status (*descend)(void *this_,
+                         struct ef_Str name,
+                         struct ef_Str group,
+                         struct ef_Slice______Tensor gradients,
+                         void *out,
+                         struct ef_Error *err);
+    // Clears the gradients gathered in a group's parameters.
+    ef_Status (*clear_gradients)(void *this_, struct ef_Str group, void *out, struct ef_Error *err);
     // A seed for random numbers of this step, from the experiment's seed, the step and `purpose`.
-    uint64_t (*seed)(void *ctx, struct ef_Str purpose);
+    ef_Status (*seed)(void *this_, struct ef_Str purpose, uint64_t *out, struct ef_Error *err);
     // The number of the current step, from 0.
-    uint64_t (*step)(void *ctx);
+    ef_Status (*step)(void *this_, uint64_t *out, struct ef_Error *err);
+    // How many elements at the end of a state are the cell's own memory.
+    ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
 } ef_AgentVTable;
 
 // What came from the environment for one step.
 typedef struct ef_Batch {
-    // The streams that observed something, in the order of the tensor's rows; each at most once.
-    const uint64_t *live;
-    // How many; at least 1.
-    size_t live_count;
-    // What they observed, (live streams, length), the reserved numbers first; NaN is a hole.
-    const ef_Tensor *observation;
-    // For each live stream whether an episode ended with this observation.
-    const bool *episode_ends;
-    // Streams that were announced since the last step, live or not yet.
-    const uint64_t *started;
-    // How many.
-    size_t started_count;
+    // Size of this struct, in bytes.
+    size_t size;
+    // What the active streams observed.
+    const struct ef_Moment *moment;
+    // Streams that began since the last step, active or not yet.
+    struct ef_Slice_u64 started;
     // Streams that ended since the last step, before those in `started` began.
-    const uint64_t *ended;
-    // How many.
-    size_t ended_count;
+    struct ef_Slice_u64 ended;
 } ef_Batch;
 
-// Functions of a `ef_Params`. Names are joined by dots, such as `z.layer.0.weight.1`.
-typedef struct ef_ParamsVTable {
+// How many features go in and come out.
+typedef struct ef_Size {
+    // Features in, at least 1.
+    int64_t ins;
+    // Features out, at least 1.
+    int64_t outs;
+} ef_Size;
+
+// The integers from `start` up to, but not including, `end`.
+typedef struct ef_Range {
+    // The first.
+    int64_t start;
+    // One past the last.
+    int64_t end;
+} ef_Range;
+
+// Functions of a parameter store. Names are joined by dots, such as `z.layer.0.weight.1`.
+typedef struct ef_ParamStoreVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Takes the first value of a parameter (`trainable`) or of a buffer, moves it to the experiment's device
-    // and answers with a handle that shares its storage and gradient. `init` is given, on the CPU.
-    ef_Status (*add)(void *ctx,
+    // Frees an object that was returned.
+    void (*destroy)(void *this_);
+    // Takes the first value of a parameter (`trainable`, 32-bit floats) or of a buffer (any dtype), moves it to the
+    // experiment's device and returns a handle that shares its storage and gradient. `init` is on the CPU.
+    ef_Status (*add)(void *this_,
                      struct ef_Str name,
                      ef_Tensor *init,
                      bool trainable,
                      ef_Tensor **out,
-                     struct ef_Buf *err);
-    // A seed for random numbers, from the experiment's seed, the part's name and `name`.
-    uint64_t (*seed)(void *ctx, struct ef_Str name);
-    // Puts a shared handle of every tensor whose name begins with `prefix`, in the order of their making.
-    ef_Status (*list)(void *ctx, struct ef_Str prefix, const struct ef_TensorSink *sink, struct ef_Buf *err);
+                     struct ef_Error *err);
+    // A seed for random numbers, from the experiment's seed, the store's place and `name`.
+    ef_Status (*seed)(void *this_, struct ef_Str name, uint64_t *out, struct ef_Error *err);
+    // Shared handles of the tensors whose names begin with `prefix`, in the order of their making.
+    ef_Status (*list)(void *this_, struct ef_Str prefix, struct ef_List_NamedTensor *out, struct ef_Error *err);
     // The device of the experiment: −1 for the CPU, else the number of the CUDA device.
-    int32_t (*device)(void *ctx);
-} ef_ParamsVTable;
+    ef_Status (*device)(void *this_, int32_t *out, struct ef_Error *err);
+} ef_ParamStoreVTable;
 
-// A part of the experiment's parameter store. Lent for the call.
-typedef struct ef_Params {
-    // Passed back to each function.
-    void *ctx;
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_ParamStoreVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
     // The functions.
-    const struct ef_ParamsVTable *vtable;
-} ef_Params;
+    const struct ef_ParamStoreVTable *vtable;
+} ef_Object_ParamStoreVTable;
 
-// The gradients that a backward pass starts from. Lent for the call.
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_____Tensor {
+    // First element; may be anything if `len` is 0.
+    ef_Tensor **ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_____Tensor;
+
+// What a forward pass returns.
+typedef struct ef_VjpForward {
+    // All outputs, (batch, outs).
+    ef_Tensor *output;
+    // What `backward` needs beside the parameters.
+    struct ef_List_____Tensor saved;
+} ef_VjpForward;
+
+// Borrowed elements.
+typedef struct ef_Slice_bool {
+    // First element; may be anything if `len` is 0.
+    const bool *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_bool;
+
+// The gradients that a backward pass starts from.
 //
-// They come in `lane_count` lanes: several gradients of the same outputs, which are kept apart. Row `r` of
-// `gradient` belongs to row `r % batch` of the forward pass, and to lane `r / batch`.
-typedef struct ef_Incoming {
-    // (lane_count · batch, outs)
-    const ef_Tensor *gradient;
-    // For each lane whether it reaches the parameters.
-    const bool *to_parameters;
-    // How many lanes there are; at least 1.
-    size_t lane_count;
-    // How many lanes, from the first on, reach the input.
-    size_t to_input;
-} ef_Incoming;
+// They come along `path_count` gradient paths: several gradients of the same outputs, which are kept apart. Row `r`
+// of `grad` belongs to row `r % batch` of the forward pass, and to path `r / batch`.
+typedef struct ef_GradOutput {
+    // Size of this struct, in bytes.
+    size_t size;
+    // (path_count · batch, outs)
+    const ef_Tensor *grad;
+    // For each path whether it reaches the parameters; at least one path.
+    struct ef_Slice_bool needs_param_grad;
+    // How many paths, from the first on, reach the input.
+    size_t input_paths;
+} ef_GradOutput;
 
-// A forward and a backward pass of a layer's or a cell's own. libtorch's gradients are off during both.
-typedef struct ef_PassesVTable {
+// What a backward pass returns.
+typedef struct ef_GradInput {
+    // The gradient of the input, (input_paths · batch, ins); null if no path reaches it.
+    ef_Tensor *input;
+    // That of each trained parameter, summed over the paths that reach it, in the order in which they were made;
+    // null for one without.
+    struct ef_List_____Tensor params;
+} ef_GradInput;
+
+// A forward and a backward pass of a layer's or a cell's own. Grad mode is off during both.
+typedef struct ef_VjpVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Whether this object has them.
-    bool (*available)(void *this_);
-    // Of `x` (batch, ins): all outputs, (batch, outs). Puts the tensors that `backward` needs, names left empty.
-    ef_Status (*forward)(void *this_,
-                         const ef_Tensor *x,
-                         ef_Tensor **out,
-                         const struct ef_TensorSink *kept,
-                         struct ef_Buf *err);
-    // Of what `forward` put, in its order: the gradient of the input, (to_input · batch, ins), null if `to_input`
-    // is 0; and puts the gradient of each trained parameter, summed over the lanes that reach it, in the order in
-    // which they were made: null for one without.
+    // Frees the object.
+    void (*destroy)(void *this_);
+    // Of `x` (batch, ins): all outputs, and what `backward` needs.
+    ef_Status (*forward)(void *this_, const ef_Tensor *x, struct ef_VjpForward *out, struct ef_Error *err);
+    // The gradients, given what `forward` saved, in its order, and those of the outputs.
     ef_Status (*backward)(void *this_,
-                          const ef_Tensor *const *kept,
-                          size_t kept_count,
-                          const struct ef_Incoming *incoming,
-                          ef_Tensor **input,
-                          const struct ef_TensorSink *parameters,
-                          struct ef_Buf *err);
-} ef_PassesVTable;
+                          struct ef_Slice______Tensor saved,
+                          const struct ef_GradOutput *grad,
+                          struct ef_GradInput *out,
+                          struct ef_Error *err);
+} ef_VjpVTable;
 
-// Functions of a layer plugin.
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_VjpVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
+    // The functions.
+    const struct ef_VjpVTable *vtable;
+} ef_Object_VjpVTable;
+
+// Borrowed elements.
+typedef struct ef_Slice_i64 {
+    // First element; may be anything if `len` is 0.
+    const int64_t *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_i64;
+
+// Which dims of a weight run over a layer's inputs: the others run over outputs.
+typedef struct ef_WeightLayout {
+    // The parameter's name, as the layer added it.
+    struct ef_Str name;
+    // The dims.
+    struct ef_Slice_i64 input_dims;
+} ef_WeightLayout;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_WeightLayout {
+    // First element; may be anything if `len` is 0.
+    struct ef_WeightLayout *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_WeightLayout;
+
+// Functions of a layer.
 typedef struct ef_LayerVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Makes a layer `ins → outs`; `options` is a JSON object.
-    ef_Status (*create)(struct ef_Str options,
-                        int64_t ins,
-                        int64_t outs,
-                        const struct ef_Params *params,
-                        void **out,
-                        struct ef_Buf *err);
-    // Of `x` (batch, ins): the outputs `start .. end`, (batch, end − start).
-    ef_Status (*forward)(void *this_,
-                         const ef_Tensor *x,
-                         int64_t start,
-                         int64_t end,
-                         ef_Tensor **out,
-                         struct ef_Buf *err);
     // Frees the layer.
     void (*destroy)(void *this_);
-    // Passes of the layer's own, which spare libtorch's autograd; null: there are none.
-    const struct ef_PassesVTable *passes;
-    // Multiplications of a forward pass over one row of `x`, all outputs, for estimates of a step's work; 0:
-    // unknown. Null: unknown of every layer.
-    uint64_t (*multiplications)(void *this_);
+    // Of `x` (batch, ins): the outputs `outs`, (batch, outs.end − outs.start).
+    ef_Status (*forward)(void *this_,
+                         const ef_Tensor *x,
+                         struct ef_Range outs,
+                         ef_Tensor **out,
+                         struct ef_Error *err);
+    // Its custom VJP, a null object if it has none. Asked for once. The layer outlives it.
+    ef_Status (*vjp)(void *this_, struct ef_Object_VjpVTable *out, struct ef_Error *err);
+    // Multiply-accumulates of a forward pass over one row of `x`, all outputs; 0: unknown.
+    ef_Status (*multiply_accumulates)(void *this_, uint64_t *out, struct ef_Error *err);
+    // Which dims of its weights run over inputs, for initialisers.
+    ef_Status (*weights)(void *this_, struct ef_List_WeightLayout *out, struct ef_Error *err);
+    // Called after each update of the layer's parameters, in the given step: a layer may rewire itself.
+    ef_Status (*updated)(void *this_, uint64_t step, void *out, struct ef_Error *err);
 } ef_LayerVTable;
 
-// A linear map, made. Owned by its receiver.
-typedef struct ef_LayerObject {
-    // The object.
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_LayerVTable {
+    // Passed as the first argument to each function; null: no object.
     void *this_;
-    // Its functions.
+    // The functions.
     const struct ef_LayerVTable *vtable;
-} ef_LayerObject;
+} ef_Object_LayerVTable;
 
-// Functions of a `ef_LayerFactory`.
+// Functions of what makes layers of the experiment's own kind.
 typedef struct ef_LayerFactoryVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Makes a layer `ins → outs` with its parameters in `params`; gives the layer.
-    ef_Status (*make)(void *ctx,
-                      int64_t ins,
-                      int64_t outs,
-                      const struct ef_Params *params,
-                      struct ef_LayerObject *out,
-                      struct ef_Buf *err);
+    // Frees an object that was returned.
+    void (*destroy)(void *this_);
+    // Makes a layer `ins → outs` with its parameters in `params`.
+    ef_Status (*make)(void *this_,
+                      struct ef_Size size,
+                      struct ef_Object_ParamStoreVTable params,
+                      struct ef_Object_LayerVTable *out,
+                      struct ef_Error *err);
 } ef_LayerFactoryVTable;
 
-// Makes layers of the experiment's own kind. Lent for the call.
-typedef struct ef_LayerFactory {
-    // Passed back to each function.
-    void *ctx;
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_LayerFactoryVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
     // The functions.
     const struct ef_LayerFactoryVTable *vtable;
-} ef_LayerFactory;
+} ef_Object_LayerFactoryVTable;
 
-// Functions of a cell plugin.
+// What a cell is made from.
+typedef struct ef_CellSetup {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Features in, which is what the trainer passes, and out, which is the size of a state.
+    struct ef_Size features;
+    // Where in its input the observation stands; empty: nowhere, or mixed with the state.
+    struct ef_Range observation;
+    // Where in its input the action that was done stands; empty: nowhere.
+    struct ef_Range action;
+    // Makes layers of the experiment's kind.
+    struct ef_Object_LayerFactoryVTable layers;
+    // Where its parameters are kept.
+    struct ef_Object_ParamStoreVTable params;
+} ef_CellSetup;
+
+// Functions of a cell.
 typedef struct ef_CellVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Makes a cell `ins → outs` of layers from `layers`; `options` is a JSON object.
-    ef_Status (*create)(struct ef_Str options,
-                        int64_t ins,
-                        int64_t outs,
-                        const struct ef_LayerFactory *layers,
-                        const struct ef_Params *params,
-                        void **out,
-                        struct ef_Buf *err);
-    // Of `x` (batch, ins): the numbers `start .. end` of the next state, (batch, end − start).
-    ef_Status (*forward)(void *this_,
-                         const ef_Tensor *x,
-                         int64_t start,
-                         int64_t end,
-                         ef_Tensor **out,
-                         struct ef_Buf *err);
     // Frees the cell.
     void (*destroy)(void *this_);
-    // Passes of the cell's own, which spare libtorch's autograd; null: there are none.
-    const struct ef_PassesVTable *passes;
+    // Of `x` (batch, ins): the elements `outs` of the next state, (batch, outs.end − outs.start).
+    ef_Status (*forward)(void *this_,
+                         const ef_Tensor *x,
+                         struct ef_Range outs,
+                         ef_Tensor **out,
+                         struct ef_Error *err);
+    // Its custom VJP, a null object if it has none. Asked for once. The cell outlives it.
+    ef_Status (*vjp)(void *this_, struct ef_Object_VjpVTable *out, struct ef_Error *err);
+    // How many elements at the end of a state are the cell's own memory: carried from step to step without gradient
+    // and without a limit of their range. Asked for once.
+    ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
 } ef_CellVTable;
 
-// What an environment is handed while it opens. Lent for the call.
+// What an environment is made from.
 typedef struct ef_EnvironmentSetup {
+    // Size of this struct, in bytes.
+    size_t size;
     // A seed for its random numbers, from the experiment's seed and the environment's name.
     uint64_t seed;
-    // The run's directory, where the environment may keep files of its own in a folder of its name; empty: none.
+    // The run's directory, where the environment may keep files in a folder of its own name; empty: none.
     struct ef_Str run_directory;
 } ef_EnvironmentSetup;
 
-// A lent run of 32-bit floats.
-typedef struct ef_Floats {
-    // First number; may be anything if `len` is 0.
-    const float *ptr;
-    // How many numbers.
-    size_t len;
-} ef_Floats;
-
 // What one stream observed at one moment.
 typedef struct ef_Frame {
+    // Size of this struct, in bytes.
+    size_t size;
     // The stream.
     uint64_t stream;
-    // Numbers in −1…1; NaN is a hole.
-    struct ef_Floats observation;
-    // How many actions the stream wants in answer.
-    size_t action_length;
-    // What is to be maximised, in −1…1; NaN: absent.
-    float score;
-    // Whether an episode ended with this frame.
-    bool episode_end;
+    // Values in −1…1; NaN: missing.
+    struct ef_Slice_f32 observation;
+    // What actions the stream wants in response.
+    struct ef_Slice_ActionGroup actions;
+    // What is to be maximised; NaN: absent.
+    float reward;
+    // Where it stands in an episode. A last frame carries the episode's real last observation; the action that
+    // responds to it is ignored; the stream's next frame is a first one.
+    ef_StepType step_type;
 } ef_Frame;
 
-// Receives what `poll` has to tell. Lent for the call.
-typedef struct ef_FrameSink {
-    // Passed back to each function.
-    void *ctx;
-    // A stream begins; `frame` does the same for a stream not known yet.
-    void (*begin)(void *ctx, uint64_t stream);
-    // A frame, lent. At most one a stream in one `poll`.
-    void (*frame)(void *ctx, const struct ef_Frame *frame);
+// Functions of what receives frames.
+typedef struct ef_FramesVTable {
+    // Size of the maker's table, in bytes.
+    size_t size;
+    // Frees an object that was returned.
+    void (*destroy)(void *this_);
+    // A stream begins; `frame` does the same for a stream that is not known yet.
+    ef_Status (*begin)(void *this_, uint64_t stream, void *out, struct ef_Error *err);
+    // A frame. At most one a stream in one `poll`.
+    ef_Status (*frame)(void *this_, const struct ef_Frame *frame, void *out, struct ef_Error *err);
     // A stream has ended; its number may come back as a new one.
-    void (*end)(void *ctx, uint64_t stream);
+    ef_Status (*end)(void *this_, uint64_t stream, void *out, struct ef_Error *err);
     // The environment is over: no frame will come any more.
-    void (*close)(void *ctx);
-} ef_FrameSink;
+    ef_Status (*close)(void *this_, void *out, struct ef_Error *err);
+} ef_FramesVTable;
 
-// Receives a picture. Lent for the call.
-typedef struct ef_PictureSink {
-    // Passed back to `put`.
-    void *ctx;
-    // Takes a copy of `3 · width · height` lent bytes: red, green, blue, row by row from the top left.
-    void (*put)(void *ctx, size_t width, size_t height, const uint8_t *rgb);
-} ef_PictureSink;
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_FramesVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
+    // The functions.
+    const struct ef_FramesVTable *vtable;
+} ef_Object_FramesVTable;
 
-// Functions of an environment plugin.
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_ActionGroup {
+    // First element; may be anything if `len` is 0.
+    struct ef_ActionGroup *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_ActionGroup;
+
+// What all streams of an environment observe and want, if it is known beforehand.
+typedef struct ef_Spaces {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Whether it is known: if not, nothing else here is to be read.
+    bool known;
+    // Elements of an observation.
+    size_t observation;
+    // What actions are wanted in response to each frame.
+    struct ef_List_ActionGroup actions;
+    // The smallest reward.
+    float reward_min;
+    // The largest reward.
+    float reward_max;
+} ef_Spaces;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_u8 {
+    // First element; may be anything if `len` is 0.
+    uint8_t *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_u8;
+
+// A picture: red, green and blue of each pixel, row by row from the top left; no pixels: no picture.
+typedef struct ef_Picture {
+    // Pixels in a row.
+    size_t width;
+    // Rows.
+    size_t height;
+    // `3 · width · height` bytes.
+    struct ef_List_u8 rgb;
+} ef_Picture;
+
+// Borrowed elements.
+typedef struct ef_Slice_u8 {
+    // First element; may be anything if `len` is 0.
+    const uint8_t *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_u8;
+
+// Functions of an environment.
 typedef struct ef_EnvironmentVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Opens the environment; `options` is a JSON object.
-    ef_Status (*create)(struct ef_Str options,
-                        const struct ef_EnvironmentSetup *setup,
-                        void **out,
-                        struct ef_Buf *err);
-    // Tells what has come, waiting for it at most `timeout` nanoseconds.
-    ef_Status (*poll)(void *this_, uint64_t timeout, const struct ef_FrameSink *sink, struct ef_Buf *err);
-    // Answers the last frame of a stream: what the agent predicts of the next one, and its actions in −1…1.
+    // Closes the environment, with all that it has started.
+    void (*destroy)(void *this_);
+    // Sends what has come, waiting for it at most `timeout` nanoseconds.
+    ef_Status (*poll)(void *this_,
+                      uint64_t timeout,
+                      struct ef_Object_FramesVTable frames,
+                      void *out,
+                      struct ef_Error *err);
+    // Responds to the last frame of a stream: what the agent predicts of the next observation, and its actions, laid
+    // out as the frame's groups.
     ef_Status (*act)(void *this_,
                      uint64_t stream,
-                     struct ef_Floats prediction,
-                     struct ef_Floats action,
-                     struct ef_Buf *err);
-    // Draws an observation of a stream (or a prediction of it); puts nothing if it has no picture.
+                     struct ef_Slice_f32 prediction,
+                     struct ef_Slice_f32 action,
+                     void *out,
+                     struct ef_Error *err);
+    // What all streams observe and want. Asked for before the agent is made.
+    ef_Status (*spaces)(void *this_, struct ef_Spaces *out, struct ef_Error *err);
+    // Draws an observation of a stream, or a prediction of one.
     ef_Status (*picture)(void *this_,
                          uint64_t stream,
-                         struct ef_Floats observation,
-                         const struct ef_PictureSink *sink,
-                         struct ef_Buf *err);
+                         struct ef_Slice_f32 observation,
+                         struct ef_Picture *out,
+                         struct ef_Error *err);
     // A `ef_Restores`.
-    uint32_t (*restores)(void *this_);
-    // Writes what `restore` needs.
-    ef_Status (*save)(void *this_, struct ef_Buf *out, struct ef_Buf *err);
-    // Takes up what `save` wrote, `len` lent bytes.
-    ef_Status (*restore)(void *this_, const uint8_t *saved, size_t len, struct ef_Buf *err);
-    // Closes and frees the environment; leaves nothing running.
-    void (*destroy)(void *this_);
+    ef_Status (*restores)(void *this_, uint32_t *out, struct ef_Error *err);
+    // What `restore` needs.
+    ef_Status (*save)(void *this_, struct ef_List_u8 *out, struct ef_Error *err);
+    // Takes up what `save` returned.
+    ef_Status (*restore)(void *this_, struct ef_Slice_u8 saved, void *out, struct ef_Error *err);
 } ef_EnvironmentVTable;
 
-// One way for the gradient to run through an evaluation whose value all lanes share.
-typedef struct ef_Lane {
-    // First output wanted.
-    int64_t start;
-    // One past the last output wanted.
-    int64_t end;
-    // The input is cut into chunks of this many numbers; 0: one chunk.
+// What a goal is made from.
+typedef struct ef_GoalSetup {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Elements of a state.
+    int64_t state_size;
+    // What the environment observes and wants, if it is known.
+    const struct ef_Spaces *spaces;
+    // Makes layers of the experiment's kind.
+    struct ef_Object_LayerFactoryVTable layers;
+    // Where its parameters are kept.
+    struct ef_Object_ParamStoreVTable params;
+} ef_GoalSetup;
+
+// One way for the gradient through an evaluation whose value all paths share.
+typedef struct ef_GradPath {
+    // The outputs wanted.
+    struct ef_Range outs;
+    // The input is cut into chunks of this many elements; 0: one chunk.
     int64_t chunk;
-    // Which chunks carry gradient: bit `i` of it for every chunk whose number is `i` modulo `period`.
-    uint64_t carries;
-    // See `carries`; at least 1, at most 64.
+    // Which chunks let gradient through: every chunk whose number is `i` modulo `period` if bit `i` is set.
+    uint64_t open_chunks;
+    // See `open_chunks`; at least 1, at most 64.
     uint32_t period;
     // Whether the parameters get no gradient.
     bool frozen;
-} ef_Lane;
+} ef_GradPath;
 
-// Functions of a `ef_Transition`.
+// Borrowed elements.
+typedef struct ef_Slice_GradPath {
+    // First element; may be anything if `len` is 0.
+    const struct ef_GradPath *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_GradPath;
+
+// Functions of the experiment's cell, as a goal sees it.
 typedef struct ef_TransitionVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Evaluates the cell on `x` (batch, ins) once for all lanes; writes one given tensor a lane,
-    // (batch, end − start).
-    ef_Status (*evaluate)(void *ctx,
+    // Frees an object that was returned.
+    void (*destroy)(void *this_);
+    // Evaluates the cell on `x` (batch, ins) once for all paths; returns one tensor a path,
+    // (batch, outs.end − outs.start).
+    ef_Status (*evaluate)(void *this_,
                           const ef_Tensor *x,
-                          const struct ef_Lane *lanes,
-                          size_t lane_count,
-                          ef_Tensor **out,
-                          struct ef_Buf *err);
+                          struct ef_Slice_GradPath paths,
+                          struct ef_List_____Tensor *out,
+                          struct ef_Error *err);
     // The size of the state.
-    int64_t (*outs)(void *ctx);
+    ef_Status (*outs)(void *this_, int64_t *out, struct ef_Error *err);
 } ef_TransitionVTable;
 
-// The experiment's cell, as a goal sees it. Lent for the call.
-typedef struct ef_Transition {
-    // Passed back to each function.
-    void *ctx;
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_TransitionVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
     // The functions.
     const struct ef_TransitionVTable *vtable;
-} ef_Transition;
+} ef_Object_TransitionVTable;
 
-// A lent tensor and its name.
-typedef struct ef_NamedTensor {
-    // The name that it was saved under.
-    struct ef_Str name;
-    // The lent tensor.
-    const ef_Tensor *tensor;
-} ef_NamedTensor;
-
-// Functions of a goal plugin.
+// Functions of a goal.
 typedef struct ef_GoalVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Makes a goal for a state of `state_size` numbers; `options` is a JSON object.
-    ef_Status (*create)(struct ef_Str options,
-                        int64_t state_size,
-                        const struct ef_LayerFactory *layers,
-                        const struct ef_Params *params,
-                        void **out,
-                        struct ef_Buf *err);
-    // How many numbers at the front of the state the goal keeps for itself. The first of them, if any, is the
-    // score's; observations follow.
-    int64_t (*reserved)(void *this_);
-    // The next state, (batch, state size), of the input `x` (batch, input size).
-    ef_Status (*transition)(void *this_,
-                            const struct ef_Transition *cell,
-                            const ef_Tensor *x,
-                            ef_Tensor **out,
-                            struct ef_Buf *err);
-    // `length` actions of each stream, (batch, length), from its state (batch, state size).
-    ef_Status (*act)(void *this_, const ef_Tensor *state, int64_t length, ef_Tensor **out, struct ef_Buf *err);
-    // The terms of the loss.
-    ef_Status (*loss)(void *this_,
-                      const struct ef_LossInput *input,
-                      const struct ef_LossSink *sink,
-                      struct ef_Buf *err);
-    // Puts what `restore` needs, parameters and buffers in the store excepted.
-    ef_Status (*save)(void *this_, const struct ef_TensorSink *sink, struct ef_Buf *err);
-    // Takes up what `save` put.
-    ef_Status (*restore)(void *this_, const struct ef_NamedTensor *saved, size_t count, struct ef_Buf *err);
     // Frees the goal.
     void (*destroy)(void *this_);
+    // The terms of the loss.
+    ef_Status (*loss)(void *this_, const struct ef_LossInput *input, struct ef_Loss *out, struct ef_Error *err);
+    // How many elements at the front of the state the goal keeps for itself. The first of them, if any, is the
+    // reward's; observations follow. Asked for once.
+    ef_Status (*reserved)(void *this_, int64_t *out, struct ef_Error *err);
+    // Whether the front of the state predicts the observation. Asked for once.
+    ef_Status (*predicts)(void *this_, bool *out, struct ef_Error *err);
+    // The next state, (rows, state size), of the cell's input `x`, (rows, input size).
+    ef_Status (*transition)(void *this_,
+                            struct ef_Object_TransitionVTable cell,
+                            const ef_Tensor *x,
+                            ef_Tensor **out,
+                            struct ef_Error *err);
+    // Actions, (rows, width of the groups), from what came and the states after it, (rows, state size).
+    ef_Status (*act)(void *this_,
+                     const struct ef_Moment *moment,
+                     const ef_Tensor *state,
+                     const struct ef_ActionRequest *request,
+                     ef_Tensor **out,
+                     struct ef_Error *err);
+    // What is added to the reward, (rows); null: nothing.
+    ef_Status (*bonus)(void *this_, const struct ef_Moment *moment, ef_Tensor **out, struct ef_Error *err);
+    // What `restore` needs, parameters and buffers in the store excepted.
+    ef_Status (*save)(void *this_, struct ef_List_NamedTensor *out, struct ef_Error *err);
+    // Takes up what `save` returned. The tensors move to the receiver.
+    ef_Status (*restore)(void *this_, struct ef_List_NamedTensor saved, void *out, struct ef_Error *err);
+    // These streams have ended, before those of the next `loss` and `act` were active.
+    ef_Status (*ended)(void *this_, struct ef_Slice_u64 streams, void *out, struct ef_Error *err);
 } ef_GoalVTable;
+
+// Borrowed elements.
+typedef struct ef_Slice_Str {
+    // First element; may be anything if `len` is 0.
+    const struct ef_Str *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_Str;
 
 // Services of the host. Lives as long as the process; may be called from any thread.
 typedef struct ef_HostApi {
     // Size of the host's table, in bytes.
     size_t size;
-    // Whether an event of this level (1 error, 2 warning, 3 info, 4 debug, 5 trace) would be heard.
-    bool (*log_enabled)(uint32_t level, struct ef_Str target);
+    // The `ef_FEATURES`(crate::FEATURES) that the host has.
+    struct ef_Slice_Str features;
+    // Whether an event of this level (1 error, 2 warning, 3 info, 4 debug, 5 trace) would be recorded.
+    ef_Status (*log_enabled)(uint32_t level, struct ef_Str target, bool *out, struct ef_Error *err);
     // Takes one event.
-    void (*log)(uint32_t level, struct ef_Str target, struct ef_Str file, uint32_t line, struct ef_Str message);
+    ef_Status (*log)(uint32_t level,
+                     struct ef_Str target,
+                     struct ef_Str file,
+                     uint32_t line,
+                     struct ef_Str message,
+                     void *out,
+                     struct ef_Error *err);
     // Records `value` under `name` for this step; several values between two recordings are averaged.
-    void (*metric)(struct ef_Str name, double value);
+    ef_Status (*metric)(struct ef_Str name, double value, void *out, struct ef_Error *err);
+    // A seed for random numbers of the current step, from the experiment's seed, the step and `purpose`.
+    ef_Status (*step_seed)(struct ef_Str purpose, uint64_t *out, struct ef_Error *err);
 } ef_HostApi;
+
+// How the input that a trainer passes to the cell is laid out.
+typedef struct ef_InputLayout {
+    // Elements in all.
+    int64_t width;
+    // Where the observation stands; empty: nowhere, or mixed with the state.
+    struct ef_Range observation;
+    // Where the action that was done stands; empty: nowhere.
+    struct ef_Range action;
+} ef_InputLayout;
+
+// What a layer is made from.
+typedef struct ef_LayerSetup {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Features in and out.
+    struct ef_Size features;
+    // Where its parameters are kept.
+    struct ef_Object_ParamStoreVTable params;
+} ef_LayerSetup;
 
 // Says what a library is, in plain bytes without pointers: the host reads it from the FILE and decides on it
 // before the library is loaded. Texts are UTF-8, ended by a zero.
-typedef struct ef_Stamp {
+typedef struct ef_Manifest {
     // `ef_MAGIC`.
     uint8_t magic[8];
     // `ef_ABI_VERSION` of the maker.
     uint32_t abi_version;
-    // Size of the maker's `ef_Stamp`, in bytes.
+    // Size of the maker's `ef_Manifest`, in bytes.
     uint32_t size;
     // Version of the SDK that made it, or the author's own for a library made without it.
     uint8_t sdk_version[16];
@@ -543,12 +927,24 @@ typedef struct ef_Stamp {
     uint8_t libtorch_version[16];
     // Target that it was compiled for, such as `x86_64-unknown-linux-gnu`.
     uint8_t target[48];
+    // The `ef_FEATURES` that the library needs, one a line.
+    uint8_t features[ef_FEATURES_LEN];
     // One line a plugin: `kind/name`, version and description, with tabs between them.
     uint8_t plugins[ef_PLUGINS_LEN];
-} ef_Stamp;
+} ef_Manifest;
+
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_c_void {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
+    // The functions.
+    const void *vtable;
+} ef_Object_c_void;
 
 // One plugin of a library.
 typedef struct ef_Entry {
+    // Size of this struct, in bytes.
+    size_t size;
     // A `ef_Kind`.
     uint32_t kind;
     // The name that a spec says, such as `ldl`.
@@ -558,106 +954,94 @@ typedef struct ef_Entry {
     // What it is, in one line.
     struct ef_Str description;
     // Writes the JSON Schema of the plugin's options.
-    ef_Status (*options_schema)(struct ef_Buf *out, struct ef_Buf *err);
-    // Reads options, given as a JSON object, and does nothing else. The first message of the chain that it
-    // answers is the path of the option at fault, such as `synthetic_gradient.layers`.
-    ef_Status (*check_options)(struct ef_Str options, struct ef_Buf *err);
-    // The table of the plugin's kind.
-    const void *vtable;
+    ef_Status (*options_schema)(struct ef_List_u8 *out, struct ef_Error *err);
+    // Reads options, given as a JSON object, and does nothing else. An error names the option that is wrong.
+    ef_Status (*check_options)(struct ef_Str options, void *out, struct ef_Error *err);
+    // Makes an object of the plugin's kind. `options` is a JSON object; `setup` points to the setup struct of the
+    // kind, such as `ef_LayerSetup`(crate::LayerSetup); the object's table is the one of the kind, such as
+    // `ef_LayerVTable`(crate::LayerVTable).
+    ef_Status (*create)(struct ef_Str options,
+                        const void *setup,
+                        struct ef_Object_c_void *out,
+                        struct ef_Error *err);
 } ef_Entry;
 
 // The static that a library exports as `ef_ENTRY_SYMBOL`.
 typedef struct ef_Library {
     // Read from the file first.
-    struct ef_Stamp stamp;
-    // The library's plugins, as many as its stamp names.
+    struct ef_Manifest manifest;
+    // The library's plugins, as many as its manifest names.
     const struct ef_Entry *entries;
     // How many.
     size_t entry_count;
     // Called once, before anything else of the library. `host` lives as long as the process.
-    ef_Status (*init)(const struct ef_HostApi *host, struct ef_Buf *err);
+    ef_Status (*init)(const struct ef_HostApi *host, void *out, struct ef_Error *err);
 } ef_Library;
 
-// A network of the trainer's own: a stack of the experiment's layer.
-typedef struct ef_NetworkSpec {
-    // Its name, which is also the name of its part.
-    struct ef_Str name;
-    // Numbers in.
-    int64_t ins;
-    // Numbers out.
-    int64_t outs;
-    // How many layers, at least 1.
-    int64_t layers;
-    // Name of the nonlinearity between layers, such as `softsign`.
-    struct ef_Str nonlinearity;
-    // Whether its output is zero at the start.
-    bool zero_at_start;
-    // The part's learning rate; NaN: the optimizer's.
-    double learning_rate;
-} ef_NetworkSpec;
-
-// Functions of a `ef_TrainerSetup`.
-typedef struct ef_TrainerSetupVTable {
-    // Size of the maker's table, in bytes.
-    size_t size;
-    // The size of a state.
-    int64_t (*state_size)(void *ctx);
-    // How many numbers at the front of the state the goal keeps for itself.
-    int64_t (*reserved)(void *ctx);
-    // The device of the experiment: −1 for the CPU, else the number of the CUDA device.
-    int32_t (*device)(void *ctx);
-    // Makes a network that the agent keeps under its name.
-    ef_Status (*network)(void *ctx, const struct ef_NetworkSpec *spec, struct ef_Buf *err);
-} ef_TrainerSetupVTable;
-
-// What a trainer is handed while it is made. Lent for the call.
-typedef struct ef_TrainerSetup {
-    // Passed back to each function.
-    void *ctx;
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_AgentBuilderVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
     // The functions.
-    const struct ef_TrainerSetupVTable *vtable;
+    const struct ef_AgentBuilderVTable *vtable;
+} ef_Object_AgentBuilderVTable;
+
+// What a trainer is made from.
+typedef struct ef_TrainerSetup {
+    // Size of this struct, in bytes.
+    size_t size;
+    // Elements of a state.
+    int64_t state_size;
+    // How many elements at the front of the state the goal keeps for itself.
+    int64_t reserved;
+    // The device of the experiment: −1 for the CPU, else the number of the CUDA device.
+    int32_t device;
+    // What the environment observes and wants, if it is known.
+    const struct ef_Spaces *spaces;
+    // The agent that is being made.
+    struct ef_Object_AgentBuilderVTable agent;
 } ef_TrainerSetup;
 
-// The agent, as a trainer sees it during a step. Lent for the call.
-typedef struct ef_Agent {
-    // Passed back to each function.
-    void *ctx;
+// An object: whoever made it knows what `this_` points to.
+typedef struct ef_Object_AgentVTable {
+    // Passed as the first argument to each function; null: no object.
+    void *this_;
     // The functions.
     const struct ef_AgentVTable *vtable;
-} ef_Agent;
+} ef_Object_AgentVTable;
 
-// Functions of a trainer plugin.
+// Functions of a trainer.
 typedef struct ef_TrainerVTable {
     // Size of the maker's table, in bytes.
     size_t size;
-    // Makes a trainer; `options` is a JSON object.
-    ef_Status (*create)(struct ef_Str options,
-                        const struct ef_TrainerSetup *setup,
-                        void **out,
-                        struct ef_Buf *err);
-    // The width of what it hands to the agent's transition.
-    int64_t (*input_size)(void *this_);
-    // One step; gives the new states of the live streams, (live streams, state size).
-    ef_Status (*step)(void *this_,
-                      const struct ef_Agent *agent,
-                      const struct ef_Batch *batch,
-                      ef_Tensor **out,
-                      struct ef_Buf *err);
-    // Puts what `restore` needs.
-    ef_Status (*save)(void *this_, const struct ef_TensorSink *sink, struct ef_Buf *err);
-    // Takes up what `save` put.
-    ef_Status (*restore)(void *this_, const struct ef_NamedTensor *saved, size_t count, struct ef_Buf *err);
     // Frees the trainer.
     void (*destroy)(void *this_);
+    // How what it passes to the agent's transition is laid out. Asked for once.
+    ef_Status (*input)(void *this_, struct ef_InputLayout *out, struct ef_Error *err);
+    // One step; returns the new states of the active streams, (rows, state size).
+    ef_Status (*step)(void *this_,
+                      struct ef_Object_AgentVTable agent,
+                      const struct ef_Batch *batch,
+                      ef_Tensor **out,
+                      struct ef_Error *err);
+    // What `restore` needs.
+    ef_Status (*save)(void *this_, struct ef_List_NamedTensor *out, struct ef_Error *err);
+    // Takes up what `save` returned. The tensors move to the receiver.
+    ef_Status (*restore)(void *this_, struct ef_List_NamedTensor saved, void *out, struct ef_Error *err);
+    // Whether what `save` returns now loses nothing, as it does in the middle of an unroll.
+    ef_Status (*saves_exactly)(void *this_, bool *out, struct ef_Error *err);
 } ef_TrainerVTable;
 
-// The call did what it should.
+// The call succeeded.
 #define ef_OK 0
 
-// `*err` holds a chain of messages in UTF-8, the outermost first, with U+001F between them.
+// The call failed; `*err` says why.
 #define ef_ERROR 1
 
 // As `ef_ERROR`, and the callee panicked: its object may only be destroyed from now on.
 #define ef_PANIC 2
+
+// All kinds, in the order of their sections in a spec.
+#define ef_Kind_ALL { ef_Kind_Environment, ef_Kind_Layer, ef_Kind_Cell, ef_Kind_Trainer, ef_Kind_Goal, }
 
 #endif  /* EFFERENCE_H */

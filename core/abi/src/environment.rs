@@ -1,57 +1,138 @@
 //! Environments: where observations come from and actions go.
-use crate::{Buf, Floats, Status, Str};
+use crate::{Error, List, Object, Slice, Status, Str};
 use core::ffi::c_void;
 
-/// What an environment is handed while it opens. Lent for the call.
+/// What an environment is made from.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub struct EnvironmentSetup {
+    /// Size of this struct, in bytes.
+    pub size: usize,
     /// A seed for its random numbers, from the experiment's seed and the environment's name.
     pub seed: u64,
-    /// The run's directory, where the environment may keep files of its own in a folder of its name; empty: none.
+    /// The run's directory, where the environment may keep files in a folder of its own name; empty: none.
     pub run_directory: Str,
+}
+
+/// One decision that an agent makes at a time: a choice among `choices`, or, if that is 0, a value in −1…1.
+///
+/// In a vector of actions a choice takes `choices` elements (1 for what was chosen, 0 for the others), a value one.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ActionGroup {
+    /// How many there are to choose from, at least 2; 0: a value.
+    pub choices: u32,
+}
+
+impl ActionGroup {
+    /// A value in −1…1.
+    pub const VALUE: ActionGroup = ActionGroup { choices: 0 };
+
+    /// A choice among `choices`.
+    pub const fn choice(choices: u32) -> ActionGroup {
+        ActionGroup { choices }
+    }
+
+    /// Elements that it takes in a vector of actions.
+    pub const fn width(self) -> usize {
+        if self.choices == 0 { 1 } else { self.choices as usize }
+    }
+}
+
+/// Where a frame stands in an episode.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StepType(pub u32);
+
+impl StepType {
+    /// Within an episode, or in a stream without episodes.
+    pub const MIDDLE: StepType = StepType(0);
+    /// The first frame of an episode.
+    pub const FIRST: StepType = StepType(1);
+    /// The last frame of an episode, whose future is worth nothing: it has come to its own end.
+    pub const TERMINATED: StepType = StepType(2);
+    /// The last frame of an episode that was cut off, as by a time limit: its future is worth what it would be.
+    pub const TRUNCATED: StepType = StepType(3);
+
+    /// Whether an episode begins with it.
+    pub const fn is_first(self) -> bool {
+        self.0 == Self::FIRST.0
+    }
+
+    /// Whether an episode ends with it, in either way.
+    pub const fn is_last(self) -> bool {
+        self.0 == Self::TERMINATED.0 || self.0 == Self::TRUNCATED.0
+    }
 }
 
 /// What one stream observed at one moment.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Frame {
+    /// Size of this struct, in bytes.
+    pub size: usize,
     /// The stream.
     pub stream: u64,
-    /// Numbers in −1…1; NaN is a hole.
-    pub observation: Floats,
-    /// How many actions the stream wants in answer.
-    pub action_length: usize,
-    /// What is to be maximised, in −1…1; NaN: absent.
-    pub score: f32,
-    /// Whether an episode ended with this frame.
-    pub episode_end: bool,
+    /// Values in −1…1; NaN: missing.
+    pub observation: Slice<f32>,
+    /// What actions the stream wants in response.
+    pub actions: Slice<ActionGroup>,
+    /// What is to be maximised; NaN: absent.
+    pub reward: f32,
+    /// Where it stands in an episode. A last frame carries the episode's real last observation; the action that
+    /// responds to it is ignored; the stream's next frame is a first one.
+    pub step_type: StepType,
 }
 
-/// Receives what `poll` has to tell. Lent for the call.
+/// Functions of what receives frames.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub struct FrameSink {
-    /// Passed back to each function.
-    pub ctx: *mut c_void,
-    /// A stream begins; `frame` does the same for a stream not known yet.
-    pub begin: unsafe extern "C" fn(ctx: *mut c_void, stream: u64),
-    /// A frame, lent. At most one a stream in one `poll`.
-    pub frame: unsafe extern "C" fn(ctx: *mut c_void, frame: *const Frame),
+pub struct FramesVTable {
+    /// Size of the maker's table, in bytes.
+    pub size: usize,
+    /// Frees an object that was returned.
+    pub destroy: unsafe extern "C" fn(this_: *mut c_void),
+    /// A stream begins; `frame` does the same for a stream that is not known yet.
+    pub begin:
+        unsafe extern "C" fn(this_: *mut c_void, stream: u64, out: *mut c_void, err: *mut Error) -> Status,
+    /// A frame. At most one a stream in one `poll`.
+    pub frame: unsafe extern "C" fn(
+        this_: *mut c_void,
+        frame: *const Frame,
+        out: *mut c_void,
+        err: *mut Error,
+    ) -> Status,
     /// A stream has ended; its number may come back as a new one.
-    pub end: unsafe extern "C" fn(ctx: *mut c_void, stream: u64),
+    pub end:
+        unsafe extern "C" fn(this_: *mut c_void, stream: u64, out: *mut c_void, err: *mut Error) -> Status,
     /// The environment is over: no frame will come any more.
-    pub close: unsafe extern "C" fn(ctx: *mut c_void),
+    pub close: unsafe extern "C" fn(this_: *mut c_void, out: *mut c_void, err: *mut Error) -> Status,
 }
 
-/// Receives a picture. Lent for the call.
+/// What all streams of an environment observe and want, if it is known beforehand.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub struct PictureSink {
-    /// Passed back to `put`.
-    pub ctx: *mut c_void,
-    /// Takes a copy of `3 · width · height` lent bytes: red, green, blue, row by row from the top left.
-    pub put: unsafe extern "C" fn(ctx: *mut c_void, width: usize, height: usize, rgb: *const u8),
+pub struct Spaces {
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// Whether it is known: if not, nothing else here is to be read.
+    pub known: bool,
+    /// Elements of an observation.
+    pub observation: usize,
+    /// What actions are wanted in response to each frame.
+    pub actions: List<ActionGroup>,
+    /// The smallest reward.
+    pub reward_min: f32,
+    /// The largest reward.
+    pub reward_max: f32,
+}
+
+/// A picture: red, green and blue of each pixel, row by row from the top left; no pixels: no picture.
+#[repr(C)]
+pub struct Picture {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `3 · width · height` bytes.
+    pub rgb: List<u8>,
 }
 
 /// What is lost when an environment is saved and restored.
@@ -66,48 +147,54 @@ pub enum Restores {
     Exact = 2,
 }
 
-/// Functions of an environment plugin.
+/// Functions of an environment.
 #[repr(C)]
 pub struct EnvironmentVTable {
     /// Size of the maker's table, in bytes.
     pub size: usize,
-    /// Opens the environment; `options` is a JSON object.
-    pub create: unsafe extern "C" fn(
-        options: Str,
-        setup: *const EnvironmentSetup,
-        out: *mut *mut c_void,
-        err: *mut Buf,
-    ) -> Status,
-    /// Tells what has come, waiting for it at most `timeout` nanoseconds.
+    /// Closes the environment, with all that it has started.
+    pub destroy: unsafe extern "C" fn(this_: *mut c_void),
+    /// Sends what has come, waiting for it at most `timeout` nanoseconds.
     pub poll: unsafe extern "C" fn(
         this_: *mut c_void,
         timeout: u64,
-        sink: *const FrameSink,
-        err: *mut Buf,
+        frames: Object<FramesVTable>,
+        out: *mut c_void,
+        err: *mut Error,
     ) -> Status,
-    /// Answers the last frame of a stream: what the agent predicts of the next one, and its actions in −1…1.
+    /// Responds to the last frame of a stream: what the agent predicts of the next observation, and its actions, laid
+    /// out as the frame's groups.
     pub act: unsafe extern "C" fn(
         this_: *mut c_void,
         stream: u64,
-        prediction: Floats,
-        action: Floats,
-        err: *mut Buf,
+        prediction: Slice<f32>,
+        action: Slice<f32>,
+        out: *mut c_void,
+        err: *mut Error,
     ) -> Status,
-    /// Draws an observation of a stream (or a prediction of it); puts nothing if it has no picture.
-    pub picture: unsafe extern "C" fn(
-        this_: *mut c_void,
-        stream: u64,
-        observation: Floats,
-        sink: *const PictureSink,
-        err: *mut Buf,
-    ) -> Status,
+    /// What all streams observe and want. Asked for before the agent is made.
+    pub spaces: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut Spaces, err: *mut Error) -> Status>,
+    /// Draws an observation of a stream, or a prediction of one.
+    pub picture: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            stream: u64,
+            observation: Slice<f32>,
+            out: *mut Picture,
+            err: *mut Error,
+        ) -> Status,
+    >,
     /// A [`Restores`].
-    pub restores: unsafe extern "C" fn(this_: *mut c_void) -> u32,
-    /// Writes what `restore` needs.
-    pub save: unsafe extern "C" fn(this_: *mut c_void, out: *mut Buf, err: *mut Buf) -> Status,
-    /// Takes up what `save` wrote, `len` lent bytes.
-    pub restore:
-        unsafe extern "C" fn(this_: *mut c_void, saved: *const u8, len: usize, err: *mut Buf) -> Status,
-    /// Closes and frees the environment; leaves nothing running.
-    pub destroy: unsafe extern "C" fn(this_: *mut c_void),
+    pub restores: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut u32, err: *mut Error) -> Status>,
+    /// What `restore` needs.
+    pub save: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut List<u8>, err: *mut Error) -> Status>,
+    /// Takes up what `save` returned.
+    pub restore: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            saved: Slice<u8>,
+            out: *mut c_void,
+            err: *mut Error,
+        ) -> Status,
+    >,
 }

@@ -1,84 +1,163 @@
 //! Goals: what is minimised and maximised.
-use crate::{Buf, LayerFactory, NamedTensor, Params, Status, Str, Tensor, TensorSink, Transition};
+use crate::{
+    ActionGroup, Error, LayerFactoryVTable, List, NamedTensor, Object, ParamStoreVTable, Slice, Spaces,
+    Status, StepType, Str, Tensor, TransitionVTable,
+};
 use core::ffi::c_void;
+
+/// What a goal is made from.
+#[repr(C)]
+pub struct GoalSetup {
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// Elements of a state.
+    pub state_size: i64,
+    /// What the environment observes and wants, if it is known.
+    pub spaces: *const Spaces,
+    /// Makes layers of the experiment's kind.
+    pub layers: Object<LayerFactoryVTable>,
+    /// Where its parameters are kept.
+    pub params: Object<ParamStoreVTable>,
+}
+
+/// What came from the environment at one moment, for the streams that observed something: a row each.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Moment {
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// The active streams, in the order of the rows; each at most once, at least one.
+    pub streams: Slice<u64>,
+    /// (rows, length): what they observed, the goal's reserved slots first; NaN: missing.
+    pub observation: *const Tensor,
+    /// What is to be maximised, one a row, with the goal's bonus; NaN: absent.
+    pub reward: Slice<f32>,
+    /// (rows, width), on the CPU: the action that was done in response to the stream's frame before; NaN: none was.
+    pub action: *const Tensor,
+    /// Where each row stands in an episode.
+    pub step_types: Slice<StepType>,
+}
+
+/// What actions are asked for.
+#[repr(C)]
+pub struct ActionRequest {
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// Of the stream that wants the most; one that wants less ignores the rest.
+    pub groups: Slice<ActionGroup>,
+    /// A seed for random numbers, from the experiment's seed and the step.
+    pub seed: u64,
+    /// Whether the best actions are wanted, as in an evaluation, and no exploration.
+    pub greedy: bool,
+}
 
 /// What a prediction is compared with.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub struct LossInput {
-    /// The states before this step's observation, (live streams, state size); carries gradient.
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// What came.
+    pub moment: *const Moment,
+    /// (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
+    /// observation.
     pub state: *const Tensor,
-    /// The same with what was observed written over its front, clamped to ±1; carries no gradient.
-    pub got: *const Tensor,
-    /// What was observed, (live streams, length), the reserved numbers first; NaN is a hole.
-    pub observation: *const Tensor,
-    /// For each live stream whether an episode ended with this observation.
-    pub episode_ends: *const bool,
-    /// How many live streams.
-    pub stream_count: usize,
+    /// The same with the observation written over its front, limited to ±1; without gradient.
+    pub target: *const Tensor,
+    /// The states after it, with gradient, from a trainer that makes them first; null from others.
+    pub next: *const Tensor,
+    /// Counts unrolls: when it has changed, the graphs of what was computed before are freed.
+    pub unroll: u64,
 }
 
-/// Receives the terms of a loss and what else is to be recorded; each tensor is given and holds one number.
+/// A term of a loss.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub struct LossSink {
-    /// Passed back to each function.
-    pub ctx: *mut c_void,
-    /// A term: the loss is the sum of all of them.
-    pub term: unsafe extern "C" fn(ctx: *mut c_void, name: Str, value: *mut Tensor),
-    /// A number that is recorded and nothing else.
-    pub metric: unsafe extern "C" fn(ctx: *mut c_void, name: Str, value: *mut Tensor),
+pub struct LossTerm {
+    /// Its name.
+    pub name: Str,
+    /// One number, or one a row. Handed over.
+    pub value: *mut Tensor,
+    /// One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Handed over.
+    pub error: *mut Tensor,
 }
 
-/// Functions of a goal plugin.
+/// A loss: the sum of its terms, and numbers that are only recorded.
+#[repr(C)]
+pub struct Loss {
+    /// The terms.
+    pub terms: List<LossTerm>,
+    /// Numbers that are recorded, one each.
+    pub metrics: List<NamedTensor>,
+}
+
+/// Functions of a goal.
 #[repr(C)]
 pub struct GoalVTable {
     /// Size of the maker's table, in bytes.
     pub size: usize,
-    /// Makes a goal for a state of `state_size` numbers; `options` is a JSON object.
-    pub create: unsafe extern "C" fn(
-        options: Str,
-        state_size: i64,
-        layers: *const LayerFactory,
-        params: *const Params,
-        out: *mut *mut c_void,
-        err: *mut Buf,
-    ) -> Status,
-    /// How many numbers at the front of the state the goal keeps for itself. The first of them, if any, is the
-    /// score's; observations follow.
-    pub reserved: unsafe extern "C" fn(this_: *mut c_void) -> i64,
-    /// The next state, (batch, state size), of the input `x` (batch, input size).
-    pub transition: unsafe extern "C" fn(
-        this_: *mut c_void,
-        cell: *const Transition,
-        x: *const Tensor,
-        out: *mut *mut Tensor,
-        err: *mut Buf,
-    ) -> Status,
-    /// `length` actions of each stream, (batch, length), from its state (batch, state size).
-    pub act: unsafe extern "C" fn(
-        this_: *mut c_void,
-        state: *const Tensor,
-        length: i64,
-        out: *mut *mut Tensor,
-        err: *mut Buf,
-    ) -> Status,
+    /// Frees the goal.
+    pub destroy: unsafe extern "C" fn(this_: *mut c_void),
     /// The terms of the loss.
     pub loss: unsafe extern "C" fn(
         this_: *mut c_void,
         input: *const LossInput,
-        sink: *const LossSink,
-        err: *mut Buf,
+        out: *mut Loss,
+        err: *mut Error,
     ) -> Status,
-    /// Puts what `restore` needs, parameters and buffers in the store excepted.
-    pub save: unsafe extern "C" fn(this_: *mut c_void, sink: *const TensorSink, err: *mut Buf) -> Status,
-    /// Takes up what `save` put.
-    pub restore: unsafe extern "C" fn(
-        this_: *mut c_void,
-        saved: *const NamedTensor,
-        count: usize,
-        err: *mut Buf,
-    ) -> Status,
-    /// Frees the goal.
-    pub destroy: unsafe extern "C" fn(this_: *mut c_void),
+    /// How many elements at the front of the state the goal keeps for itself. The first of them, if any, is the
+    /// reward's; observations follow. Asked for once.
+    pub reserved: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut i64, err: *mut Error) -> Status>,
+    /// Whether the front of the state predicts the observation. Asked for once.
+    pub predicts: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut bool, err: *mut Error) -> Status>,
+    /// The next state, (rows, state size), of the cell's input `x`, (rows, input size).
+    pub transition: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            cell: Object<TransitionVTable>,
+            x: *const Tensor,
+            out: *mut *mut Tensor,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// Actions, (rows, width of the groups), from what came and the states after it, (rows, state size).
+    pub act: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            moment: *const Moment,
+            state: *const Tensor,
+            request: *const ActionRequest,
+            out: *mut *mut Tensor,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// What is added to the reward, (rows); null: nothing.
+    pub bonus: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            moment: *const Moment,
+            out: *mut *mut Tensor,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// What `restore` needs, parameters and buffers in the store excepted.
+    pub save: Option<
+        unsafe extern "C" fn(this_: *mut c_void, out: *mut List<NamedTensor>, err: *mut Error) -> Status,
+    >,
+    /// Takes up what `save` returned. The tensors move to the receiver.
+    pub restore: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            saved: List<NamedTensor>,
+            out: *mut c_void,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// These streams have ended, before those of the next `loss` and `act` were active.
+    pub ended: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            streams: Slice<u64>,
+            out: *mut c_void,
+            err: *mut Error,
+        ) -> Status,
+    >,
 }

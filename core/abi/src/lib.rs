@@ -1,43 +1,51 @@
 //! The C boundary between the efference host and its plugins: `repr(C)` types and nothing else.
 //!
 //! Plugin authors in Rust use `efference-sdk`, which hides all of this. Authors in C or C++ include
-//! `include/efference.h`, which is made from this crate.
+//! `include/efference.h`, which is made from this crate. One file here declares one plugin kind.
 //!
 //! # Rules
 //!
-//! * **Tensors** are pointers to libtorch's `at::Tensor`. A `*const Tensor` argument is lent: valid for the
-//!   call alone, and not the callee's to free. A `*mut Tensor` that is handed over (a result, or an argument
-//!   said to be given) belongs to whoever receives it.
-//! * **Strings** ([`Str`]) are lent UTF-8 without a terminating zero. **Buffers** ([`Buf`]) belong to the
-//!   receiver, who frees them with the function that they carry.
-//! * **Objects** are an opaque pointer and a table of functions. Whoever receives one with a `destroy` in its
-//!   table owns it; one without is lent for the call.
-//! * **Errors**: a function that can fail returns a [`Status`]. Anything but [`OK`] means that it has filled
-//!   `*err` and has written no result.
+//! * **One call shape.** Every function is `(this, arguments…, out, err) -> Status`. If it returns [`OK`], it has
+//!   written its result to `*out`. Otherwise it has filled `*err` and written no result. A function without a result
+//!   takes `out` as a `void *` that it ignores.
+//! * **One object shape.** An [`Object`] is an opaque pointer and a table of functions. An object that a function
+//!   returns is owned by the caller, who calls `destroy` once. An object that is passed as an argument, or inside of
+//!   one, is borrowed for the call: its `destroy` is not called.
+//! * **Tensors** are pointers to libtorch's `at::Tensor`. `*const Tensor` is borrowed for the call; `*mut Tensor` moves
+//!   to the receiver, who frees it.
+//! * **Lists** ([`List`]) are returned: the receiver takes over each element, then calls `free` once. **Slices**
+//!   ([`Slice`]) and **texts** ([`Str`], UTF-8 without a terminating zero) are borrowed for the call.
+//! * **Sizes.** Each table and each struct that is passed by pointer begins with its `size` in bytes, as its maker
+//!   knows it. A receiver refuses one that lacks fields which it needs, and ignores fields that it does not know.
+//!   Functions that are appended to a table within one [`ABI_VERSION`] are optional: null, or beyond `size`, means
+//!   that the object does not have them.
 //! * **Nothing unwinds** across the boundary. A panic or exception is caught by the side where it happens.
-//! * **Threads**: the host calls each object from one thread at a time, not always the same one.
-//! * **State of the process** (grad mode, default dtype, device and stream, working directory, signal
-//!   handlers) is left as it was found.
-//! * **Tables grow at the end** within one [`ABI_VERSION`]; `size` says how much of a table its maker knew.
+//! * **Threads**: each object is called from one thread at a time, not always the same one.
+//! * **State of the process** (grad mode, default dtype, device and stream, number of threads, locale, working
+//!   directory, signal handlers) is left as it was found.
 //! * Libraries are never unloaded.
 #![no_std]
 #![allow(unsafe_code)] // constant tables with pointers in them are shared between threads
 
-mod agent;
-mod build;
-mod entry;
+mod cell;
 mod environment;
+mod error;
 mod goal;
 mod host;
-mod network;
+mod layer;
+mod library;
+mod params;
+mod trainer;
 
-pub use agent::*;
-pub use build::*;
-pub use entry::*;
+pub use cell::*;
 pub use environment::*;
+pub use error::*;
 pub use goal::*;
 pub use host::*;
-pub use network::*;
+pub use layer::*;
+pub use library::*;
+pub use params::*;
+pub use trainer::*;
 
 use core::ffi::c_void;
 
@@ -47,7 +55,29 @@ pub struct Tensor {
     _opaque: [u8; 0],
 }
 
-/// A lent piece of UTF-8 text, without a terminating zero.
+/// An object: whoever made it knows what `this_` points to.
+#[repr(C)]
+pub struct Object<T> {
+    /// Passed as the first argument to each function; null: no object.
+    pub this_: *mut c_void,
+    /// The functions.
+    pub vtable: *const T,
+}
+
+impl<T> Clone for Object<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Object<T> {}
+
+impl<T> Object<T> {
+    /// No object.
+    pub const NULL: Self = Object { this_: core::ptr::null_mut(), vtable: core::ptr::null() };
+}
+
+/// A borrowed piece of UTF-8 text, without a terminating zero.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Str {
@@ -57,74 +87,89 @@ pub struct Str {
     pub len: usize,
 }
 
-// SAFETY: a `Str` is two plain words; its reader answers for the lifetime of what it points to.
+// SAFETY: a `Str` is two plain words; its reader is responsible for the lifetime of what it points to.
 unsafe impl Sync for Str {}
 // SAFETY: as above.
 unsafe impl Send for Str {}
 
 impl Str {
-    /// Lends `text`.
+    /// Borrows `text`.
     pub const fn new(text: &str) -> Self {
         Str { ptr: text.as_ptr(), len: text.len() }
     }
 }
 
-/// A lent run of 32-bit floats.
+/// Borrowed elements.
+#[repr(C)]
+pub struct Slice<T> {
+    /// First element; may be anything if `len` is 0.
+    pub ptr: *const T,
+    /// How many.
+    pub len: usize,
+}
+
+impl<T> Clone for Slice<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slice<T> {}
+
+impl<T> Slice<T> {
+    /// Borrows `elements`.
+    pub const fn new(elements: &[T]) -> Self {
+        Slice { ptr: elements.as_ptr(), len: elements.len() }
+    }
+}
+
+// SAFETY: as for `Str`.
+unsafe impl<T: Sync> Sync for Slice<T> {}
+
+/// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+#[repr(C)]
+pub struct List<T> {
+    /// First element; may be anything if `len` is 0.
+    pub ptr: *mut T,
+    /// How many.
+    pub len: usize,
+    /// What `free` is called with.
+    pub owner: *mut c_void,
+    /// Frees the list, but no tensor in it; null if there is nothing to free.
+    pub free: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+}
+
+impl<T> List<T> {
+    /// A list without elements.
+    pub const EMPTY: Self =
+        List { ptr: core::ptr::null_mut(), len: 0, owner: core::ptr::null_mut(), free: None };
+}
+
+/// The integers from `start` up to, but not including, `end`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Floats {
-    /// First number; may be anything if `len` is 0.
-    pub ptr: *const f32,
-    /// How many numbers.
-    pub len: usize,
+pub struct Range {
+    /// The first.
+    pub start: i64,
+    /// One past the last.
+    pub end: i64,
 }
 
-/// Bytes that belong to the receiver.
+/// A tensor and its name. In a [`Slice`] the tensor is borrowed, in a [`List`] it moves to the receiver.
 #[repr(C)]
-pub struct Buf {
-    /// First byte, or null if there are none.
-    pub ptr: *mut u8,
-    /// Length in bytes.
-    pub len: usize,
-    /// The maker's own book-keeping, handed back to `free`.
-    pub capacity: usize,
-    /// Frees the bytes; null if there are none.
-    pub free: Option<unsafe extern "C" fn(ptr: *mut u8, len: usize, capacity: usize)>,
-}
-
-impl Buf {
-    /// No bytes.
-    pub const EMPTY: Buf = Buf { ptr: core::ptr::null_mut(), len: 0, capacity: 0, free: None };
+#[derive(Clone, Copy)]
+pub struct NamedTensor {
+    /// The name.
+    pub name: Str,
+    /// The tensor.
+    pub tensor: *mut Tensor,
 }
 
 /// How a call ended.
 pub type Status = i32;
-/// The call did what it should.
+/// The call succeeded.
 pub const OK: Status = 0;
-/// `*err` holds a chain of messages in UTF-8, the outermost first, with U+001F between them.
+/// The call failed; `*err` says why.
 pub const ERROR: Status = 1;
 /// As [`ERROR`], and the callee panicked: its object may only be destroyed from now on.
 pub const PANIC: Status = 2;
-
-/// What stands between the messages of an error's chain.
-pub const CHAIN_SEPARATOR: char = '\u{1f}';
-
-/// Receives one named tensor after another; `tensor` is given.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct TensorSink {
-    /// Passed back to `put`.
-    pub ctx: *mut c_void,
-    /// Takes `tensor` under `name`.
-    pub put: unsafe extern "C" fn(ctx: *mut c_void, name: Str, tensor: *mut Tensor),
-}
-
-/// A lent tensor and its name.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct NamedTensor {
-    /// The name that it was saved under.
-    pub name: Str,
-    /// The lent tensor.
-    pub tensor: *const Tensor,
-}

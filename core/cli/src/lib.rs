@@ -1,18 +1,34 @@
-//! The command line of `efference`, and what can be answered without libtorch.
+//! The command line of `efference`: one file a command in [`commands`].
 //!
-//! There are two programs: `efference`, which people type, and `efference-engine` beside it, which has libtorch. Both
-//! read the same [`arguments`]; the first [becomes](hand_over) the second where libtorch is needed.
+//! There are two programs: `efference`, which people type, and `efference-engine` beside it, which has libtorch. What
+//! does not compute is done here, in milliseconds; `run` and `bench` check what they can and become the [`engine`]. What
+//! options a plugin has is remembered by [`efference_registry`]; for a library that is new, the engine is asked.
 
-pub mod arguments;
-pub mod hand_over;
-pub mod listing;
+pub mod commands;
+pub mod engine;
+mod spec_file;
+
+pub use spec_file::{SpecArgs, report};
 
 use efference_registry::Identity;
+use std::io::{self, Write};
 
-/// What the host beside this program is, to the plugins that it may load.
-pub fn host_identity() -> Identity {
+/// What the engine beside this program is, to the plugins that it may load.
+pub fn engine_identity() -> Identity {
     Identity {
         libtorch_version: env!("EFFERENCE_LIBTORCH_VERSION").to_owned(),
         target: env!("EFFERENCE_TARGET").to_owned(),
     }
+}
+
+/// Prints text on standard output. A reader that has seen enough and went away is no error.
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Prints an error; returns the exit status of a failure.
+fn fail(message: impl std::fmt::Display) -> u8 {
+    eprintln!("error: {message}");
+    1
 }

@@ -23,14 +23,15 @@ fn text(bytes: &[u8]) -> &str {
 
 /// A library with one layer, `mine`, for the host that this program belongs to.
 fn layer(directory: &Path) -> PathBuf {
-    let host = efference_cli::host_identity();
+    let host = efference_cli::engine_identity();
     let source = format!(
-        "struct {{ char magic[8]; unsigned abi, size; char sdk[16], libtorch[16], target[48], plugins[{}]; \
+        "struct {{ char magic[8]; unsigned abi, size; char sdk[16], libtorch[16], target[48], features[{}], plugins[{}]; \
          void *entries; unsigned long count; void *init; }} efference_plugin = {{ \"EFFERENC\", {}, {}, \"0.1.0\", \
-         \"{}\", \"{}\", \"layer/mine\\t1.2.3\\tMixes.\\n\" }};",
+         \"{}\", \"{}\", \"\", \"layer/mine\\t1.2.3\\tMixes.\\n\" }};",
+        efference_abi::FEATURES_LEN,
         efference_abi::PLUGINS_LEN,
         efference_abi::ABI_VERSION,
-        size_of::<efference_abi::Stamp>(),
+        size_of::<efference_abi::Manifest>(),
         host.libtorch_version,
         host.target,
     );
@@ -73,6 +74,9 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
 }
 
+/// Names the one plugin that [`layer`] makes.
+const SPEC: &str = "[layer]\nplugin = \"mine\"\n";
+
 #[test]
 fn what_needs_libtorch_is_done_by_the_host_in_the_same_process() {
     let (dir, program) = installed();
@@ -82,39 +86,71 @@ fn what_needs_libtorch_is_done_by_the_host_in_the_same_process() {
     let bin = tempfile::tempdir().unwrap();
     let link = bin.path().join("efference");
     symlink(&program, &link).unwrap();
+    // Its options are not known, so whether the spec is good is the engine's to say.
+    layer(dir.path());
+    fs::write(dir.path().join("a spec.toml"), SPEC).unwrap();
     for arguments in [
         &["run", "a spec.toml", "--set", "trainer.unroll_length=1", "--runs", "r"][..],
-        &["check", "spec.toml", "--explain"],
-        &["plugins", "show", "ldl", "--path", "p"],
+        &["bench", "a spec.toml", "--json"],
     ] {
-        let child = Command::new(&link).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(&link);
+        command.args(arguments).current_dir(dir.path()).env("XDG_CACHE_HOME", dir.path().join("cache"));
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
         let expected = format!("{}\n{}\n", child.id(), arguments.join("\n"));
         let output = child.wait_with_output().unwrap();
         assert_eq!((text(&output.stdout), output.status.code()), (&*expected, Some(42)));
     }
-    let mistake = run(&link, &["run"]);
-    assert_eq!(mistake.status.code(), Some(2));
-    assert!(text(&mistake.stderr).contains("Usage: efference run <SPEC>"), "{mistake:?}");
+    let without_spec = run(&link, &["run"]);
+    assert_eq!(without_spec.status.code(), Some(2));
+    assert!(text(&without_spec.stderr).contains("Usage: efference run <SPEC>"), "{without_spec:?}");
     let help = run(&link, &["--help"]);
     assert!(help.status.success() && text(&help.stdout).contains("Usage: efference <COMMAND>"), "{help:?}");
 }
 
 #[test]
-fn a_missing_host_is_told_with_the_cure() {
+fn a_missing_host_is_reported_with_the_help() {
     let (dir, program) = installed();
-    let output = run(&program, &["check", "spec.toml"]);
+    layer(dir.path());
+    fs::write(dir.path().join("spec.toml"), SPEC).unwrap();
+    let spec = dir.path().join("spec.toml");
+    let cache = dir.path().join("cache");
+    let run = |arguments: &[&str]| {
+        Command::new(&program).args(arguments).env("XDG_CACHE_HOME", &cache).output().unwrap()
+    };
     let expected = format!(
         "error: {} is not there. It does what needs libtorch, and lies beside this program: build the workspace with \
          `cargo xtask build`\n",
         dir.path().canonicalize().unwrap().join("efference-engine").display()
     );
-    assert_eq!((text(&output.stderr), output.status.code()), (&*expected, Some(1)));
+    for arguments in [
+        &["check", spec.to_str().unwrap()][..],
+        &["run", spec.to_str().unwrap()],
+        &["plugins", "show", "mine"],
+    ] {
+        let output = run(arguments);
+        assert!(text(&output.stderr).ends_with(&expected), "{output:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
     fs::write(dir.path().join("efference-engine"), "not to be executed").unwrap();
-    let output = run(&program, &["check", "spec.toml"]);
+    let output = run(&["check", spec.to_str().unwrap()]);
     assert!(
         text(&output.stderr).contains("efference-engine cannot be started: Permission denied"),
         "{output:?}"
     );
+}
+
+#[test]
+fn an_engine_that_ends_is_reported_with_the_library_that_it_loaded() {
+    let (dir, program) = installed();
+    let file = layer(dir.path());
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/efference-engine");
+    symlink(engine, dir.path().join("efference-engine")).unwrap();
+    let mut show = Command::new(&program);
+    show.args(["plugins", "show", "mine"]).env("XDG_CACHE_HOME", dir.path().join("cache"));
+    let output = show.output().unwrap();
+    let error = text(&output.stderr);
+    assert!(error.starts_with(&format!("error: {} ended the engine", file.display())), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 /// That is what makes it quick.

@@ -4,9 +4,9 @@
 //! `tracing-subscriber`'s filters: `info`, or `warn,efference_browser=debug`. Without either, warnings and errors
 //! go to standard error, and what is of note besides to `log.txt`.
 use efference_runs::Aside;
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,10 +15,6 @@ use tracing_subscriber::{Layer, fmt};
 
 static FILE: Mutex<Option<File>> = Mutex::new(None);
 static ASIDE: Mutex<Option<Aside>> = Mutex::new(None);
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Starts the log of this process.
 pub fn start() {
@@ -35,13 +31,13 @@ pub fn start() {
 
 /// From now on, events go to this file as well, until the answer is dropped.
 pub fn to_file(file: File) -> Guard {
-    *locked(&FILE) = Some(file);
+    *FILE.lock() = Some(file);
     Guard(())
 }
 
 /// Keeps the log from running into a progress bar.
 pub fn aside(aside: Aside) {
-    *locked(&ASIDE) = Some(aside);
+    *ASIDE.lock() = Some(aside);
 }
 
 /// See [`to_file`].
@@ -49,7 +45,7 @@ pub struct Guard(());
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        *locked(&FILE) = None;
+        *FILE.lock() = None;
     }
 }
 
@@ -57,7 +53,7 @@ struct Terminal;
 
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let aside = locked(&ASIDE).clone().unwrap_or_default();
+        let aside = ASIDE.lock().clone().unwrap_or_default();
         aside.write(|| io::stderr().write_all(bytes))?;
         Ok(bytes.len())
     }
@@ -71,7 +67,7 @@ struct ToFile;
 
 impl Write for ToFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(file) = &mut *locked(&FILE) {
+        if let Some(file) = &mut *FILE.lock() {
             file.write_all(bytes)?;
         }
         Ok(bytes.len())

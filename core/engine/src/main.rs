@@ -1,121 +1,104 @@
-//! The `efference-host` program: what `efference` becomes where libtorch is needed.
-
-use clap::Parser;
-use efference_cli::arguments::{Cli, Command, PluginsCommand, SpecArgs};
-use efference_cli::{host_identity, listing};
-use efference_engine::bench;
-use efference_engine::plugins::{Catalogue, OnPrint, capture_stdout};
-use efference_engine::run::{self, Done, Prepared, Request, RunError, Stop};
-use efference_registry::PluginFiles;
-use efference_spec::{self as spec, PluginCatalogue, ReportStyle, Spec};
+//! The `efference-engine` program: what `efference` becomes where libtorch is needed.
+//!
+//! A run reads from here to [`run`]: read the spec, load the plugins, make the parts, step until the end.
+use clap::{Parser, Subcommand};
+use efference_cli::SpecArgs;
+use efference_cli::commands::bench::BenchArgs;
+use efference_cli::commands::run::RunArgs;
+use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
+use efference_engine::run::{self, Done, LoadedSpec, Request, Stop};
+use efference_engine::{bench, describe, log};
+use efference_runs::metric;
+use efference_spec::{PluginStdout, Spec};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
 
-/// Reads the spec; its mistakes are told.
-fn read(args: &SpecArgs) -> Result<(Spec, Catalogue), u8> {
-    let told = |mistakes: spec::Mistakes| {
-        eprint!("{}", mistakes.report(&ReportStyle::of(&io::stderr())));
-        2
-    };
-    let draft = spec::read(&args.file, &args.set, spec::variables()).map_err(told)?;
-    let catalogue = Catalogue::scan(&draft.plugin_paths());
-    let spec = draft.resolve(&catalogue).map_err(told)?;
-    if !spec.notes.is_empty() {
-        eprint!("{}", spec.notes.report(&ReportStyle::of(&io::stderr())));
-    }
-    Ok((spec, catalogue))
+/// Runs the experiment of a spec. What people type is `efference`.
+#[derive(Parser)]
+#[command(name = "efference", bin_name = "efference", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
+
+#[derive(Subcommand)]
+enum Command {
+    Run(RunArgs),
+    Bench(BenchArgs),
+    /// Replies to requests about plugins, for `efference check`.
+    Describe,
+}
+
+/// The exit status of what failed; the reason was printed.
+type Outcome = Result<u8, u8>;
 
 fn main() {
     let cli = Cli::parse();
     run::memory::keep();
-    efference_engine::log::start();
-    let status = answer(cli.command);
+    log::start();
+    let status = match cli.command {
+        Command::Run(arguments) => run_command(&arguments),
+        Command::Bench(arguments) => bench_command(&arguments),
+        Command::Describe => describe::run().map(|()| 0).map_err(fail),
+    };
     let _ = io::stdout().flush();
     // Not by returning: libtorch would first take its operators apart one by one, for a tenth of a second. All
     // that was begun here is finished by now.
-    signal_hook::low_level::exit(status.into())
+    signal_hook::low_level::exit(status.unwrap_or_else(|status| status).into())
 }
 
-/// Does what was typed; answers with the exit status.
-fn answer(command: Command) -> u8 {
-    match command {
-        Command::Run { spec, runs } => run_command(&spec, &runs),
-        Command::Check { spec, explain } => match read(&spec) {
-            Ok((resolved, _)) if explain => say(&resolved.to_toml()),
-            Ok(_) => say(&format!("{} is a good spec.\n", spec.file.display())),
-            Err(status) => status,
-        },
-        Command::Bench { spec, steps, warm_up, json } => {
-            bench_command(&spec, json, |stop| bench::Request { warm_up, steps, stop })
-        }
-        Command::Plugins { what: None, path } => listing::answer(&PluginFiles::scan(&path, &host_identity())),
-        Command::Plugins { what: Some(PluginsCommand::Show { name }), path } => {
-            show_plugin(&Catalogue::scan(&path), &name)
-        }
-    }
+fn run_command(arguments: &RunArgs) -> Outcome {
+    let (spec, registry) = read(&arguments.spec)?;
+    let output = own_stdout(&spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
+    let mut summary = output.try_clone().map_err(fail)?;
+    let stop = listen()?;
+    let parts = LoadedSpec::new(&spec, &registry).map_err(fail)?;
+    let request = Request { spec_file: &arguments.spec.file, runs: &arguments.runs, output, stop: &stop };
+    let done = run::run(&spec, &parts, request).map_err(fail)?;
+    // Whoever reads the output may have gone; the run is done all the same.
+    let _ = write_summary(&mut summary, &done);
+    Ok(if done.stopped { 130 } else { 0 })
 }
 
-/// Prints an answer that is there in full; whoever reads it may have seen enough.
-fn say(text: &str) -> u8 {
+fn bench_command(arguments: &BenchArgs) -> Outcome {
+    let (spec, registry) = read(&arguments.spec)?;
+    let parts = LoadedSpec::new(&spec, &registry).map_err(fail)?;
+    let stop = listen()?; // so that what was recorded until then does not stay behind
+    let request = bench::Request { warm_up: arguments.warm_up, steps: arguments.steps, stop: &stop };
+    let report = bench::measure(&spec, &parts, &request).map_err(|e| {
+        let status = fail(format!("{e:#}"));
+        if stop.wanted() { 130 } else { status }
+    })?;
+    let text = match arguments.json {
+        true => serde_json::to_string(&report).map_err(fail)? + "\n",
+        false => report.to_string(),
+    };
+    // Whoever reads it may have seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
-    0
+    Ok(0)
 }
 
-fn bench_command(args: &SpecArgs, json: bool, request: impl FnOnce(&Stop) -> bench::Request<'_>) -> u8 {
-    let (spec, catalogue) = match read(args) {
-        Ok(read) => read,
-        Err(status) => return status,
-    };
-    let prepared = match Prepared::new(&spec, &catalogue) {
-        Ok(prepared) => prepared,
-        Err(e) => return failed(&e.to_string()),
-    };
-    // What was recorded until then does not stay behind.
-    let stop = match Stop::on_signals() {
-        Ok(stop) => stop,
-        Err(e) => return failed(&format!("signals cannot be listened to: {e}")),
-    };
-    match bench::measure(&spec, &prepared, &request(&stop)) {
-        Ok(report) if json => match serde_json::to_string(&report) {
-            Ok(text) => say(&format!("{text}\n")),
-            Err(e) => failed(&e.to_string()),
-        },
-        Ok(report) => say(&report.to_string()),
-        Err(e) => {
-            let status = failed(&format!("{e:#}"));
-            if stop.wanted() { 130 } else { status }
-        }
+/// Reads and checks the spec; mistakes and notes are printed.
+fn read(arguments: &SpecArgs) -> Result<(Spec, Registry), u8> {
+    let parsed = arguments.parse()?;
+    let registry = Registry::scan(&parsed.plugin_paths());
+    let spec = parsed.resolve(&registry).map_err(|diagnostics| efference_cli::report(&diagnostics))?;
+    if !spec.notes.is_empty() {
+        efference_cli::report(&spec.notes);
     }
+    Ok((spec, registry))
 }
 
-fn run_command(args: &SpecArgs, runs: &Path) -> u8 {
-    let outcome = (|| {
-        let (spec, catalogue) = read(args)?;
-        let output =
-            own_stdout(&spec).map_err(|e| failed(&format!("standard output cannot be used: {e}")))?;
-        let mut summary = output.try_clone().map_err(|e| failed(&e.to_string()))?;
-        let stop = Stop::on_signals().map_err(|e| failed(&format!("signals cannot be listened to: {e}")))?;
-        let run = || -> Result<Done, RunError> {
-            let prepared = Prepared::new(&spec, &catalogue)?;
-            let request = Request { spec_file: &args.file, runs, output, stop: &stop };
-            run::run(&spec, &prepared, request)
-        };
-        let done = run().map_err(|e| failed(&e.to_string()))?;
-        // Whoever reads the output may have gone; the run is done all the same.
-        let _ = write_summary(&mut summary, &done);
-        Ok(if done.stopped { 130 } else { 0 })
-    })();
-    outcome.unwrap_or_else(|status: u8| status)
+fn listen() -> Result<Stop, u8> {
+    Stop::on_signals().map_err(|e| fail(format!("signals cannot be listened to: {e}")))
 }
 
 /// Keeps what plugins print out of standard output, where that is possible.
 fn own_stdout(spec: &Spec) -> io::Result<File> {
-    let on_print = match spec.plugins.stdout {
-        spec::PluginStdout::Fail => OnPrint::Fail,
-        spec::PluginStdout::Log => OnPrint::Log,
+    let on_print = match spec.plugin_settings.stdout {
+        PluginStdout::Fail => OnPrint::Fail,
+        PluginStdout::Log => OnPrint::Log,
     };
     capture_stdout(on_print).or_else(|e| {
         tracing::warn!("what plugins print cannot be kept apart: {e}");
@@ -123,7 +106,8 @@ fn own_stdout(spec: &Spec) -> io::Result<File> {
     })
 }
 
-fn failed(message: &str) -> u8 {
+/// Prints an error; returns the exit status of a failure.
+fn fail(message: impl std::fmt::Display) -> u8 {
     eprintln!("error: {message}");
     1
 }
@@ -132,43 +116,21 @@ fn write_summary(to: &mut impl Write, done: &Done) -> io::Result<()> {
     let how = if done.stopped { "Stopped" } else { "Finished" };
     let rate = done.steps as f64 / done.seconds.max(1e-9);
     writeln!(to, "{how} after {} steps in {:.1} s ({rate:.0} steps/s).", done.steps, done.seconds)?;
-    let shown: Vec<_> = ["loss", "error", "error_last", "error_mean", "skill", "score"]
-        .iter()
-        .filter_map(|name| done.last.iter().find(|(n, _)| n == name))
-        .map(|(name, value)| format!("{name} {value:.4}"))
-        .collect();
+    let shown = metric::in_summary(&done.last);
     if !shown.is_empty() {
+        let shown: Vec<_> = shown.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         writeln!(to, "Last recorded: {}.", shown.join(", "))?;
     }
     writeln!(to, "Everything is in {}", done.directory.path().display())
 }
 
-fn show_plugin(catalogue: &Catalogue, name: &str) -> u8 {
-    let mut text = String::new();
-    for found in catalogue.found().iter().filter(|f| f.listed.name == name) {
-        let l = &found.listed;
-        let (kind, file) = (l.kind.name(), found.file.display());
-        text += &format!("{kind} {} {}\n{}\n{file}\n\n", l.name, l.version, l.description);
-        match catalogue.schema(l.kind, &l.name) {
-            Ok(schema) => text += &spec::options_table(&schema),
-            Err(e) => return failed(&e),
-        }
-    }
-    if text.is_empty() {
-        let names: Vec<_> = spec::KINDS.into_iter().flat_map(|k| catalogue.names(k)).collect();
-        return failed(&format!("there is no plugin '{name}'; there are {}", names.join(", ")));
-    }
-    say(&text)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use efference_engine::plugins::this_host;
 
-    /// `efference` lists the plugins in place of the host, so it must take itself for the same.
+    /// `efference` lists the plugins in place of the engine, so it must take itself for the same.
     #[test]
     fn both_programs_would_load_the_same_plugins() {
-        assert_eq!(host_identity(), this_host());
+        assert_eq!(efference_cli::engine_identity(), this_host());
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Only the parts that are needed are read, each whole and once: of a library of some megabytes that is some ten
 //! kilobytes, and a listing of all plugins must feel like `ls`.
-use crate::{KINDS, Refusal};
-use efference_abi::{ABI_VERSION, ENTRY_SYMBOL, Kind, MAGIC, PLUGINS_LEN, Stamp};
+use crate::Refusal;
+use efference_abi::{ABI_VERSION, ENTRY_SYMBOL, FEATURES, FEATURES_LEN, Kind, MAGIC, Manifest, PLUGINS_LEN};
 use object::elf::{DT_NEEDED, ET_DYN, FileHeader64, Machine, SHT_DYNSYM};
 use object::read::elf::{Dyn, FileHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, ReadCache, ReadRef};
@@ -21,15 +21,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What a stamp says of its maker.
-    pub fn of(stamp: &Stamp) -> Identity {
-        Identity { libtorch_version: text(&stamp.libtorch_version), target: text(&stamp.target) }
+    /// What a manifest says of its maker.
+    pub fn of(manifest: &Manifest) -> Identity {
+        Identity { libtorch_version: text(&manifest.libtorch_version), target: text(&manifest.target) }
     }
 }
 
 /// One plugin that a library says it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct PluginInfo {
     /// What it is for.
     pub kind: Kind,
     /// The name that a spec says.
@@ -40,23 +40,23 @@ pub struct Listed {
     pub description: String,
 }
 
-/// The stamp of a library that this host may load.
+/// The manifest of a library that this host may load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileStamp {
+pub struct FileManifest {
     /// Version of the SDK that made it.
     pub sdk_version: String,
     /// The plugins that it holds.
-    pub plugins: Vec<Listed>,
+    pub plugins: Vec<PluginInfo>,
     /// Names of the libraries that it needs.
     pub needed: Vec<String>,
 }
 
-impl FileStamp {
-    /// Reads the stamp of `file` and checks that `host` may load it.
+impl FileManifest {
+    /// Reads the manifest of `file` and checks that `host` may load it.
     ///
     /// # Errors
     /// Why it may not.
-    pub fn read(file: &Path, host: &Identity) -> Result<FileStamp, Refusal> {
+    pub fn read(file: &Path, host: &Identity) -> Result<FileManifest, Refusal> {
         let unreadable = |e: std::io::Error| Refusal::Unreadable { file: file.into(), reason: e.to_string() };
         let metadata = std::fs::metadata(file).map_err(unreadable)?;
         if !metadata.is_file() {
@@ -74,10 +74,10 @@ fn read<'data, R: ReadRef<'data>>(
     data: R,
     length: u64,
     host: &Identity,
-) -> Result<FileStamp, Refusal> {
+) -> Result<FileManifest, Refusal> {
     let not_a_library = |reason: &str| Refusal::NotALibrary { file: file.into(), reason: reason.into() };
-    let damaged = |reason: String| Refusal::DamagedStamp { file: file.into(), reason };
-    let unparsed = |e: object::Error| Refusal::DamagedStamp { file: file.into(), reason: e.to_string() };
+    let damaged = |reason: String| Refusal::DamagedManifest { file: file.into(), reason };
+    let unparsed = |e: object::Error| Refusal::DamagedManifest { file: file.into(), reason: e.to_string() };
 
     if length == 0 {
         return Err(not_a_library("it is empty"));
@@ -122,11 +122,11 @@ fn read<'data, R: ReadRef<'data>>(
 
     check(file, bytes, host)?;
     let field = |offset: usize, len: usize| text(&bytes[offset..offset + len]);
-    let plugins = field(offset_of!(Stamp, plugins), PLUGINS_LEN);
+    let plugins = field(offset_of!(Manifest, plugins), PLUGINS_LEN);
     let plugins =
         plugins.lines().map(|line| listed(line).ok_or_else(|| damaged(format!("it lists '{line}'"))));
-    Ok(FileStamp {
-        sdk_version: field(offset_of!(Stamp, sdk_version), 16),
+    Ok(FileManifest {
+        sdk_version: field(offset_of!(Manifest, sdk_version), 16),
         plugins: plugins.collect::<Result<_, _>>()?,
         needed: needed_libraries(&sections, endian, data).map_err(unparsed)?,
     })
@@ -166,45 +166,51 @@ fn needed_libraries<'data, R: ReadRef<'data>>(
     Ok(needed.filter_map(|d| name(d.d_val(endian))).collect())
 }
 
-/// Compares the stamp with the host, field by field, the most telling difference first.
+/// Compares the manifest with the host, field by field, the most telling difference first.
 fn check(file: &Path, bytes: &[u8], host: &Identity) -> Result<(), Refusal> {
-    let damaged = |reason: String| Refusal::DamagedStamp { file: file.into(), reason };
+    let damaged = |reason: String| Refusal::DamagedManifest { file: file.into(), reason };
     let word = |offset: usize| {
         let word = bytes.get(offset..offset + 4)?;
         Some(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
     };
     let magic = bytes.get(..MAGIC.len()).ok_or_else(|| damaged("it is cut off".into()))?;
     if magic != MAGIC {
-        return Err(damaged("it does not begin as a stamp does".into()));
+        return Err(damaged("it does not begin as a manifest does".into()));
     }
-    let theirs = word(offset_of!(Stamp, abi_version)).ok_or_else(|| damaged("it is cut off".into()))?;
+    let theirs = word(offset_of!(Manifest, abi_version)).ok_or_else(|| damaged("it is cut off".into()))?;
     if theirs != ABI_VERSION {
         let sdk = bytes
-            .get(offset_of!(Stamp, sdk_version)..)
+            .get(offset_of!(Manifest, sdk_version)..)
             .map_or_else(String::new, |b| text(&b[..16.min(b.len())]));
         return Err(Refusal::OtherBoundary { file: file.into(), theirs, ours: ABI_VERSION, sdk });
     }
-    if word(offset_of!(Stamp, size)) != Some(size_of::<Stamp>() as u32) || bytes.len() < size_of::<Stamp>() {
-        return Err(damaged(format!("its size is not {} bytes", size_of::<Stamp>())));
+    if word(offset_of!(Manifest, size)) != Some(size_of::<Manifest>() as u32)
+        || bytes.len() < size_of::<Manifest>()
+    {
+        return Err(damaged(format!("its size is not {} bytes", size_of::<Manifest>())));
     }
-    let theirs = text(&bytes[offset_of!(Stamp, libtorch_version)..][..16]);
+    let theirs = text(&bytes[offset_of!(Manifest, libtorch_version)..][..16]);
     let ours = host.libtorch_version.clone();
     if theirs != ours {
         return Err(Refusal::OtherLibtorch { file: file.into(), theirs, ours });
     }
-    let theirs = text(&bytes[offset_of!(Stamp, target)..][..48]);
+    let theirs = text(&bytes[offset_of!(Manifest, target)..][..48]);
     let ours = host.target.clone();
     if theirs != ours {
         return Err(Refusal::OtherMachine { file: file.into(), theirs, ours });
     }
+    let needed = text(&bytes[offset_of!(Manifest, features)..][..FEATURES_LEN]);
+    if let Some(unknown) = needed.lines().find(|feature| !FEATURES.contains(feature)) {
+        return Err(Refusal::NeedsFeature { file: file.into(), feature: unknown.to_owned() });
+    }
     Ok(())
 }
 
-fn listed(line: &str) -> Option<Listed> {
+fn listed(line: &str) -> Option<PluginInfo> {
     let mut fields = line.split('\t');
     let (kind, name) = fields.next()?.split_once('/')?;
-    let kind = KINDS.into_iter().find(|k| k.name() == kind)?;
-    Some(Listed {
+    let kind = Kind::ALL.into_iter().find(|k| k.name() == kind)?;
+    Some(PluginInfo {
         kind,
         name: name.to_owned(),
         version: fields.next()?.to_owned(),

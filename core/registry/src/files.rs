@@ -1,17 +1,17 @@
 //! The plugins that can be found, by kind and name.
-use crate::{FileStamp, Identity, KINDS, Listed, Refusal};
+use crate::{FileManifest, Identity, PluginInfo, Refusal};
 use efference_abi::Kind;
-use std::env;
+use efference_spec::nearest;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 use thiserror::Error;
 
 /// A plugin in a library that this host may load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct PluginLocation {
     /// What its library says of it.
-    pub listed: Listed,
+    pub info: PluginInfo,
     /// Its library.
     pub file: PathBuf,
     /// Names of the libraries that its library needs.
@@ -32,7 +32,7 @@ pub enum MissingPlugin {
 #[derive(Debug, Clone, Default)]
 pub struct PluginFiles {
     directories: Vec<PathBuf>,
-    found: Vec<Found>,
+    found: Vec<PluginLocation>,
     refused: Vec<Refusal>,
 }
 
@@ -52,16 +52,20 @@ impl PluginFiles {
         for file in files.directories.clone().iter().flat_map(|d| libraries_in(d)) {
             files.add(&file, host);
         }
-        files.found.sort_by_key(|f| KINDS.iter().position(|k| *k == f.listed.kind));
+        files.found.sort_by_key(|f| f.info.kind);
         files
     }
 
     fn add(&mut self, file: &Path, host: &Identity) {
-        match FileStamp::read(file, host) {
-            Ok(stamp) => {
-                for listed in stamp.plugins {
+        match FileManifest::read(file, host) {
+            Ok(manifest) => {
+                for listed in manifest.plugins {
                     if self.get(listed.kind, &listed.name).is_none() {
-                        self.found.push(Found { listed, file: file.into(), needed: stamp.needed.clone() });
+                        self.found.push(PluginLocation {
+                            info: listed,
+                            file: file.into(),
+                            needed: manifest.needed.clone(),
+                        });
                     }
                 }
             }
@@ -72,7 +76,7 @@ impl PluginFiles {
     }
 
     /// What can be loaded, by kind.
-    pub fn found(&self) -> &[Found] {
+    pub fn found(&self) -> &[PluginLocation] {
         &self.found
     }
 
@@ -81,26 +85,21 @@ impl PluginFiles {
         &self.refused
     }
 
-    /// The directories that were searched.
-    pub fn directories(&self) -> &[PathBuf] {
-        &self.directories
-    }
-
     /// The names of the plugins of this kind.
     pub fn names(&self, kind: Kind) -> Vec<String> {
-        self.found.iter().filter(|f| f.listed.kind == kind).map(|f| f.listed.name.clone()).collect()
+        self.found.iter().filter(|f| f.info.kind == kind).map(|f| f.info.name.clone()).collect()
     }
 
     /// The plugin of this kind and name.
     ///
     /// # Errors
     /// [`MissingPlugin::NotFound`], with the nearest name.
-    pub fn find(&self, kind: Kind, name: &str) -> Result<&Found, MissingPlugin> {
+    pub fn find(&self, kind: Kind, name: &str) -> Result<&PluginLocation, MissingPlugin> {
         self.get(kind, name).ok_or_else(|| self.not_found(kind, name))
     }
 
-    fn get(&self, kind: Kind, name: &str) -> Option<&Found> {
-        self.found.iter().find(|f| f.listed.kind == kind && f.listed.name == name)
+    fn get(&self, kind: Kind, name: &str) -> Option<&PluginLocation> {
+        self.found.iter().find(|f| f.info.kind == kind && f.info.name == name)
     }
 
     fn not_found(&self, kind: Kind, name: &str) -> MissingPlugin {
@@ -108,7 +107,8 @@ impl PluginFiles {
         MissingPlugin::NotFound {
             kind: kind.name(),
             name: name.to_owned(),
-            near: nearest(name, &there).map_or(".".into(), |n| format!("; did you mean '{n}'?")),
+            near: nearest(name, there.iter().map(String::as_str))
+                .map_or(".".into(), |n| format!("; did you mean '{n}'?")),
             there: if there.is_empty() { "none".into() } else { there.join(", ") },
             searched: self.searched(),
         }
@@ -119,16 +119,6 @@ impl PluginFiles {
         let searched: Vec<_> = self.directories.iter().map(|d| d.display().to_string()).collect();
         searched.join(", ")
     }
-}
-
-/// What was probably meant: a name that is some slips away (two letters swapped count as one), or much the same.
-fn nearest<'a>(said: &str, names: &'a [String]) -> Option<&'a String> {
-    let near = names.iter().filter_map(|name| {
-        let edits = strsim::damerau_levenshtein(said, name);
-        let (likeness, longer) = (strsim::jaro_winkler(said, name), said.len().max(name.len()));
-        (edits <= (longer / 3).max(1) || likeness > 0.7).then_some((edits, likeness, name))
-    });
-    near.min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1))).map(|(_, _, name)| name)
 }
 
 /// Where plugins lie beside the program: in its own directory, in the one above for a test program, and where

@@ -1,15 +1,19 @@
-//! Finds plugin libraries and reads what they are from their files. Nothing of them is run, and no libtorch is
-//! needed: what a library is stands in its stamp ([`efference_abi::Stamp`]).
+//! Finds plugin libraries, reads what they are from their files, and remembers which options their plugins have.
+//!
+//! Nothing of a library is run here, and no libtorch is needed: what a library is stands in its manifest
+//! ([`efference_abi::Manifest`]). Which options a plugin has is known by the plugin alone; [`KnownPlugins`] asks the
+//! engine once ([`Describe`]) and remembers it under the hash of the library's file ([`OptionsCache`]).
 
+mod cache;
+mod describe;
 mod file;
 mod files;
+mod known;
 mod refusal;
 
-pub use file::{FileStamp, Identity, Listed};
-pub use files::{Found, MissingPlugin, PluginFiles};
+pub use cache::OptionsCache;
+pub use describe::{Describe, PluginOptions, Reply, Request};
+pub use file::{FileManifest, Identity, PluginInfo};
+pub use files::{MissingPlugin, PluginFiles, PluginLocation};
+pub use known::KnownPlugins;
 pub use refusal::Refusal;
-
-use efference_abi::Kind;
-
-/// All kinds, in the order in which a step meets them.
-pub const KINDS: [Kind; 5] = [Kind::Environment, Kind::Trainer, Kind::Goal, Kind::Cell, Kind::Layer];

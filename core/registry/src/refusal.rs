@@ -1,4 +1,4 @@
-//! Why a file is not loaded, in sentences: the file, both sides, and the cure.
+//! Why a file is not loaded, in sentences: the file, both sides, and the help.
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -28,8 +28,8 @@ pub enum Refusal {
     )]
     NotAPlugin { file: PathBuf },
 
-    #[error("{} has a damaged stamp: {reason}. Build the plugin again", file.display())]
-    DamagedStamp { file: PathBuf, reason: String },
+    #[error("{} has a damaged manifest: {reason}. Build the plugin again", file.display())]
+    DamagedManifest { file: PathBuf, reason: String },
 
     #[error(
         "{} speaks boundary {theirs} (efference-sdk {sdk}) and this host speaks boundary {ours}. Build the plugin \
@@ -52,11 +52,18 @@ pub enum Refusal {
     )]
     NeedsOtherLibrary { file: PathBuf, library: String },
 
+    #[error(
+        "{} needs the feature '{feature}', which this host does not have. Use a newer efference, or a version of the \
+         plugin that does without it",
+        file.display()
+    )]
+    NeedsFeature { file: PathBuf, feature: String },
+
     #[error("{} cannot be loaded: {reason}", file.display())]
     Unloadable { file: PathBuf, reason: String },
 
     #[error(
-        "{} says in its stamp that it holds {plugin}, and has no entry for it. Build the plugin again",
+        "{} says in its manifest that it holds {plugin}, and has no entry for it. Build the plugin again",
         file.display()
     )]
     MissingEntry { file: PathBuf, plugin: String },

@@ -1,6 +1,6 @@
 //! Real libraries, made by the C compiler: what is listed, what is refused, and why.
-use efference_abi::{ABI_VERSION, Kind, PLUGINS_LEN};
-use efference_registry::{FileStamp, Identity, MissingPlugin, PluginFiles, Refusal};
+use efference_abi::{ABI_VERSION, FEATURES_LEN, Kind, PLUGINS_LEN};
+use efference_registry::{FileManifest, Identity, MissingPlugin, PluginFiles, Refusal};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -10,31 +10,33 @@ fn host() -> Identity {
     Identity { libtorch_version: "2.13.0".into(), target: "here".into() }
 }
 
-/// A library's stamp in C.
-struct Stamp {
+/// A library's manifest in C.
+struct Manifest {
     magic: &'static str,
     abi: u32,
     libtorch: &'static str,
     target: &'static str,
+    features: &'static str,
     plugins: &'static str,
 }
 
-const GOOD: Stamp = Stamp {
+const GOOD: Manifest = Manifest {
     magic: "EFFERENC",
     abi: ABI_VERSION,
     libtorch: "2.13.0",
     target: "here",
+    features: "episodes\\n",
     plugins: "layer/ldl\\t1.2.3\\tMixes.\\ncell/mgu\\t1.0.0\\tOne gate.\\n",
 };
 
-impl Stamp {
+impl Manifest {
     fn source(&self) -> String {
-        let Stamp { magic, abi, libtorch, target, plugins } = self;
+        let Manifest { magic, abi, libtorch, target, features, plugins } = self;
         format!(
             "struct {{ char magic[8]; unsigned abi, size; char sdk[16], libtorch[16], target[48], \
-             plugins[{PLUGINS_LEN}]; void *entries; unsigned long count; void *init; }} efference_plugin = \
-             {{ \"{magic}\", {abi}, {}, \"0.1.0\", \"{libtorch}\", \"{target}\", \"{plugins}\" }};",
-            size_of::<efference_abi::Stamp>()
+             features[{FEATURES_LEN}], plugins[{PLUGINS_LEN}]; void *entries; unsigned long count; void *init; }} efference_plugin = \
+             {{ \"{magic}\", {abi}, {}, \"0.1.0\", \"{libtorch}\", \"{target}\", \"{features}\", \"{plugins}\" }};",
+            size_of::<efference_abi::Manifest>()
         )
     }
 }
@@ -53,7 +55,7 @@ fn library(directory: &Path, name: &str, source: &str) -> PathBuf {
 
 fn refusal(source: &str) -> Refusal {
     let dir = tempfile::tempdir().unwrap();
-    FileStamp::read(&library(dir.path(), "libefference_x.so", source), &host()).unwrap_err()
+    FileManifest::read(&library(dir.path(), "libefference_x.so", source), &host()).unwrap_err()
 }
 
 #[test]
@@ -61,21 +63,22 @@ fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
     let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = library(near.path(), "libmine.so", &GOOD.source());
     let all = "layer/ldl\\t9.9.9\\tAnother.\\nenvironment/worlds\\t1.0.0\\tSmall.\\n";
-    let second = library(far.path(), "libefference_more.so", &Stamp { plugins: all, ..GOOD }.source());
+    let second = library(far.path(), "libefference_more.so", &Manifest { plugins: all, ..GOOD }.source());
     library(far.path(), "libfamiliar.so", "int nothing;");
     library(far.path(), "libefference_none.so", "int nothing;");
     fs::write(far.path().join("libempty.so"), "").unwrap();
 
     let directories = vec![near.path().into(), far.path().into(), far.path().join("missing")];
     let files = PluginFiles::in_directories(directories.clone(), &host());
-    let found: Vec<_> = files.found().iter().map(|f| (f.listed.kind, &*f.listed.name, &f.file)).collect();
+    let found: Vec<_> = files.found().iter().map(|f| (f.info.kind, &*f.info.name, &f.file)).collect();
     let expected =
-        [(Kind::Environment, "worlds", &second), (Kind::Cell, "mgu", &first), (Kind::Layer, "ldl", &first)];
+        [(Kind::Environment, "worlds", &second), (Kind::Layer, "ldl", &first), (Kind::Cell, "mgu", &first)];
     assert_eq!(found, expected);
     let ldl = files.find(Kind::Layer, "ldl").unwrap();
-    assert_eq!((&*ldl.listed.version, &*ldl.listed.description), ("1.2.3", "Mixes."));
+    assert_eq!((&*ldl.info.version, &*ldl.info.description), ("1.2.3", "Mixes."));
     assert!(ldl.needed.iter().any(|n| n.starts_with("libc.")), "{:?}", ldl.needed);
-    assert_eq!(files.directories(), directories);
+    let searched = directories.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
+    assert_eq!(files.searched(), searched);
 
     // A library that is no plugin is passed over, unless its name says that it should be one.
     let refused: Vec<_> = files.refused().iter().map(Refusal::to_string).collect();
@@ -85,7 +88,7 @@ fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
 }
 
 #[test]
-fn a_missing_name_is_answered_with_the_nearest_and_with_all() {
+fn a_missing_name_is_refused_with_the_nearest_and_with_all() {
     let dir = tempfile::tempdir().unwrap();
     library(dir.path(), "liba.so", &GOOD.source());
     let files = PluginFiles::in_directories(vec![dir.path().into()], &host());
@@ -105,29 +108,32 @@ fn a_missing_name_is_answered_with_the_nearest_and_with_all() {
 }
 
 #[test]
-fn a_stamp_for_another_host_is_refused_with_both_sides() {
-    let other = refusal(&Stamp { abi: 77, ..GOOD }.source());
+fn a_manifest_for_another_host_is_refused_with_both_sides() {
+    let other = refusal(&Manifest { abi: 77, ..GOOD }.source());
     assert!(matches!(other, Refusal::OtherBoundary { theirs: 77, ours: ABI_VERSION, .. }), "{other:?}");
-    let other = refusal(&Stamp { libtorch: "1.0.0", ..GOOD }.source());
+    let other = refusal(&Manifest { libtorch: "1.0.0", ..GOOD }.source());
     let Refusal::OtherLibtorch { theirs, ours, .. } = other else { panic!("{other:?}") };
     assert_eq!((&*theirs, &*ours), ("1.0.0", "2.13.0"));
-    let other = refusal(&Stamp { target: "there", ..GOOD }.source());
+    let other = refusal(&Manifest { target: "there", ..GOOD }.source());
     let Refusal::OtherMachine { theirs, ours, .. } = other else { panic!("{other:?}") };
     assert_eq!((&*theirs, &*ours), ("there", "here"));
+    let other = refusal(&Manifest { features: "episodes\\ntime-travel\\n", ..GOOD }.source());
+    assert!(matches!(&other, Refusal::NeedsFeature { feature, .. } if feature == "time-travel"), "{other:?}");
+    assert!(other.to_string().contains("Use a newer efference"), "{other}");
 }
 
 #[test]
-fn a_damaged_stamp_is_refused() {
+fn a_damaged_manifest_is_refused() {
     let damaged = [
-        Stamp { magic: "EFFECTIV", ..GOOD }.source(),
-        Stamp { plugins: "layer ldl", ..GOOD }.source(),
+        Manifest { magic: "EFFECTIV", ..GOOD }.source(),
+        Manifest { plugins: "layer ldl", ..GOOD }.source(),
         // In the part of a library that has no bytes in its file, and one that is too small.
         "char efference_plugin[4096];".into(),
         "int efference_plugin = 1;".into(),
     ];
     for source in damaged {
         let refusal = refusal(&source);
-        assert!(matches!(refusal, Refusal::DamagedStamp { .. }), "{source}: {refusal:?}");
+        assert!(matches!(refusal, Refusal::DamagedManifest { .. }), "{source}: {refusal:?}");
     }
     let calls = refusal("extern int efference_plugin; int f(void) { return efference_plugin; }");
     assert!(matches!(calls, Refusal::NotAPlugin { .. }), "named, not exported: {calls:?}");
@@ -140,7 +146,7 @@ fn no_damage_is_worse_than_a_refusal() {
     let path = library(dir.path(), "libdamaged.so", &GOOD.source());
     let whole = fs::read(&path).unwrap();
     let file = File::options().write(true).open(&path).unwrap();
-    let read = || FileStamp::read(&path, &host());
+    let read = || FileManifest::read(&path, &host());
     assert!(read().is_ok());
     let mut refused = 0;
     for at in (0..whole.len()).step_by(7) {

@@ -1,4 +1,4 @@
-//! What a fool gets on the same numbers.
+//! Baselines: the errors of two predictors that learn nothing, on the same frames.
 //!
 //! A prediction error means little by itself: one that falls from 100 to 11 may be nothing but the background
 //! learned. So beside the agent's stand the errors of two predictors that learn nothing: one says the last
@@ -16,18 +16,18 @@ pub struct Errors {
     pub mean: f64,
 }
 
-/// How much better than the better of both fools: `1 − error / min(error_last, error_mean)`.
+/// How much better than the better of both baselines: `1 − error / min(error_last, error_mean)`.
 ///
-/// 1 is perfect, 0 no better than a fool, below 0 worse. Give it the means over the same frames. Where the
-/// fool is perfect (a denominator of 0) the ratio has no value: an agent that is perfect as well gets 0, as it
+/// 1 is perfect, 0 no better than a baseline, below 0 worse. Give it the means over the same frames. Where the
+/// baseline is perfect (a denominator of 0) the ratio has no value: an agent that is perfect as well gets 0, as it
 /// had nothing to add; any other gets `None`, to be left out of the record. NaN in gives NaN out.
 pub fn skill(errors: Errors) -> Option<f64> {
     if errors.error.is_nan() || errors.last.is_nan() || errors.mean.is_nan() {
         return Some(f64::NAN);
     }
-    let fool = errors.last.min(errors.mean);
-    if fool > 0.0 {
-        Some(1.0 - errors.error / fool)
+    let baseline = errors.last.min(errors.mean);
+    if baseline > 0.0 {
+        Some(1.0 - errors.error / baseline)
     } else if errors.error == 0.0 {
         Some(0.0)
     } else {
@@ -41,7 +41,7 @@ pub struct Baselines {
     streams: HashMap<u64, Stream>,
 }
 
-/// What the fools remember of a stream, for each number.
+/// What the baselines remember of a stream, for each element.
 #[derive(Debug, Default)]
 struct Stream {
     last: Vec<f32>,
@@ -51,10 +51,10 @@ struct Stream {
 }
 
 impl Baselines {
-    /// Takes in a frame, and says the errors of its prediction and of the fools'; `None` without a prediction,
+    /// Takes in a frame, and returns the errors of its prediction and of the baselines; `None` without a prediction,
     /// as in a stream's first frame.
     ///
-    /// NaN in `observation` is a hole: not compared, not learned from. Observations and predictions are clamped
+    /// NaN in `observation` is a missing value: not compared, not learned from. Observations and predictions are clamped
     /// to −1…1 as the agent's input is; a NaN prediction makes the error NaN. A number that was not predicted
     /// (a prediction may be shorter than the observation) counts as predicted 0. The length may change from frame
     /// to frame; what a longer frame taught is kept.
@@ -162,17 +162,17 @@ fn compare_block(
     sums
 }
 
-/// One number, without branches: a hole computes the same and selects nothing of it.
+/// One number, without branches: a missing value computes the same and selects nothing of it.
 #[inline(always)]
 fn compare_one(observed: f32, predicted: f32, last: &mut f32, mean: &mut f32, seen: &mut f32) -> [f32; 3] {
-    let hole = observed.is_nan();
+    let missing = observed.is_nan();
     let observed = observed.clamp(-1.0, 1.0);
-    let square = |difference: f32| if hole { 0.0 } else { difference * difference };
+    let square = |difference: f32| if missing { 0.0 } else { difference * difference };
     let squares =
         [square(predicted.clamp(-1.0, 1.0) - observed), square(*last - observed), square(*mean - observed)];
-    *seen += if hole { 0.0 } else { 1.0 };
-    *mean += if hole { 0.0 } else { (observed - *mean) / *seen };
-    *last = if hole { *last } else { observed };
+    *seen += if missing { 0.0 } else { 1.0 };
+    *mean += if missing { 0.0 } else { (observed - *mean) / *seen };
+    *last = if missing { *last } else { observed };
     squares
 }
 
@@ -180,7 +180,7 @@ fn compare_one(observed: f32, predicted: f32, last: &mut f32, mean: &mut f32, se
 mod tests {
     use super::*;
 
-    const HOLE: f32 = f32::NAN;
+    const MISSING: f32 = f32::NAN;
 
     /// The definition, number by number, in f64 and over the whole history.
     fn by_definition(history: &[Vec<f32>], prediction: &[f32]) -> Errors {
@@ -205,12 +205,12 @@ mod tests {
     #[test]
     fn two_frames_by_hand() {
         let mut baselines = Baselines::default();
-        assert_eq!(baselines.observe(7, &[0.5, HOLE, 1.0], None), None);
-        let errors = baselines.observe(7, &[1.0, 1.0, HOLE], Some(&[0.0, 3.0, HOLE])).unwrap();
+        assert_eq!(baselines.observe(7, &[0.5, MISSING, 1.0], None), None);
+        let errors = baselines.observe(7, &[1.0, 1.0, MISSING], Some(&[0.0, 3.0, MISSING])).unwrap();
         // Number 0: predicted 0, last and mean .5. Number 1: predicted 3, which is clamped to 1; never seen: 0.
         assert_eq!(errors, Errors { error: 0.5, last: 0.125 + 0.5, mean: 0.125 + 0.5 });
         // Now the mean of number 0 is .75, its last 1; number 2 is still remembered from the first frame.
-        let errors = baselines.observe(7, &[0.0, HOLE, 0.0], Some(&[0.0, 0.0, 0.0])).unwrap();
+        let errors = baselines.observe(7, &[0.0, MISSING, 0.0], Some(&[0.0, 0.0, 0.0])).unwrap();
         assert_eq!(errors, Errors { error: 0.0, last: 1.0, mean: 0.5 * 0.75f64.powi(2) + 0.5 });
         baselines.end(7);
         let errors = baselines.observe(7, &[1.0], Some(&[1.0])).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn any_lengths_and_holes_agree_with_the_definition() {
+    fn any_lengths_and_missing_values_agree_with_the_definition() {
         let mut state = 1u64;
         let mut random = move || {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -229,15 +229,17 @@ mod tests {
         for frame in 0..60 {
             let stream = frame % 2;
             let len: usize = [1500, 1031, 3, 0, 16][(random() * 5.0) as usize % 5];
-            let number = |x: f32, hole: f32| if hole < 0.3 { HOLE } else { 2.4 * x - 1.2 };
+            let number = |x: f32, missing: f32| if missing < 0.3 { MISSING } else { 2.4 * x - 1.2 };
             let observation: Vec<f32> = (0..len).map(|_| number(random(), random())).collect();
             let predicted = len.saturating_sub((random() * 20.0) as usize) + (random() * 10.0) as usize;
             let prediction: Vec<f32> = (0..predicted).map(|_| 3.0 * random() - 1.5).collect();
             histories[stream].push(observation.clone());
             let want = by_definition(&histories[stream], &prediction);
-            let got = baselines.observe(stream as u64, &observation, Some(&prediction)).unwrap();
-            for (got, want) in [(got.error, want.error), (got.last, want.last), (got.mean, want.mean)] {
-                assert!((got - want).abs() <= 1e-5 * want.max(1.0), "frame {frame}: {got} for {want}");
+            let actual = baselines.observe(stream as u64, &observation, Some(&prediction)).unwrap();
+            for (actual, want) in
+                [(actual.error, want.error), (actual.last, want.last), (actual.mean, want.mean)]
+            {
+                assert!((actual - want).abs() <= 1e-5 * want.max(1.0), "frame {frame}: {actual} for {want}");
             }
         }
     }
@@ -245,14 +247,14 @@ mod tests {
     #[test]
     fn a_prediction_that_is_no_number_shows() {
         let mut baselines = Baselines::default();
-        let errors = baselines.observe(0, &[0.0; 20], Some(&[HOLE; 20])).unwrap();
+        let errors = baselines.observe(0, &[0.0; 20], Some(&[MISSING; 20])).unwrap();
         assert!(errors.error.is_nan() && errors.last == 0.0);
-        let errors = baselines.observe(0, &[HOLE; 20], Some(&[HOLE; 20])).unwrap();
+        let errors = baselines.observe(0, &[MISSING; 20], Some(&[MISSING; 20])).unwrap();
         assert_eq!(errors, Errors::default(), "where nothing is observed, nothing counts");
     }
 
     #[test]
-    fn skill_stands_beside_the_better_fool() {
+    fn skill_stands_beside_the_better_baseline() {
         let skill = |error, last, mean| skill(Errors { error, last, mean });
         assert_eq!(skill(1.0, 4.0, 2.0), Some(0.5));
         assert_eq!(skill(6.0, 3.0, 9.0), Some(-1.0));
@@ -260,23 +262,5 @@ mod tests {
         assert_eq!(skill(0.0, 0.0, 9.0), Some(0.0));
         assert_eq!(skill(0.1, 0.0, 9.0), None);
         assert!(skill(f64::NAN, 0.0, 9.0).unwrap().is_nan());
-    }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release -- --ignored --nocapture cost_of_a_frame"]
-    fn cost_of_a_frame() {
-        let observation: Vec<f32> =
-            (0..15_007).map(|i| if i % 50 == 0 { HOLE } else { (i as f32 * 0.37).sin() }).collect();
-        let prediction: Vec<f32> = observation.iter().rev().map(|x| x.max(-0.5)).collect();
-        let mut baselines = Baselines::default();
-        let mut times: Vec<f64> = (0..4_000)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                std::hint::black_box(baselines.observe(0, &observation, Some(&prediction)));
-                start.elapsed().as_secs_f64() * 1e6
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        eprintln!("15,007 numbers: median {:.1} µs, p95 {:.1} µs", times[2_000], times[3_800]);
     }
 }

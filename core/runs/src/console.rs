@@ -1,12 +1,12 @@
 //! Progress: a bar on a terminal, plain lines elsewhere.
 use super::readable::{Grouped, Lasting, ThreeDigits};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use std::env;
-use std::fmt;
+use parking_lot::Mutex;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{env, fmt};
 
 /// Shows where a run is: steps, steps per second, what was last recorded of the loss and its like, time left.
 ///
@@ -19,13 +19,11 @@ pub struct Progress {
     shown: Shown,
     total: Option<u64>,
     step: u64,
-    values: Vec<(String, f64)>,
+    values: Vec<(&'static str, f64, u8)>,
     speed: Speed,
     due: Instant,
 }
 
-/// Metrics that are shown, in this order.
-const SHOWN: [&str; 4] = ["loss", "error", "skill", "score"];
 /// The bar is drawn this often.
 const BAR_EVERY: Duration = Duration::from_millis(125);
 /// Columns that are left to the bar on a narrow terminal.
@@ -67,15 +65,9 @@ impl Progress {
         }
     }
 
-    /// What was recorded last: `loss`, `error`, `skill` and `score` are shown from now on, those that are there.
+    /// What was recorded last; of it, the metrics of [`metric::in_progress`](crate::metric::in_progress) are shown.
     pub fn values(&mut self, values: &[(String, f64)]) {
-        self.values =
-            SHOWN.iter().filter_map(|name| values.iter().find(|(n, _)| n == name).cloned()).collect();
-    }
-
-    /// Steps per second, averaged over about the last three seconds; `None` before the first time it was shown.
-    pub fn steps_per_second(&self) -> Option<f64> {
-        self.speed.rate
+        self.values = crate::metric::in_progress(values);
     }
 
     /// A handle for those who write to the terminal meanwhile.
@@ -111,31 +103,35 @@ impl Progress {
 
     /// `step 1,200 of 20,000  812 steps/s  loss 3.21  23 s left`, without what does not fit into the columns.
     fn text(&self, columns: usize) -> String {
+        // Each part, and when it is dropped: the lowest number first, 0 never.
+        const SPEED: u8 = u8::MAX;
+        const TIME_LEFT: u8 = u8::MAX - 1;
         let step = Grouped(self.step);
-        let mut parts = vec![Some(match self.total {
-            Some(total) => format!("step {step} of {}", Grouped(total)),
-            None => format!("step {step}"),
-        })];
-        parts.push(self.speed.rate.map(|rate| match rate >= 100.0 {
-            true => format!("{} steps/s", Grouped(rate.round() as u64)),
-            false => format!("{} steps/s", ThreeDigits(rate)),
+        let mut parts = vec![(
+            0,
+            match self.total {
+                Some(total) => format!("step {step} of {}", Grouped(total)),
+                None => format!("step {step}"),
+            },
+        )];
+        parts.extend(self.speed.rate.map(|rate| match rate >= 100.0 {
+            true => (SPEED, format!("{} steps/s", Grouped(rate.round() as u64))),
+            false => (SPEED, format!("{} steps/s", ThreeDigits(rate))),
         }));
-        for name in SHOWN {
-            let value = self.values.iter().find(|(n, _)| n == name);
-            parts.push(value.map(|(_, value)| format!("{name} {}", ThreeDigits(*value))));
-        }
+        parts.extend(
+            self.values.iter().map(|(name, value, drop)| (*drop, format!("{name} {}", ThreeDigits(*value)))),
+        );
         let left = self.total.unwrap_or(0).saturating_sub(self.step);
         let rate = self.speed.rate.filter(|rate| *rate > 0.0 && left > 0);
-        parts.push(rate.map(|rate| format!("{} left", Lasting(left as f64 / rate))));
+        parts.extend(rate.map(|rate| (TIME_LEFT, format!("{} left", Lasting(left as f64 / rate)))));
 
-        // Places in `parts`, what matters least first: error, skill, score, loss, time left, speed.
-        for place in [3, 4, 5, 2, 6, 1] {
-            let length: usize = parts.iter().flatten().map(|part| part.len() + 2).sum();
-            if length.saturating_sub(2) > columns {
-                parts[place] = None;
-            }
+        let length = |parts: &[(u8, String)]| parts.iter().map(|(_, part)| part.len() + 2).sum::<usize>();
+        while length(&parts).saturating_sub(2) > columns {
+            let droppable = (0..parts.len()).filter(|at| parts[*at].0 > 0);
+            let Some(at) = droppable.min_by_key(|at| parts[*at].0) else { break };
+            parts.remove(at);
         }
-        parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+        parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>().join("  ")
     }
 }
 
@@ -235,7 +231,7 @@ impl Output {
     }
 
     fn with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        let mut to = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut to = self.0.lock();
         if let Some(stream) = to.as_mut()
             && write(stream).is_err()
         {
@@ -347,7 +343,7 @@ mod tests {
 
     impl Write for Sheet {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -357,12 +353,12 @@ mod tests {
 
     impl Sheet {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.0.lock().clone()).unwrap()
         }
     }
 
     fn values() -> Vec<(String, f64)> {
-        [("score", 0.33), ("goal", 9.0), ("loss", 3.214), ("skill", -0.1204)]
+        [("reward", 0.33), ("goal", 9.0), ("loss", 3.214), ("skill", -0.1204)]
             .map(|(n, v)| (n.to_owned(), v))
             .into()
     }
@@ -379,8 +375,8 @@ mod tests {
         }
         assert_eq!(
             sheet.text(),
-            "step 1,000 of 20,000  500 steps/s  loss 3.21  skill -0.120  score 0.330  38 s left\n\
-             step 2,000 of 20,000  500 steps/s  loss 3.21  skill -0.120  score 0.330  36 s left\n"
+            "step 1,000 of 20,000  500 steps/s  loss 3.21  skill -0.120  reward 0.330  38 s left\n\
+             step 2,000 of 20,000  500 steps/s  loss 3.21  skill -0.120  reward 0.330  36 s left\n"
         );
         progress.finish();
         assert!(sheet.text().lines().last().unwrap().starts_with("step 2,500 of 20,000  "));
@@ -413,7 +409,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_gets_one_row_with_what_matters_most() {
         for (columns, text) in [
-            (100, " step 70 of 10,000  70.0 steps/s  loss 3.21  skill -0.120  score 0.330  2 min 22 s left"),
+            (100, " step 70 of 10,000  70.0 steps/s  loss 3.21  skill -0.120  reward 0.330  2 min 22 s left"),
             (80, " step 70 of 10,000  70.0 steps/s  loss 3.21  2 min 22 s left"),
             (60, " step 70 of 10,000  70.0 steps/s  2 min 22 s left"),
             (30, " step 70 of 10,000"),

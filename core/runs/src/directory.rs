@@ -15,19 +15,19 @@
 //! no link: TensorBoard follows links, and would show that run twice, and, once the link points at the next
 //! run, the curves of two runs as one.
 mod end;
-mod utc;
 
+use crate::time::dashed;
 use crate::{FileError, RecorderFiles};
+use efference_spec::check_name;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 pub use end::{End, Ending};
-pub use utc::Utc;
 
 /// The directory of one run, which belongs to that run alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +43,14 @@ pub enum ClaimError {
     File(#[from] FileError),
     /// The experiment's name cannot name a directory.
     #[error(
-        "'{name}' cannot name the directory of an experiment's runs: {reason}; give `name` in the spec letters, \
+        "'{name}' cannot name the directory of an experiment's runs: it {reason}; give `name` in the spec letters, \
          digits, '-', '_' and '.'"
     )]
     Name {
         /// The name.
         name: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
 }
 
@@ -77,12 +77,12 @@ impl RunDirectory {
     /// # Errors
     /// If `name` cannot name a directory, or something cannot be made or written; then nothing is left behind.
     pub fn claim(runs: &Path, name: &str, now: SystemTime, spec: &str) -> Result<Self, ClaimError> {
-        check_name(name)?;
+        check_name(name).map_err(|reason| ClaimError::Name { name: name.to_owned(), reason })?;
         let parent = runs.join(name);
         let made = make_directories(&parent)?;
         let claimed = claim_id(&parent, now).and_then(|path| {
             let directory = RunDirectory { path };
-            directory.furnish(spec).inspect_err(|_| {
+            directory.create_layout(spec).inspect_err(|_| {
                 // It is ours alone, so all of it may go. The error to tell is the first one.
                 let _ = fs::remove_dir_all(&directory.path);
             })?;
@@ -90,7 +90,7 @@ impl RunDirectory {
         });
         match claimed {
             Ok(directory) => {
-                directory.note_as_latest();
+                directory.write_latest();
                 Ok(directory)
             }
             Err(error) => {
@@ -113,7 +113,7 @@ impl RunDirectory {
         }
         let spec = path.join("spec.toml");
         fs::metadata(&spec).map_err(|e| FileError {
-            cure: Some("name the directory of a run, as in runs/<name>/latest"),
+            help: Some("name the directory of a run, as in runs/<name>/latest"),
             ..FileError::new("read", &spec, &e)
         })?;
         Ok(RunDirectory { path })
@@ -196,7 +196,7 @@ impl RunDirectory {
         write_atomically(&path, &text)
     }
 
-    fn furnish(&self, spec: &str) -> Result<(), FileError> {
+    fn create_layout(&self, spec: &str) -> Result<(), FileError> {
         for name in ["tensorboard", "pictures", "checkpoints"] {
             let path = self.path.join(name);
             fs::create_dir(&path).map_err(|e| FileError::new("make", &path, &e))?;
@@ -205,27 +205,12 @@ impl RunDirectory {
     }
 
     /// Best effort: a run is none the worse without.
-    fn note_as_latest(&self) {
+    fn write_latest(&self) {
         let latest = self.path.with_file_name("latest");
         if let Err(error) = write_atomically(&latest, format!("{}\n", self.id()).as_bytes()) {
             tracing::warn!("{error}");
         }
     }
-}
-
-fn check_name(name: &str) -> Result<(), ClaimError> {
-    let reason = if name.is_empty() {
-        "it is empty"
-    } else if name.len() > 100 {
-        "it is longer than 100 bytes"
-    } else if name.starts_with(['.', '-']) {
-        "it starts with '.' or '-'"
-    } else if name.contains(['/', '\\']) || name.chars().any(char::is_control) {
-        "it has a slash or a control character"
-    } else {
-        return Ok(());
-    };
-    Err(ClaimError::Name { name: name.to_owned(), reason })
 }
 
 /// As `create_dir_all`, and says which directories were missing, the outermost first.
@@ -245,7 +230,7 @@ fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
 
 /// Makes a directory that was not there before.
 fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
-    let time = Utc::from(now).dashed();
+    let time = dashed(now);
     let mut result = Err(io::ErrorKind::AlreadyExists.into());
     let mut path = parent.to_owned();
     for attempt in 0..TRIES {
@@ -269,42 +254,35 @@ fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
     Ok(path)
 }
 
-/// Makes the names of temporary files differ within this process, as the process id does between processes.
-static WRITES: AtomicU64 = AtomicU64::new(0);
-
 /// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced.
 ///
 /// # Errors
 /// If that is not possible; the temporary file does not stay.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(
-        ".{name}.{}-{}.tmp",
-        std::process::id(),
-        WRITES.fetch_add(1, Ordering::Relaxed)
-    ));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
-        let mut file = File::create(&temporary)?;
+        // Readable for others, as far as the process's umask lets it: by itself a temporary file is its owner's alone.
+        let mut file = tempfile::Builder::new()
+            .prefix(".")
+            .suffix(".tmp")
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(parent)?;
         file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
         // The name is on the disk only when the directory is. Not every file system can be asked for that.
-        if let Some(parent) = path.parent()
-            && let Ok(directory) = File::open(parent)
-        {
+        if let Ok(directory) = File::open(parent) {
             let _ = directory.sync_all();
         }
         Ok(())
     };
-    write().map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        FileError::new("write", path, &e)
-    })
+    write().map_err(|e| FileError::new("write", path, &e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::rfc3339;
     use std::collections::HashSet;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -327,6 +305,10 @@ mod tests {
         assert!(first.id().starts_with("2026-11-22-10-04-05-"), "{}", first.id());
         assert_eq!(names(first.path()), ["checkpoints", "pictures", "spec.toml", "tensorboard"]);
         assert_eq!(fs::read_to_string(first.spec()).unwrap(), "steps = 3\n");
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let plain = root.path().join("plain");
+        fs::write(&plain, "").unwrap();
+        assert_eq!(mode(first.spec()), mode(plain), "who may read other files may read this one");
         let latest = runs.join("first-light/latest");
         assert_eq!(fs::read_to_string(&latest).unwrap(), first.id() + "\n");
         let second = RunDirectory::claim(&runs, "first-light", at(1_795_341_845), "").unwrap();
@@ -403,11 +385,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::claim(root.path(), "x", at(0), "").unwrap();
         assert_eq!(run.end().unwrap(), None);
-        let ended = Utc::from(at(951_782_399)).rfc3339();
+        let ended = rfc3339(at(951_782_399));
         let failed = Ending::Failed {
             plugin: Some("ldl".to_owned()),
             messages: vec!["layer 'ldl'".to_owned(), "forward: wrong shape".to_owned()],
-            cure: None,
+            help: None,
         };
         for how in [Ending::Finished, Ending::Stopped, failed] {
             let end = End { how, step: 7, seconds: 1.5, ended: ended.clone() };

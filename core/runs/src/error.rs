@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 ///
 /// It can be cloned, as one failed write is reported to everyone who asks afterwards.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot {doing} '{}': {cause}{}", file.display(), cure.map(|c| format!("; {c}")).unwrap_or_default())]
+#[error("cannot {doing} '{}': {cause}{}", file.display(), help.map(|c| format!("; {c}")).unwrap_or_default())]
 pub struct FileError {
     /// What was tried: a verb, as in "cannot *write* '…'".
     pub doing: &'static str,
@@ -17,7 +17,7 @@ pub struct FileError {
     /// What the system said.
     pub cause: String,
     /// What can be done about it, where that is known.
-    pub cure: Option<&'static str>,
+    pub help: Option<&'static str>,
 }
 
 impl FileError {
@@ -27,7 +27,7 @@ impl FileError {
             AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
             ReadOnlyFilesystem, StorageFull,
         };
-        let cure = match error.kind() {
+        let help = match error.kind() {
             StorageFull => Some("free some space on that disk, or put the runs on another one"),
             QuotaExceeded => Some("free some of your quota, or put the runs on another disk"),
             PermissionDenied => Some("make it writable for you, or put the runs where you may write"),
@@ -39,7 +39,7 @@ impl FileError {
             NotFound => Some("a directory above it is missing: was it removed or renamed meanwhile?"),
             _ => None,
         };
-        FileError { doing, file: file.to_owned(), kind: error.kind(), cause: error.to_string(), cure }
+        FileError { doing, file: file.to_owned(), kind: error.kind(), cause: error.to_string(), help }
     }
 }
 
@@ -83,7 +83,7 @@ pub enum RecordError {
         /// Most pixels a side.
         limit: usize,
     },
-    /// The recording thread ended by a panic: a mistake in efference itself.
+    /// The recording thread ended by a panic: a bug in efference itself.
     #[error("recording stopped by a bug of efference: {0}; please report it")]
     Panicked(String),
 }

@@ -1,4 +1,4 @@
-//! What a run leaves behind while it goes: curves, pictures, progress, and what a fool would have got.
+//! What a run leaves behind while it goes: curves, pictures, progress, and the errors of baselines.
 //!
 //! [`Metrics`] gathers the scalars of single steps; every so often their means go to the [`Recorder`], whose
 //! own thread writes `metrics.jsonl`, the TensorBoard event file and the pictures, off the step's path.
@@ -10,6 +10,7 @@ mod console;
 pub mod directory;
 mod error;
 mod lines;
+pub mod metric;
 mod metrics;
 mod pictures;
 pub mod provenance;
@@ -18,11 +19,13 @@ mod recorder;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
+pub mod time;
 
 pub use baselines::{Baselines, Errors, skill};
 pub use console::{Aside, Progress, Shown};
 pub use error::{FileError, RecordError};
+pub use lines::Line;
 pub use metrics::Metrics;
 pub use pictures::{Picture, PicturePair, side_by_side};
 pub use readable::{Bytes, Grouped, Lasting, Scaled, ThreeDigits};
-pub use recorder::{FLUSH_EVERY, Line, Recorded, Recorder, RecorderFiles};
+pub use recorder::{FLUSH_EVERY, Recorded, Recorder, RecorderFiles};

@@ -1,8 +1,19 @@
 //! `metrics.jsonl`: the truth about a run, one JSON object a line.
-use super::{FileError, Line};
+use super::FileError;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Metrics of one recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Steps done.
+    pub step: u64,
+    /// Seconds since the run started.
+    pub seconds: f64,
+    /// Names and values. NaN and infinities become `null` in `metrics.jsonl`, and stay what they are in TensorBoard.
+    pub values: Vec<(String, f64)>,
+}
 
 /// Writes `{"step":…,"seconds":…,"loss":…}` and so on: `step`, `seconds`, then every metric in the order in
 /// which its name was first seen in this run.
@@ -122,14 +133,14 @@ mod tests {
         let path = dir.path().join("metrics.jsonl");
         let mut lines = MetricLines::open(&path).unwrap();
         lines.add(&line(10, &[("loss", 0.1), ("a \"quoted\"\nname", f64::NAN), ("step", 7.0)]));
-        lines.add(&line(20, &[("score", f64::NEG_INFINITY), ("step", 8.0), ("loss", 1e300)]));
+        lines.add(&line(20, &[("reward", f64::NEG_INFINITY), ("step", 8.0), ("loss", 1e300)]));
         lines.sync().unwrap();
         drop(lines);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
             "{\"step\":10,\"seconds\":0.123457,\"loss\":0.1,\"a \\\"quoted\\\"\\nname\":null,\"step_\":7.0}\n\
-             {\"step\":20,\"seconds\":0.123457,\"loss\":1e+300,\"step_\":8.0,\"score\":null}\n"
+             {\"step\":20,\"seconds\":0.123457,\"loss\":1e+300,\"step_\":8.0,\"reward\":null}\n"
         );
         for line in text.lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap();

@@ -10,8 +10,8 @@
 /// let mut metrics = Metrics::default();
 /// metrics.add("loss", 2.0);
 /// metrics.add("loss", 4.0);
-/// metrics.add("score", 1.0);
-/// assert_eq!(metrics.take(), [("loss".to_owned(), 3.0), ("score".to_owned(), 1.0)]);
+/// metrics.add("reward", 1.0);
+/// assert_eq!(metrics.take(), [("loss".to_owned(), 3.0), ("reward".to_owned(), 1.0)]);
 /// assert!(metrics.take().is_empty());
 /// ```
 #[derive(Debug, Default)]
@@ -73,14 +73,14 @@ mod tests {
         for step in 0..10 {
             metrics.add("loss", f64::from(step));
             if step % 2 == 0 {
-                metrics.add("score", 1.0);
+                metrics.add("reward", 1.0);
             }
             metrics.add("error", 2.0);
         }
         assert_eq!(metrics.mean("loss"), Some(4.5));
         let names = |taken: &[(String, f64)]| taken.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();
         let taken = metrics.take();
-        assert_eq!(names(&taken), ["loss", "score", "error"]);
+        assert_eq!(names(&taken), ["loss", "reward", "error"]);
         assert_eq!(taken.iter().map(|(_, v)| *v).collect::<Vec<_>>(), [4.5, 1.0, 2.0]);
         assert_eq!(metrics.mean("loss"), None);
 

@@ -1,7 +1,7 @@
 //! What made a run: `provenance.json`.
 //!
 //! Everything here is best effort: what cannot be found out is left out, and never stops a run.
-use crate::directory::Utc;
+use crate::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -119,7 +119,7 @@ impl Provenance {
         };
         Provenance {
             efference: env!("CARGO_PKG_VERSION").to_owned(),
-            started: Utc::from(known.started).rfc3339(),
+            started: rfc3339(known.started),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             working_directory: std::env::current_dir().ok(),
             git: Git::of(directory),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_work_tree_is_told_by_commit_and_by_what_was_changed() {
+    fn a_work_tree_is_reported_by_commit_and_by_what_was_changed() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Git::of(dir.path()), None, "no repository");
         run(dir.path(), &["init", "-q"]);

@@ -1,24 +1,14 @@
 //! The thread that writes what is recorded.
-use super::lines::MetricLines;
+use super::lines::{Line, MetricLines};
 use super::tensorboard::{EventFile, Image};
 use super::{FileError, PicturePair, RecordError, pictures};
+use parking_lot::Mutex;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
-
-/// Metrics of one recording.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Line {
-    /// Steps done.
-    pub step: u64,
-    /// Seconds since the run started.
-    pub seconds: f64,
-    /// Names and values. NaN and infinities become `null` in `metrics.jsonl`, and stay what they are in TensorBoard.
-    pub values: Vec<(String, f64)>,
-}
 
 /// Where a recorder writes. The directories must be there.
 #[derive(Debug, Clone)]
@@ -68,7 +58,7 @@ struct Shared {
 
 impl Shared {
     fn fail(&self, error: RecordError) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.failure.lock() = Some(error);
     }
 }
 
@@ -178,7 +168,7 @@ impl Recorder {
     }
 
     fn failed(&self) -> Result<(), RecordError> {
-        match &*self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.shared.failure.lock() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }

@@ -3,7 +3,8 @@
 //! The records' framing and checksums and the messages are tensorboard-rs's. Its own file writer is not used:
 //! it panics on its own thread when the disk is full, and again when it is dropped, which would end the
 //! process; it writes unbuffered; and it swaps width and height in what it says of a picture.
-use super::{FileError, Line};
+use super::FileError;
+use super::lines::Line;
 use protobuf::Message;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};

@@ -1,53 +1,41 @@
 //! Cells: input to next state.
-use crate::{LayerFactory, Options, Params, Result, Size, Vjp};
+use crate::autograd::vjp::vjp;
+use crate::bridge::interface;
+use crate::layer::check_shape;
+use crate::{LayerFactory, Params, Size, Vjp};
 use std::ops::Range;
 use tch::Tensor;
 
-/// A cell plugin. Its input, made by the trainer, holds the state and what was observed; its output is the
-/// next state.
-pub trait Cell: Send + Sized + 'static {
-    /// The name that a spec says.
-    const NAME: &'static str;
-    /// What it is, in one line.
-    const DESCRIPTION: &'static str;
-    /// Its options.
-    type Options: Options;
-
-    /// Makes a cell of layers from `layers`, with its parameters in `params`.
-    fn new(
-        options: Self::Options,
-        size: Size,
-        layers: &dyn LayerFactory,
-        params: &Params<'_>,
-    ) -> Result<Self>;
-
-    /// Of `x` (batch, ins): the numbers `outs` of the next state, (batch, outs.len()).
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
-
-    /// The custom VJP, if the cell has one: see [`Vjp`].
-    fn vjp(&self) -> Option<&dyn Vjp> {
-        None
-    }
+/// What a cell is made from.
+pub struct CellSetup<'a> {
+    /// Features in, which is what the trainer passes, and out, which is the size of a state.
+    pub size: Size,
+    /// Where in its input the observation stands; empty: nowhere, or mixed with the state.
+    pub observation: Range<i64>,
+    /// Where in its input the action that was done stands; empty: nowhere.
+    pub action: Range<i64>,
+    /// Makes layers of the experiment's kind.
+    pub layers: &'a dyn LayerFactory,
+    /// Where its parameters are kept.
+    pub params: Params<'a>,
 }
 
-/// Any cell: one of this library, or one behind the boundary.
-pub trait AnyCell: Send {
-    /// See [`Cell::forward`].
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
-
-    /// See [`Cell::passes`].
-    fn vjp(&self) -> Option<&dyn Vjp> {
-        None
-    }
-}
-
-impl<C: Cell> AnyCell for C {
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        Cell::forward(self, x, outs)
-    }
-
-    fn vjp(&self) -> Option<&dyn Vjp> {
-        Cell::vjp(self)
+interface! {
+    /// A cell. Its input, made by the trainer, holds the state and what was observed; its output is the next state.
+    ///
+    /// A cell that needs random numbers draws them from [`step_seed`](crate::step_seed).
+    pub trait Cell: Send in cell as efference_abi::CellVTable, parts {
+        /// Its custom VJP, if it has one: the forward and backward that spare autograd.
+        vjp: Vjp in vjp;
+    } {
+        /// Of `x` (batch, ins): the elements `outs` of the next state, (batch, outs.len()).
+        shared fn forward(x: &Tensor, outs: Range<i64>) -> Tensor, checked |y, caller| {
+            check_shape(y, [x.size()[0], outs.end - outs.start])?;
+            caller.forward(x, y)
+        };
+        /// How many elements at the end of a state are the cell's own memory: carried from step to step without
+        /// gradient, and not limited to ±1 where state and observation are merged. Asked for once.
+        shared fn memory() -> i64 = Ok(0);
     }
 }
 
@@ -79,11 +67,13 @@ pub struct GradPath {
     pub frozen: bool,
 }
 
-/// The experiment's cell, as a goal sees it.
-pub trait Transition {
-    /// Evaluates the cell on `x` (batch, input size) for all gradient paths at once; returns one tensor a path,
-    /// (batch, path.outs.len()).
-    fn evaluate(&self, x: &Tensor, paths: &[GradPath]) -> Result<Vec<Tensor>>;
-    /// The size of the state.
-    fn outs(&self) -> i64;
+interface! {
+    /// The experiment's cell, as a goal sees it.
+    pub trait Transition in transition as efference_abi::TransitionVTable {
+        /// Evaluates the cell on `x` (batch, input size) for all gradient paths at once; returns one tensor a path,
+        /// (batch, path.outs.len()).
+        shared fn evaluate(x: &Tensor, paths: &[GradPath]) -> Vec<Tensor>;
+        /// The size of the state.
+        shared fn outs() -> i64;
+    }
 }

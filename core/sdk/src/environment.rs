@@ -1,11 +1,11 @@
 //! Environments: where observations come from and actions go.
-use crate::{Options, Result};
+use crate::bridge::interface;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use efference_abi::Restores;
+pub use efference_abi::{ActionGroup, Restores, StepType};
 
-/// What an environment is handed while it opens.
+/// What an environment is made from.
 #[derive(Debug, Clone)]
 pub struct EnvironmentSetup {
     /// A seed for its random numbers, from the experiment's seed and the environment's name.
@@ -31,26 +31,70 @@ impl EnvironmentSetup {
 pub struct Frame<'a> {
     /// The stream.
     pub stream: u64,
-    /// Numbers in −1…1; NaN is a hole.
+    /// Values in −1…1; NaN: missing.
     pub observation: &'a [f32],
-    /// How many actions the stream wants in answer.
-    pub action_length: usize,
-    /// What is to be maximised, in −1…1; `None`: absent.
-    pub score: Option<f32>,
-    /// Whether an episode ended with this frame.
-    pub episode_end: bool,
+    /// What actions the stream wants in response.
+    pub actions: &'a [ActionGroup],
+    /// What is to be maximised; `None`: absent.
+    pub reward: Option<f32>,
+    /// Where it stands in an episode; [`StepType::MIDDLE`] in a stream without episodes.
+    ///
+    /// As in dm_env and Gymnasium, a last frame carries the episode's real last observation; the action that responds
+    /// to it is ignored; the stream's next frame is a first one.
+    pub step_type: StepType,
 }
 
-/// Takes what [`Environment::poll`] has to tell.
-pub trait Frames {
-    /// A stream begins. [`frame`](Frames::frame) does the same for a stream that is not known yet.
-    fn begin(&mut self, stream: u64);
-    /// A frame; at most one a stream in one poll.
-    fn frame(&mut self, frame: Frame<'_>);
-    /// A stream has ended; its number may come back as a new one.
-    fn end(&mut self, stream: u64);
-    /// The environment is over: no frame will come any more.
-    fn close(&mut self);
+/// The range of an environment's reward.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RewardRange {
+    /// The smallest.
+    pub min: f32,
+    /// The largest.
+    pub max: f32,
+}
+
+impl Default for RewardRange {
+    /// −1…1
+    fn default() -> Self {
+        RewardRange { min: -1.0, max: 1.0 }
+    }
+}
+
+/// What all streams of an environment observe and want.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spaces {
+    /// Elements of an observation.
+    pub observation: usize,
+    /// What actions are wanted in response to each frame.
+    pub actions: Vec<ActionGroup>,
+    /// What the reward may be.
+    pub reward: RewardRange,
+}
+
+impl Spaces {
+    /// Elements of a vector of actions: one for a value, as many as there are choices for a choice.
+    pub fn action_width(&self) -> usize {
+        action_width(&self.actions)
+    }
+}
+
+/// Elements of a vector of actions for these groups.
+pub fn action_width(groups: &[ActionGroup]) -> usize {
+    groups.iter().map(|group| group.width()).sum()
+}
+
+interface! {
+    /// Receives what [`Environment::poll`] has to send.
+    pub trait Frames in frames as efference_abi::FramesVTable {
+        /// A stream begins. [`frame`](Frames::frame) does the same for a stream that is not known yet.
+        exclusive fn begin(stream: u64) -> ();
+        /// A frame; at most one a stream in one poll.
+        exclusive fn frame(frame: Frame<'_>) -> ();
+        /// A stream has ended; its number may come back as a new one.
+        exclusive fn end(stream: u64) -> ();
+        /// The environment is over: no frame will come any more.
+        exclusive fn close() -> ();
+    }
 }
 
 /// A picture: red, green and blue of each pixel, row by row from the top left.
@@ -64,87 +108,26 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-/// An environment plugin. What it has started ends when it is dropped.
-pub trait Environment: Send + Sized + 'static {
-    /// The name that a spec says.
-    const NAME: &'static str;
-    /// What it is, in one line.
-    const DESCRIPTION: &'static str;
-    /// Its options.
-    type Options: Options;
-
-    /// Opens the environment.
-    fn open(options: Self::Options, setup: &EnvironmentSetup) -> Result<Self>;
-
-    /// Tells what has come, waiting for it at most about `timeout`.
-    fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()>;
-
-    /// Answers the last frame of a stream: what the agent predicts of the next one (as long as that frame's
-    /// observation) and its actions in −1…1 (as many as that frame asked for).
-    fn act(&mut self, stream: u64, prediction: &[f32], action: &[f32]) -> Result<()>;
-
-    /// Draws an observation of a stream, or a prediction of one; `None` if it has no picture. Numbers outside
-    /// −1…1 and holes are drawn as well.
-    fn picture(&self, stream: u64, observation: &[f32]) -> Result<Option<Picture>> {
-        let _ = (stream, observation);
-        Ok(None)
-    }
-
-    /// What is lost when it is saved and restored.
-    fn restores(&self) -> Restores {
-        Restores::Fresh
-    }
-
-    /// What [`restore`](Environment::restore) needs.
-    fn save(&self) -> Result<Vec<u8>> {
-        Ok(Vec::new())
-    }
-
-    /// Takes up what [`save`](Environment::save) gave.
-    fn restore(&mut self, saved: &[u8]) -> Result<()> {
-        let _ = saved;
-        Ok(())
-    }
-}
-
-/// Any environment: one of this library, or one behind the boundary.
-pub trait AnyEnvironment: Send {
-    /// See [`Environment::poll`].
-    fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()>;
-    /// See [`Environment::act`].
-    fn act(&mut self, stream: u64, prediction: &[f32], action: &[f32]) -> Result<()>;
-    /// See [`Environment::picture`].
-    fn picture(&self, stream: u64, observation: &[f32]) -> Result<Option<Picture>>;
-    /// See [`Environment::restores`].
-    fn restores(&self) -> Restores;
-    /// See [`Environment::save`].
-    fn save(&self) -> Result<Vec<u8>>;
-    /// See [`Environment::restore`].
-    fn restore(&mut self, saved: &[u8]) -> Result<()>;
-}
-
-impl<E: Environment> AnyEnvironment for E {
-    fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
-        Environment::poll(self, timeout, frames)
-    }
-
-    fn act(&mut self, stream: u64, prediction: &[f32], action: &[f32]) -> Result<()> {
-        Environment::act(self, stream, prediction, action)
-    }
-
-    fn picture(&self, stream: u64, observation: &[f32]) -> Result<Option<Picture>> {
-        Environment::picture(self, stream, observation)
-    }
-
-    fn restores(&self) -> Restores {
-        Environment::restores(self)
-    }
-
-    fn save(&self) -> Result<Vec<u8>> {
-        Environment::save(self)
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> Result<()> {
-        Environment::restore(self, saved)
+interface! {
+    /// An environment. What it has started ends when it is dropped.
+    pub trait Environment: Send in environment as efference_abi::EnvironmentVTable {
+        /// Sends what has come, waiting for it at most about `timeout`.
+        exclusive fn poll(timeout: Duration, frames: &mut dyn Frames) -> ();
+        /// Responds to the last frame of a stream: what the agent predicts of the next one (as long as that frame's
+        /// observation; empty from a goal that predicts nothing) and its actions, laid out as that frame's groups: 1
+        /// for what was chosen of a choice and 0 for the rest of it, −1…1 for a value.
+        exclusive fn act(stream: u64, prediction: &[f32], action: &[f32]) -> ();
+        /// What all streams observe and want, if it is known beforehand. Asked for before the agent is made, which may
+        /// then be made to measure.
+        shared fn spaces() -> Option<Spaces> = Ok(None);
+        /// Draws an observation of a stream, or a prediction of one; `None` if it has no picture. Values outside −1…1
+        /// and missing ones are drawn as well.
+        shared fn picture(stream: u64, observation: &[f32]) -> Option<Picture> = Ok(None);
+        /// What is lost when it is saved and restored.
+        shared fn restores() -> Restores = Ok(Restores::Fresh);
+        /// What [`restore`](Environment::restore) needs.
+        shared fn save() -> Vec<u8> = Ok(Vec::new()), context "saving";
+        /// Takes up what [`save`](Environment::save) returned.
+        exclusive fn restore(saved: &[u8]) -> () = Ok(()), context "restoring";
     }
 }

@@ -1,34 +1,91 @@
 //! An error that carries a chain of messages, and crosses the boundary.
+use efference_abi::Kind;
+use std::any::Any;
 use std::fmt;
 
 /// A result whose error is an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: messages from the outermost to the innermost.
+/// Which plugin: its kind and name. Shows as `layer 'ldl'`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PluginId {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name in a spec.
+    pub name: String,
+}
+
+impl fmt::Display for PluginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} '{}'", self.kind.name(), self.name)
+    }
+}
+
+/// One message of an [`Error`].
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// The plugin that the error came through here, if it did: then the message is its name.
+    pub(crate) plugin: Option<PluginId>,
+    pub(crate) text: String,
+}
+
+impl Frame {
+    pub(crate) fn message(text: String) -> Self {
+        Frame { plugin: None, text }
+    }
+
+    pub(crate) fn plugin(plugin: PluginId) -> Self {
+        Frame { text: plugin.to_string(), plugin: Some(plugin) }
+    }
+}
+
+/// What went wrong: messages from the outermost to the innermost, with the plugins that it came through.
 ///
 /// Any [`std::error::Error`] turns into one by `?`, with its sources; [`ResultExt::context`] puts a message
 /// in front. `{}` shows the outermost message, `{:#}` the whole chain.
 #[derive(Debug, Clone)]
 pub struct Error {
-    panicked: bool,
-    chain: Vec<String>,
+    pub(crate) panicked: bool,
+    pub(crate) option: Option<String>,
+    pub(crate) frames: Vec<Frame>,
 }
 
 impl Error {
     /// An error of one message.
     pub fn msg(message: impl fmt::Display) -> Self {
-        Error { panicked: false, chain: vec![message.to_string()] }
+        Error { panicked: false, option: None, frames: vec![Frame::message(message.to_string())] }
     }
 
     /// Puts a message in front of the chain.
     pub fn context(mut self, message: impl fmt::Display) -> Self {
-        self.chain.insert(0, message.to_string());
+        self.frames.insert(0, Frame::message(message.to_string()));
         self
+    }
+
+    /// Puts a plugin in front of the chain.
+    pub fn in_plugin(mut self, plugin: &PluginId) -> Self {
+        self.frames.insert(0, Frame::plugin(plugin.clone()));
+        self
+    }
+
+    /// Says which option is wrong: its path, such as `synthetic_gradient.layers`.
+    pub fn in_option(self, path: impl Into<String>) -> Self {
+        Error { option: Some(path.into()), ..self }
     }
 
     /// The messages, the outermost first.
     pub fn chain(&self) -> impl Iterator<Item = &str> {
-        self.chain.iter().map(String::as_str)
+        self.frames.iter().map(|frame| frame.text.as_str())
+    }
+
+    /// The plugin that the error began in: the innermost that it came through.
+    pub fn plugin(&self) -> Option<&PluginId> {
+        self.frames.iter().rev().find_map(|frame| frame.plugin.as_ref())
+    }
+
+    /// The path of the option that is wrong.
+    pub fn option(&self) -> Option<&str> {
+        self.option.as_deref()
     }
 
     /// Whether it began as a panic: the object that it came from must not be used again.
@@ -37,47 +94,49 @@ impl Error {
     }
 
     pub(crate) fn panic(message: String) -> Self {
-        Error { panicked: true, chain: vec![message] }
-    }
-
-    pub(crate) fn encode(&self) -> String {
-        let mut text = String::new();
-        for (i, message) in self.chain.iter().enumerate() {
-            if i > 0 {
-                text.push(efference_abi::CHAIN_SEPARATOR);
-            }
-            text.extend(message.chars().filter(|c| *c != efference_abi::CHAIN_SEPARATOR));
-        }
-        text
-    }
-
-    pub(crate) fn decode(text: &str, panicked: bool) -> Self {
-        Error { panicked, chain: text.split(efference_abi::CHAIN_SEPARATOR).map(str::to_owned).collect() }
+        Error { panicked: true, ..Error::msg(message) }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() { f.write_str(&self.chain.join(": ")) } else { f.write_str(&self.chain[0]) }
+        for (i, message) in self.chain().enumerate() {
+            match (i, f.alternate()) {
+                (0, _) => f.write_str(message)?,
+                (_, true) => write!(f, ": {message}")?,
+                (_, false) => break,
+            }
+        }
+        Ok(())
     }
 }
 
 // `Error` is no `std::error::Error` itself, so that `?` can turn all of those into it.
 impl<E: std::error::Error> From<E> for Error {
     fn from(error: E) -> Self {
-        let mut chain = vec![without_cpp_trace(&error.to_string())];
+        let frame = |text: String| Frame::message(without_cpp_trace(&text));
+        let mut frames = vec![frame(error.to_string())];
         let mut source = error.source();
         while let Some(s) = source {
-            chain.push(without_cpp_trace(&s.to_string()));
+            frames.push(frame(s.to_string()));
             source = s.source();
         }
-        Error { panicked: false, chain }
+        Error { panicked: false, option: None, frames }
     }
 }
 
 /// libtorch ends its messages with where in its C++ sources the exception was raised, frame by frame.
 pub(crate) fn without_cpp_trace(message: &str) -> String {
     message.split("\nException raised from").next().unwrap_or(message).trim_end().to_owned()
+}
+
+/// The message of a panic, from what was thrown.
+pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = match payload.downcast::<String>() {
+        Ok(s) => *s,
+        Err(p) => p.downcast::<&'static str>().map_or_else(|_| "(no text)".to_owned(), |s| (*s).to_owned()),
+    };
+    without_cpp_trace(&text)
 }
 
 /// Adds [`context`](ResultExt::context) to results.
@@ -119,13 +178,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chains_survive_the_boundary_and_lose_the_trace_of_libtorch() {
+    fn a_chain_loses_the_trace_of_libtorch_and_knows_its_innermost_plugin() {
         let io =
             std::io::Error::other("Expected x\nException raised from f at a.cpp:1 (most recent call first)");
-        let error = Error::from(io).context("layer 'ldl'");
-        assert_eq!(format!("{error:#}"), "layer 'ldl': Expected x");
-        let again = Error::decode(&error.encode(), true);
-        assert!(again.panicked());
-        assert_eq!(again.chain().collect::<Vec<_>>(), ["layer 'ldl'", "Expected x"]);
+        let plugin = |kind, name: &str| PluginId { kind, name: name.to_owned() };
+        let layer = plugin(Kind::Layer, "ldl");
+        let error = Error::from(io).in_plugin(&layer).in_plugin(&plugin(Kind::Cell, "mgu"));
+        assert_eq!(format!("{error:#}"), "cell 'mgu': layer 'ldl': Expected x");
+        assert_eq!(error.to_string(), "cell 'mgu'");
+        assert_eq!(error.plugin(), Some(&layer));
     }
 }

@@ -1,14 +1,20 @@
-//! What the macro [`export!`](crate::export!) needs: the stamp and the entries of a library.
-use crate::boundary;
-use crate::{Cell, Environment, Goal, Layer, Options, Trainer};
-use efference_abi::{ABI_VERSION, Buf, Entry, Kind, Library, MAGIC, PLUGINS_LEN, Stamp, Status, Str};
+//! What the macro [`export!`](crate::export!) needs: the manifest and the entries of a library.
+use crate::{Cell, Environment, Goal, IntoKind, Layer, Plugin, PluginKind, Trainer, bridge};
+use efference_abi::{
+    self as abi, ABI_VERSION, Entry, FEATURES_LEN, Kind, Library, List, MAGIC, Manifest, Object, PLUGINS_LEN,
+    Status, Str,
+};
 use std::ffi::c_void;
 
 /// Makes plugins of a library, once in each: `efference_sdk::export! { layer: Ldl, goal: Predict }`. The kinds
 /// are `environment`, `layer`, `cell`, `trainer` and `goal`.
+///
+/// A library that cannot do without a feature of the host which not every host of this ABI number has, names it first:
+/// `export! { needs: ["slow-cell"], trainer: Dyna }`. The features are listed in
+/// [`efference_abi::FEATURES`](crate::abi::FEATURES).
 #[macro_export]
 macro_rules! export {
-    ($($kind:ident : $plugin:ty),+ $(,)?) => {
+    (needs: [$($feature:literal),*], $($kind:ident : $plugin:ty),+ $(,)?) => {
         // The one place where a plugin needs `unsafe`: it exports a symbol under its plain name.
         #[allow(unsafe_code)]
         const _: () = {
@@ -19,8 +25,11 @@ macro_rules! export {
             #[unsafe(no_mangle)]
             #[allow(non_upper_case_globals)]
             pub static efference_plugin: $crate::abi::Library =
-                $crate::export::library(PLUGINS, &ENTRIES);
+                $crate::export::library(PLUGINS, &[$($feature),*], &ENTRIES);
         };
+    };
+    ($($kind:ident : $plugin:ty),+ $(,)?) => {
+        $crate::export! { needs: [], $($kind: $plugin),+ }
     };
 }
 
@@ -31,82 +40,86 @@ pub struct Info {
     name: &'static str,
     version: &'static str,
     description: &'static str,
-    options_schema: unsafe extern "C" fn(*mut Buf, *mut Buf) -> Status,
-    check_options: unsafe extern "C" fn(Str, *mut Buf) -> Status,
-    vtable: *const c_void,
+    options_schema: unsafe extern "C" fn(*mut List<u8>, *mut abi::Error) -> Status,
+    check_options: unsafe extern "C" fn(Str, *mut c_void, *mut abi::Error) -> Status,
+    create: unsafe extern "C" fn(Str, *const c_void, *mut Object<c_void>, *mut abi::Error) -> Status,
 }
 
-const fn info<O: Options>(
-    kind: Kind,
-    name: &'static str,
-    description: &'static str,
-    version: &'static str,
-    vtable: *const c_void,
-) -> Info {
+const fn info<P: Plugin>(version: &'static str) -> Info
+where
+    Box<P>: IntoKind<P::Kind>,
+{
     Info {
-        kind,
-        name,
+        kind: <P::Kind as PluginKind>::KIND,
+        name: P::NAME,
         version,
-        description,
-        options_schema: boundary::options_schema_of::<O>,
-        check_options: boundary::check_options_of::<O>,
-        vtable,
+        description: P::DESCRIPTION,
+        options_schema: bridge::options_schema_of::<P::Options>,
+        check_options: bridge::check_options_of::<P::Options>,
+        create: bridge::create_of::<P>,
     }
 }
 
 /// An environment plugin.
-pub const fn environment<E: Environment>(version: &'static str) -> Info {
-    let vtable = boundary::environment_vtable::<E>();
-    info::<E::Options>(Kind::Environment, E::NAME, E::DESCRIPTION, version, vtable)
+pub const fn environment<P: Environment + Plugin<Kind = dyn Environment>>(version: &'static str) -> Info {
+    info::<P>(version)
 }
 
 /// A layer plugin.
-pub const fn layer<L: Layer>(version: &'static str) -> Info {
-    info::<L::Options>(Kind::Layer, L::NAME, L::DESCRIPTION, version, boundary::layer_vtable::<L>())
+pub const fn layer<P: Layer + Plugin<Kind = dyn Layer>>(version: &'static str) -> Info {
+    info::<P>(version)
 }
 
 /// A cell plugin.
-pub const fn cell<C: Cell>(version: &'static str) -> Info {
-    info::<C::Options>(Kind::Cell, C::NAME, C::DESCRIPTION, version, boundary::cell_vtable::<C>())
+pub const fn cell<P: Cell + Plugin<Kind = dyn Cell>>(version: &'static str) -> Info {
+    info::<P>(version)
 }
 
 /// A trainer plugin.
-pub const fn trainer<T: Trainer>(version: &'static str) -> Info {
-    info::<T::Options>(Kind::Trainer, T::NAME, T::DESCRIPTION, version, boundary::trainer_vtable::<T>())
+pub const fn trainer<P: Trainer + Plugin<Kind = dyn Trainer>>(version: &'static str) -> Info {
+    info::<P>(version)
 }
 
 /// A goal plugin.
-pub const fn goal<G: Goal>(version: &'static str) -> Info {
-    info::<G::Options>(Kind::Goal, G::NAME, G::DESCRIPTION, version, boundary::goal_vtable::<G>())
+pub const fn goal<P: Goal + Plugin<Kind = dyn Goal>>(version: &'static str) -> Info {
+    info::<P>(version)
 }
 
 impl Info {
     /// The entry that the host reads.
     pub const fn entry(&self) -> Entry {
         Entry {
+            size: size_of::<Entry>(),
             kind: self.kind as u32,
             name: Str::new(self.name),
             version: Str::new(self.version),
             description: Str::new(self.description),
             options_schema: self.options_schema,
             check_options: self.check_options,
-            vtable: self.vtable,
+            create: self.create,
         }
     }
 }
 
 /// The table that a library exports.
-pub const fn library(plugins: &[Info], entries: &'static [Entry]) -> Library {
+pub const fn library(plugins: &[Info], needs: &[&str], entries: &'static [Entry]) -> Library {
     Library {
-        stamp: stamp(plugins),
+        manifest: manifest(plugins, needs),
         entries: entries.as_ptr(),
         entry_count: entries.len(),
-        init: boundary::init_library,
+        init: bridge::init_library,
     }
 }
 
-/// The stamp of a library compiled with this SDK. Fails to compile where texts are too long for it.
-pub const fn stamp(plugins: &[Info]) -> Stamp {
+/// The manifest of a library compiled with this SDK. Fails to compile where texts are too long for it.
+pub const fn manifest(plugins: &[Info], needs: &[&str]) -> Manifest {
+    let mut features = [0; FEATURES_LEN];
+    let (mut end, mut feature) = (0, 0);
+    while feature < needs.len() {
+        end = copy(needs[feature], &mut features, end);
+        end = copy("\n", &mut features, end);
+        feature += 1;
+    }
     let mut list = [0; PLUGINS_LEN];
     let (mut at, mut i) = (0, 0);
     while i < plugins.len() {
@@ -119,13 +132,14 @@ pub const fn stamp(plugins: &[Info]) -> Stamp {
         }
         i += 1;
     }
-    Stamp {
+    Manifest {
         magic: MAGIC,
         abi_version: ABI_VERSION,
-        size: size_of::<Stamp>() as u32,
+        size: size_of::<Manifest>() as u32,
         sdk_version: padded(env!("CARGO_PKG_VERSION")),
         libtorch_version: padded(env!("EFFERENCE_LIBTORCH_VERSION")),
         target: padded(env!("EFFERENCE_TARGET")),
+        features,
         plugins: list,
     }
 }
@@ -142,7 +156,7 @@ const fn copy(text: &str, into: &mut [u8], mut at: usize) -> usize {
     while i < bytes.len() {
         assert!(
             at + 1 < into.len(),
-            "the name, version or description of a plugin is too long for the stamp"
+            "the name, version or description of a plugin is too long for the manifest"
         );
         into[at] = bytes[i];
         at += 1;

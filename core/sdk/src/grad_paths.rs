@@ -20,7 +20,7 @@ impl GradMask {
     pub fn check(self, width: i64) -> Result<()> {
         let fits = self.chunks().is_none_or(|(size, _)| size >= 1 && width % size == 0);
         let size = self.chunks().map_or(width, |(size, _)| size);
-        ensure!(fits, "an input of {width} numbers cannot be cut into chunks of {size}");
+        ensure!(fits, "an input of {width} features cannot be cut into chunks of {size}");
         Ok(())
     }
 
@@ -68,6 +68,7 @@ pub fn evaluate_path(
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // the ranges themselves are meant
 mod tests {
     use super::*;
     use tch::Kind;
@@ -90,7 +91,7 @@ mod tests {
         }
         for mask in [GradMask::EvenChunks { size: 4 }, GradMask::OddChunks { size: 0 }] {
             let said = mask.stop_gradient(&x).unwrap_err().to_string();
-            assert!(said.starts_with("an input of 6 numbers cannot be cut into chunks of"), "{said}");
+            assert!(said.starts_with("an input of 6 features cannot be cut into chunks of"), "{said}");
         }
     }
 

@@ -1,78 +1,65 @@
 //! Layers: linear maps with tricks of their own inside.
-use crate::{Options, Params, Result, Vjp};
+use crate::autograd::vjp::vjp;
+use crate::bridge::interface;
+use crate::{Params, Result, Vjp, ensure};
 use std::ops::Range;
 use tch::Tensor;
 
-/// How many numbers go in and come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Numbers in, at least 1.
-    pub ins: i64,
-    /// Numbers out, at least 1.
-    pub outs: i64,
+pub use efference_abi::Size;
+
+/// What a layer is made from.
+pub struct LayerSetup<'a> {
+    /// How many features go in and come out.
+    pub size: Size,
+    /// Where its parameters are kept.
+    pub params: Params<'a>,
 }
 
-/// A layer plugin: a linear map `ins → outs`.
-pub trait Layer: Send + Sized + 'static {
-    /// The name that a spec says.
-    const NAME: &'static str;
-    /// What it is, in one line.
-    const DESCRIPTION: &'static str;
-    /// Its options.
-    type Options: Options;
-
-    /// Makes a layer, with its parameters in `params`.
-    fn new(options: Self::Options, size: Size, params: &Params<'_>) -> Result<Self>;
-
-    /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()). `outs` lies within the layer's size.
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
-
-    /// The custom VJP, if the layer has one: see [`Vjp`].
-    fn vjp(&self) -> Option<&dyn Vjp> {
-        None
-    }
-
-    /// Multiply-accumulates of a forward pass over one row, all outputs; `None` if unknown.
-    ///
-    /// `efference bench` estimates the work of a step from it. It counts matrix products, not elementwise
-    /// work (biases, nonlinearities): for a full matrix it is `ins · outs`.
-    fn multiply_accumulates(&self) -> Option<u64> {
-        None
-    }
+/// Which dims of a weight run over a layer's inputs; the others run over its outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightLayout {
+    /// The parameter's name, as the layer added it.
+    pub name: String,
+    /// The dims.
+    pub input_dims: Vec<i64>,
 }
 
-/// Any layer: one of this library, or one behind the boundary.
-pub trait AnyLayer: Send {
-    /// See [`Layer::forward`].
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor>;
-
-    /// See [`Layer::passes`].
-    fn vjp(&self) -> Option<&dyn Vjp> {
-        None
-    }
-
-    /// See [`Layer::multiplications`].
-    fn multiply_accumulates(&self) -> Option<u64> {
-        None
+interface! {
+    /// A layer: a linear map `ins → outs`.
+    pub trait Layer: Send in layer as efference_abi::LayerVTable, parts {
+        /// Its custom VJP, if it has one: the forward and backward that spare autograd.
+        vjp: Vjp in vjp;
+    } {
+        /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()). `outs` lies within the layer's size.
+        shared fn forward(x: &Tensor, outs: Range<i64>) -> Tensor, checked |y, caller| {
+            check_shape(y, [x.size()[0], outs.end - outs.start])?;
+            caller.forward(x, y)
+        };
+        /// Multiply-accumulates of a forward pass over one row, all outputs; `None`: unknown.
+        ///
+        /// `efference bench` estimates the work of a step from it. Only products of matrices count, not what is done
+        /// element by element (biases, nonlinearities): a full matrix makes `ins · outs`.
+        shared fn multiply_accumulates() -> Option<u64> = Ok(None);
+        /// Which dims of its weights run over inputs, for initialisers such as
+        /// [`nn::sparsify`](crate::nn::sparsify). By default unknown: none is listed.
+        shared fn weights() -> Vec<WeightLayout> = Ok(Vec::new());
+        /// Called after each update of its parameters, in this step: a layer may rewire itself. Gradients are cleared
+        /// already; grad mode is off.
+        shared fn updated(step: u64) -> () = Ok(());
     }
 }
 
-impl<L: Layer> AnyLayer for L {
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        Layer::forward(self, x, outs)
-    }
-
-    fn vjp(&self) -> Option<&dyn Vjp> {
-        Layer::vjp(self)
-    }
-
-    fn multiply_accumulates(&self) -> Option<u64> {
-        Layer::multiply_accumulates(self)
+interface! {
+    /// Makes layers of the kind that the experiment names.
+    pub trait LayerFactory in layer_factory as efference_abi::LayerFactoryVTable {
+        /// Makes a layer, with its parameters in `params`.
+        shared fn make(size: Size, params: &Params<'_>) -> Box<dyn Layer>;
     }
 }
 
-/// Makes layers of the kind that the experiment names.
-pub trait LayerFactory {
-    /// Makes a layer, with its parameters in `params`.
-    fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn AnyLayer>>;
+/// Refuses a result of another shape.
+pub(crate) fn check_shape(y: &Tensor, expected: [i64; 2]) -> Result<()> {
+    let shape = y.size();
+    ensure!(shape == expected, "returned a tensor of shape {shape:?} where {expected:?} was expected");
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! What the author of an efference plugin writes against.
 //!
-//! A plugin is a dynamic library. Its author writes a struct, its options, one trait and one line:
+//! A plugin is a dynamic library. Its author writes a struct, its options, two traits (what it is called and how it is
+//! made, and what it does) and one line:
 //!
 //! ```
-//! use efference_sdk::{Layer, Params, Result, Size, tch::Tensor};
+//! use efference_sdk::{Layer, LayerSetup, Plugin, Result, tch::Tensor};
 //! use std::ops::Range;
 //!
 //! efference_sdk::options! {
@@ -17,19 +18,23 @@
 //!
 //! struct LowRank { down: Tensor, up: Tensor }
 //!
-//! impl Layer for LowRank {
+//! impl Plugin for LowRank {
 //!     const NAME: &'static str = "lowrank";
 //!     const DESCRIPTION: &'static str = "Two thin matrices in a row.";
 //!     type Options = Options;
+//!     type Kind = dyn Layer;
 //!
-//!     fn new(options: Options, size: Size, params: &Params<'_>) -> Result<Self> {
+//!     fn new(options: Options, setup: &LayerSetup<'_>) -> Result<Self> {
+//!         let (size, params) = (setup.size, &setup.params);
 //!         let deviation = |n: i64| 1.0 / (n as f64).sqrt();
 //!         Ok(LowRank {
 //!             down: params.normal("down", &[size.ins, options.rank], deviation(size.ins))?,
 //!             up: params.normal("up", &[options.rank, size.outs], deviation(options.rank))?,
 //!         })
 //!     }
+//! }
 //!
+//! impl Layer for LowRank {
 //!     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
 //!         let up = self.up.f_narrow(1, outs.start, outs.end - outs.start)?;
 //!         Ok(x.f_matmul(&self.down)?.f_matmul(&up)?)
@@ -39,7 +44,8 @@
 //! efference_sdk::export! { layer: LowRank }
 //! ```
 //!
-//! The five kinds are [`Environment`], [`Layer`], [`Cell`], [`Trainer`] and [`Goal`]. Tensors are
+//! The five kinds are [`Environment`], [`Layer`], [`Cell`], [`Trainer`] and [`Goal`]; the host calls plugins through the
+//! same traits. Tensors are
 //! [`tch::Tensor`]s, and gradients flow through every plugin. Use tch's `f_…` methods and `?`: the others
 //! panic, which costs the run. What libtorch keeps for the whole process (grad mode, default dtype, device,
 //! random generator, number of threads) is to be left as it was found; random numbers come from [`Random`].
@@ -50,36 +56,39 @@
 //! VJP ([`Vjp`]) needs no autograd inside. [`nn`] has what networks are built of.
 
 pub mod autograd;
+pub mod bridge;
 mod cell;
 mod environment;
 mod error;
+pub mod export;
 mod goal;
 mod grad_paths;
 mod layer;
 pub mod nn;
-mod options;
+pub mod options;
 mod params;
+mod plugin;
 mod random;
-pub mod testkit;
 mod trainer;
 
 pub use autograd::{GradInput, GradOutput, Vjp};
-pub use cell::{AnyCell, Cell, GradMask, GradPath, Transition};
-pub use environment::{AnyEnvironment, Environment, EnvironmentSetup, Frame, Frames, Picture, Restores};
-pub use error::{Error, Result, ResultExt};
-pub use goal::{AnyGoal, Goal, Loss, LossInput, Saved, end_reversed};
+pub use bridge::{metric, step_seed};
+pub use cell::{Cell, CellSetup, GradMask, GradPath, Transition};
+pub use environment::{
+    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Picture, Restores, RewardRange, Spaces,
+    StepType, action_width,
+};
+pub use error::{Error, PluginId, Result, ResultExt, panic_text};
+pub use goal::{ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, Term, end_reversed};
 pub use grad_paths::evaluate_path;
-pub use layer::{AnyLayer, Layer, LayerFactory, Size};
+pub use layer::{Layer, LayerFactory, LayerSetup, Size, WeightLayout};
 pub use nn::{Nonlinearity, ObservationLoss, Prediction, Stack, StackSpec};
 pub use options::Options;
-pub use params::{ParamStore, Params};
+pub use params::{ParamStore, Params, Saved};
+pub use plugin::{IntoKind, Plugin, PluginKind};
 pub use random::{Random, derive_seed};
 pub use schemars::JsonSchema;
-pub use trainer::{Agent, AnyTrainer, Batch, NetworkSpec, Part, Trainer, TrainerSetup};
+pub use trainer::{Agent, AgentBuilder, Batch, InputLayout, NetworkSpec, Trainer, TrainerSetup, group};
 pub use {efference_abi as abi, schemars, serde, serde_json, tch, tracing};
 
 extern crate self as efference_sdk;
-
-pub mod boundary;
-pub mod export;
-pub use boundary::metric;

@@ -2,7 +2,7 @@
 use crate::{Error, JsonSchema, Result};
 use serde::de::DeserializeOwned;
 
-/// What a plugin's options must be; [`options!`](crate::options) makes such a struct.
+/// What a plugin's options must be; [`options!`](crate::options!) makes such a struct.
 pub trait Options: DeserializeOwned + JsonSchema {}
 impl<O: DeserializeOwned + JsonSchema> Options for O {}
 
@@ -67,14 +67,14 @@ macro_rules! options {
     };
 }
 
-/// Reads options from the text of a JSON object. The error's first message is the path of the option at fault.
-pub(crate) fn read<O: Options>(json: &str) -> Result<O> {
+/// Reads options from the text of a JSON object. An error names the option that is wrong.
+pub fn read<O: Options>(json: &str) -> Result<O> {
     let mut json = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let path = e.path().to_string();
         let message = e.into_inner().to_string();
         // The line and column are those of the JSON in between, which no user has seen.
         let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        Error::msg(message).context(path)
+        Error::msg(message).in_option(path.trim_matches('.'))
     })
 }

@@ -1,24 +1,30 @@
 //! Parameters: a plugin makes their first values, the host keeps them.
+use crate::bridge::interface;
 use crate::{Random, Result};
 use tch::{Device, Tensor};
 
-/// Where parameters are kept: by the host, or by a [test kit](crate::testkit).
-pub trait ParamStore {
-    /// Takes the first value of a parameter (`trainable`) or of a buffer, and answers with a handle that
-    /// shares its storage and gradient.
-    fn add(&self, name: &str, init: Tensor, trainable: bool) -> Result<Tensor>;
-    /// A seed for the random numbers of `name`.
-    fn seed(&self, name: &str) -> u64;
-    /// Shared handles of all tensors whose names begin with `prefix`, in the order of their making.
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Tensor)>>;
-    /// The experiment's device.
-    fn device(&self) -> Device;
+/// Tensors with their names, as a component is saved.
+pub type Saved = Vec<(String, Tensor)>;
+
+interface! {
+    /// Where parameters are kept: by the host, or by a test kit.
+    pub trait ParamStore in param_store as efference_abi::ParamStoreVTable {
+        /// Takes the first value of a parameter (`trainable`, 32-bit floats) or of a buffer (any dtype, such as the
+        /// integers of a permutation), and returns a handle that shares its storage and gradient.
+        shared fn add(name: &str, init: Tensor, trainable: bool) -> Tensor;
+        /// A seed for the random numbers of `name`.
+        shared fn seed(name: &str) -> u64;
+        /// Shared handles of all tensors whose names begin with `prefix`, in the order of their making.
+        shared fn list(prefix: &str) -> Saved;
+        /// The experiment's device.
+        shared fn device() -> Device;
+    }
 }
 
-/// A plugin's part of the parameter store.
+/// A plugin's scope of the parameter store.
 ///
 /// What is added here is trained by the experiment's optimizer, saved in checkpoints and moved to the
-/// experiment's device; the answer is the tensor to compute with. Names are joined by dots: the parameter
+/// experiment's device; the tensor that is returned is the one to compute with. Names are joined by dots: the parameter
 /// `weight.1` in the scope `layer.0` of the scope `z` is `z.layer.0.weight.1`.
 #[derive(Clone)]
 pub struct Params<'a> {
@@ -33,12 +39,12 @@ impl<'a> Params<'a> {
         Params { store, prefix: String::new(), frozen: false }
     }
 
-    /// The part under `name`.
+    /// The scope `name` in this one.
     pub fn scope(&self, name: impl std::fmt::Display) -> Self {
         Params { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
     }
 
-    /// The same part, where parameters become buffers: kept and saved, never trained.
+    /// The same scope, where parameters become buffers: kept and saved, never trained.
     pub fn frozen(&self) -> Self {
         Params { frozen: true, ..self.clone() }
     }
@@ -55,21 +61,16 @@ impl<'a> Params<'a> {
 
     /// Adds a parameter of normally distributed numbers with mean 0 and this deviation.
     pub fn normal(&self, name: &str, shape: &[i64], deviation: f64) -> Result<Tensor> {
-        self.parameter(name, self.random(name).normal(shape, deviation))
-    }
-
-    /// Adds a parameter of uniformly distributed numbers in `−bound … bound`.
-    pub fn uniform(&self, name: &str, shape: &[i64], bound: f64) -> Result<Tensor> {
-        self.parameter(name, self.random(name).uniform(shape, bound))
+        self.parameter(name, self.random(name)?.normal(shape, deviation))
     }
 
     /// Random numbers that belong to `name` here: other components do not change them.
-    pub fn random(&self, name: &str) -> Random {
-        Random::new(self.seed(name))
+    pub fn random(&self, name: &str) -> Result<Random> {
+        Ok(Random::new(self.seed(name)?))
     }
 
-    /// The names and tensors added under this part so far.
-    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+    /// The names and tensors added in this scope so far.
+    pub fn tensors(&self) -> Result<Saved> {
         self.list("")
     }
 }
@@ -79,17 +80,17 @@ impl ParamStore for Params<'_> {
         self.store.add(&format!("{}{name}", self.prefix), init, trainable && !self.frozen)
     }
 
-    fn seed(&self, name: &str) -> u64 {
+    fn seed(&self, name: &str) -> Result<u64> {
         self.store.seed(&format!("{}{name}", self.prefix))
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Tensor)>> {
+    fn list(&self, prefix: &str) -> Result<Saved> {
         let own = format!("{}{prefix}", self.prefix);
         let all = self.store.list(&own)?;
         Ok(all.into_iter().map(|(n, t)| (n[self.prefix.len()..].to_owned(), t)).collect())
     }
 
-    fn device(&self) -> Device {
+    fn device(&self) -> Result<Device> {
         self.store.device()
     }
 }

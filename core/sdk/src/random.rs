@@ -40,11 +40,6 @@ impl Random {
         })
     }
 
-    /// A tensor on the CPU of numbers in `−bound … bound`, uniformly distributed.
-    pub fn uniform(&mut self, shape: &[i64], bound: f64) -> Tensor {
-        self.fill(shape, |r| ((r.random::<f64>() * 2.0 - 1.0) * bound) as f32)
-    }
-
     fn fill(&mut self, shape: &[i64], mut draw: impl FnMut(&mut Xoshiro256PlusPlus) -> f32) -> Tensor {
         let count = shape.iter().product::<i64>().max(0) as usize;
         let numbers: Vec<f32> = (0..count).map(|_| draw(&mut self.0)).collect();
@@ -82,7 +77,5 @@ mod tests {
         let t = Random::new(3).normal(&[20_000], 0.5);
         let deviation = t.std(true).double_value(&[]);
         assert!((deviation - 0.5).abs() < 0.01, "{deviation}");
-        let u = Random::new(3).uniform(&[20_000], 0.25);
-        assert!(u.abs().max().double_value(&[]) <= 0.25);
     }
 }

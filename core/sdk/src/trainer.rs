@@ -1,15 +1,17 @@
 //! Trainers: how gradients travel through time.
-use crate::{Loss, LossInput, Nonlinearity, Options, Result, Saved};
+use crate::bridge::interface;
+use crate::{Loss, LossInput, Moment, Nonlinearity, Result, Saved, Spaces, ensure};
+use std::ops::Range;
 use tch::{Device, Tensor};
 
 /// A network of the trainer's own: a stack of the experiment's layer, kept by the agent.
 #[derive(Debug, Clone)]
 pub struct NetworkSpec<'a> {
-    /// Its name, which is also the name of its part.
+    /// Its name, which is also the name of its parameter group.
     pub name: &'a str,
-    /// Numbers in.
+    /// Features in.
     pub ins: i64,
-    /// Numbers out.
+    /// Features out.
     pub outs: i64,
     /// How many layers, at least 1.
     pub layers: i64,
@@ -17,132 +19,125 @@ pub struct NetworkSpec<'a> {
     pub nonlinearity: Nonlinearity,
     /// Whether what the layers add to the input is zero at the start.
     pub zero_at_start: bool,
-    /// The part's learning rate; `None`: the optimizer's.
+    /// The group's learning rate; `None`: the optimizer's.
     pub learning_rate: Option<f64>,
 }
 
-/// What a trainer is handed while it is made.
-pub trait TrainerSetup {
-    /// The size of a state.
-    fn state_size(&self) -> i64;
-    /// How many numbers at the front of the state the goal keeps for itself.
-    fn reserved(&self) -> i64;
+interface! {
+    /// An agent that is being made.
+    pub trait AgentBuilder in agent_builder as efference_abi::AgentBuilderVTable {
+        /// Makes a network that the agent keeps under its name.
+        shared fn network(spec: &NetworkSpec<'_>) -> ();
+        /// Keeps a slow copy of the cell, whose parameters follow after each update:
+        /// `slow ← decay · slow + (1 − decay) · cell`, `decay` in 0…1.
+        shared fn slow_cell(decay: f64) -> ();
+    }
+}
+
+/// What a trainer is made from.
+pub struct TrainerSetup<'a> {
+    /// Elements of a state.
+    pub state_size: i64,
+    /// How many elements at the front of the state the goal keeps for itself.
+    pub reserved: i64,
     /// The experiment's device.
-    fn device(&self) -> Device;
-    /// Makes a network that the agent keeps under its name.
-    fn network(&self, spec: &NetworkSpec<'_>) -> Result<()>;
+    pub device: Device,
+    /// What the environment observes and wants, if it is known.
+    pub spaces: Option<&'a Spaces>,
+    /// The agent that is being made.
+    pub agent: &'a dyn AgentBuilder,
 }
 
-/// What of the agent's parameters is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part<'a> {
-    /// All of them.
-    All,
-    /// Those of the cell.
-    Cell,
+/// How the input that a trainer passes to the cell is laid out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputLayout {
+    /// Elements in all, at least 1: the cell is made for it.
+    pub width: i64,
+    /// Where the observation stands; empty: nowhere, or mixed with the state.
+    pub observation: Range<i64>,
+    /// Where the action that was done stands; empty: nowhere.
+    pub action: Range<i64>,
+}
+
+/// Names of parameter groups. A group is all parameters whose name is the group's, or begins with it and a dot: `cell`,
+/// `goal.value`, the name of a network.
+pub mod group {
+    /// All parameters.
+    pub const ALL: &str = "";
     /// Those of the goal.
-    Goal,
-    /// Those of a network of the trainer's.
-    Network(&'a str),
-}
+    pub const GOAL: &str = "goal";
 
-impl<'a> Part<'a> {
-    /// The name of the part; empty for all.
-    pub fn name(self) -> &'a str {
-        match self {
-            Part::All => "",
-            Part::Cell => "cell",
-            Part::Goal => "goal",
-            Part::Network(name) => name,
+    /// Whether a parameter of this name belongs to a group.
+    pub fn contains(group: &str, parameter: &str) -> bool {
+        match parameter.strip_prefix(group) {
+            Some(rest) => group.is_empty() || rest.is_empty() || rest.starts_with('.'),
+            None => false,
         }
     }
 }
 
-/// The agent, as a trainer sees it during a step.
-pub trait Agent {
-    /// The next states, (live streams, state size), of the cell's input `x`, by way of goal, cell and layers.
-    fn transition(&self, x: &Tensor) -> Result<Tensor>;
-    /// The goal's loss, term by term. The host keeps a copy to record.
-    fn loss(&self, input: &LossInput<'_>) -> Result<Loss>;
-    /// The output of a network.
-    fn network(&self, name: &str, x: &Tensor) -> Result<Tensor>;
-    /// Shared handles of the trained parameters of a part, for update rules of a trainer's own.
-    fn parameters(&self, part: Part<'_>) -> Result<Vec<(String, Tensor)>>;
-    /// Lets the optimizer use the gradients gathered in a part's parameters, and clears them.
-    fn update(&self, part: Part<'_>) -> Result<()>;
-    /// Clears the gradients gathered in a part's parameters.
-    fn clear_gradients(&self, part: Part<'_>) -> Result<()>;
-    /// A seed for random numbers of this step.
-    fn seed(&self, purpose: &str) -> u64;
-    /// The number of the current step, from 0.
-    fn step(&self) -> u64;
+interface! {
+    /// The agent, as a trainer sees it during a step.
+    pub trait Agent in agent as efference_abi::AgentVTable {
+        /// The next states, (rows, state size), of the cell's input `x`, by way of goal, cell and layers.
+        shared fn transition(x: &Tensor) -> Tensor;
+        /// The same by the [slow copy](AgentBuilder::slow_cell) of the cell, without gradient.
+        shared fn slow_transition(x: &Tensor) -> Tensor;
+        /// The goal's loss, term by term. The host records it.
+        shared fn loss(input: &LossInput<'_>) -> Loss;
+        /// The output of a network.
+        shared fn network(name: &str, x: &Tensor) -> Tensor;
+        /// Shared handles of the trained parameters of a [group], for update rules of a trainer's own.
+        shared fn parameters(group: &str) -> Saved;
+        /// Lets the optimizer use the gradients gathered in a group's parameters, and clears them.
+        shared fn update(group: &str) -> ();
+        /// As [`update`](Agent::update), by these gradients, in the order of [`parameters`](Agent::parameters), with
+        /// moments that are kept under `name`. Gradients gathered in the parameters stay where they are.
+        shared fn descend(name: &str, group: &str, gradients: &[Option<&Tensor>]) -> ();
+        /// Clears the gradients gathered in a group's parameters.
+        shared fn clear_gradients(group: &str) -> ();
+        /// A seed for random numbers of this step.
+        shared fn seed(purpose: &str) -> u64;
+        /// The number of the current step, from 0.
+        shared fn step() -> u64;
+        /// How many elements at the end of a state are the [cell's own memory](crate::Cell::memory).
+        shared fn memory() -> i64;
+    }
 }
 
 /// What came from the environment for one step.
+#[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// The streams that observed something, in the order of the tensor's rows; at least one, each once.
-    pub live: &'a [u64],
-    /// What they observed, (live streams, length), the reserved numbers first; NaN is a hole.
-    pub observation: &'a Tensor,
-    /// For each live stream whether an episode ended with this observation.
-    pub episode_ends: &'a [bool],
-    /// Streams that were announced since the last step, live or not yet.
+    /// What the active streams observed.
+    pub moment: Moment<'a>,
+    /// Streams that began since the last step, active or not yet.
     pub started: &'a [u64],
     /// Streams that ended since the last step, before those in `started` began.
     pub ended: &'a [u64],
 }
 
-/// A trainer plugin.
-pub trait Trainer: Send + Sized + 'static {
-    /// The name that a spec says.
-    const NAME: &'static str;
-    /// What it is, in one line.
-    const DESCRIPTION: &'static str;
-    /// Its options.
-    type Options: Options;
-
-    /// Makes a trainer.
-    fn new(options: Self::Options, setup: &dyn TrainerSetup) -> Result<Self>;
-
-    /// The width of what it hands to [`Agent::transition`]: the cell is made for it.
-    fn input_size(&self) -> i64;
-
-    /// One step; answers with the new states of the live streams, (live streams, state size).
-    fn step(&mut self, agent: &dyn Agent, batch: &Batch<'_>) -> Result<Tensor>;
-
-    /// What [`restore`](Trainer::restore) needs: the states above all.
-    fn save(&self) -> Result<Saved>;
-
-    /// Takes up what [`save`](Trainer::save) gave.
-    fn restore(&mut self, saved: Saved) -> Result<()>;
+interface! {
+    /// A trainer: it keeps the streams' states, and says when which gradient is taken and used.
+    pub trait Trainer: Send in trainer as efference_abi::TrainerVTable {
+        /// How what it passes to [`Agent::transition`] is laid out. Asked for once: the cell is made for it.
+        shared fn input() -> InputLayout;
+        /// One step; returns the new states of the active streams, (rows, state size).
+        exclusive fn step(agent: &dyn Agent, batch: &Batch<'_>) -> Tensor,
+            checked |states, _caller| check_rows(states, batch.moment.streams.len());
+        /// What [`restore`](Trainer::restore) needs: the states above all.
+        shared fn save() -> Saved, context "saving";
+        /// Takes up what [`save`](Trainer::save) returned.
+        exclusive fn restore(saved: Saved) -> (), context "restoring";
+        /// Whether what [`save`](Trainer::save) returns now loses nothing, as it would in the middle of an unroll.
+        shared fn saves_exactly() -> bool = Ok(true);
+    }
 }
 
-/// Any trainer: one of this library, or one behind the boundary.
-pub trait AnyTrainer: Send {
-    /// See [`Trainer::input_size`].
-    fn input_size(&self) -> i64;
-    /// See [`Trainer::step`].
-    fn step(&mut self, agent: &dyn Agent, batch: &Batch<'_>) -> Result<Tensor>;
-    /// See [`Trainer::save`].
-    fn save(&self) -> Result<Saved>;
-    /// See [`Trainer::restore`].
-    fn restore(&mut self, saved: Saved) -> Result<()>;
-}
-
-impl<T: Trainer> AnyTrainer for T {
-    fn input_size(&self) -> i64 {
-        Trainer::input_size(self)
-    }
-
-    fn step(&mut self, agent: &dyn Agent, batch: &Batch<'_>) -> Result<Tensor> {
-        Trainer::step(self, agent, batch)
-    }
-
-    fn save(&self) -> Result<Saved> {
-        Trainer::save(self)
-    }
-
-    fn restore(&mut self, saved: Saved) -> Result<()> {
-        Trainer::restore(self, saved)
-    }
+fn check_rows(states: &Tensor, streams: usize) -> Result<()> {
+    ensure!(
+        states.dim() == 2 && states.size()[0] == streams as i64,
+        "returned states of shape {:?} for {streams} active streams",
+        states.size()
+    );
+    Ok(())
 }

@@ -200,7 +200,7 @@ fn the_object_and_what_it_saved_go_with_the_graph() {
     }
 }
 
-/// Answers with its input.
+/// Returns its input.
 struct Same;
 
 impl Op for Same {
@@ -216,7 +216,7 @@ impl Op for Same {
 }
 
 #[test]
-fn an_input_that_is_answered_with_keeps_its_own_history() {
+fn an_input_that_is_returned_keeps_its_own_history() {
     let (x, other) = (leaf(&[1.0]), Tensor::from_slice(&[2.0f32]));
     let inner = &x * 3.0;
     let made = apply(Same, &[&inner, &other]).unwrap();

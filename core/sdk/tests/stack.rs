@@ -1,5 +1,6 @@
 //! Stacks of layers, with and without custom VJPs.
-use efference_sdk::{Nonlinearity, ParamStore, Params, Random, Size, Stack, StackSpec, testkit};
+use efference_sdk::{Nonlinearity, ParamStore, Params, Random, Size, Stack, StackSpec};
+use efference_testkit as testkit;
 use tch::{Kind, Tensor};
 
 fn stack(size: Size, layers: i64, zero_at_start: bool) -> (testkit::MemoryStore, Stack) {

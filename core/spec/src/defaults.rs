@@ -35,7 +35,7 @@ pub(super) fn defaults(schema: Schema<'_>, said: Option<&Value>) -> Option<Value
             table.insert(key.to_owned(), value);
         }
     }
-    if let (Some(schema), Some(Value::Object(said))) = (schema.each(), said) {
+    if let (Some(schema), Some(Value::Object(said))) = (schema.any_value(), said) {
         for (key, value) in said {
             if let Some(value) = defaults(schema, Some(value)) {
                 table.insert(key.clone(), value);

@@ -1,7 +1,9 @@
 //! The keys of a spec that belong to the host: their types, defaults, ranges and docs, declared once.
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::fmt;
 
 /// All keys of a spec but the sections of plugins and the sweep.
@@ -48,18 +50,49 @@ impl Default for HostKeys {
 }
 
 /// What an agent remembers.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct State {
-    /// Numbers in the state of a stream.
-    #[schemars(range(min = 16))]
-    pub size: i64,
+    /// Elements in the state of a stream. "auto": as many as the environment's observation and actions need.
+    pub size: StateSize,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        State { size: 1024 }
+/// How large a state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StateSize {
+    /// As large as the environment's observation and actions need.
+    #[default]
+    Auto,
+    /// So many elements.
+    Elements(i64),
+}
+
+impl Serialize for StateSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            StateSize::Auto => serializer.serialize_str("auto"),
+            StateSize::Elements(elements) => serializer.serialize_i64(*elements),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StateSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) if text == "auto" => Ok(StateSize::Auto),
+            value => i64::deserialize(value).map(StateSize::Elements).map_err(D::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for StateSize {
+    fn schema_name() -> Cow<'static, str> {
+        "StateSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 16 }, { "const": "auto" }] })
     }
 }
 
@@ -75,7 +108,7 @@ pub enum OptimizerKind {
     Sgd,
 }
 
-/// How the parameters of one part are updated.
+/// How the parameters of one group are updated.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct OptimizerSettings {
@@ -99,7 +132,7 @@ pub struct OptimizerSettings {
     /// How much of a parameter is forgotten in a step.
     #[schemars(range(min = 0, max = 1))]
     pub weight_decay: f64,
-    /// Largest norm of the gradient of a part: a longer one is scaled down to it.
+    /// Largest norm of the gradient of a group: a longer one is scaled down to it.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip: Option<f64>,
 }
@@ -126,37 +159,31 @@ impl Default for OptimizerSettings {
 pub(super) struct OptimizerKeys {
     #[serde(flatten)]
     pub(super) all: OptimizerSettings,
-    /// What is different for one part: `cell`, `goal`, `synthetic_gradient`, or another part of the trainer's.
-    pub(super) parts: BTreeMap<String, PartKeys>,
+    /// What is different for one group of parameters, those whose name begins with a prefix and a point; the longest
+    /// prefix wins. What is not said (or "none") is as in `[optimizer]`; the clip "none" takes back the one there.
+    #[schemars(schema_with = "groups_schema")]
+    pub(super) groups: Map<String, Value>,
 }
 
-/// What is different for one part; what is not said (or "none") is as in `[optimizer]`.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct PartKeys {
-    /// The rule by which a parameter follows its gradient.
-    kind: Option<OptimizerKind>,
-    /// Size of an update.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    learning_rate: Option<f64>,
-    /// adam, adamw: how much of the mean of gradients is kept in a step.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta1: Option<f64>,
-    /// adam, adamw: how much of the mean of squared gradients is kept in a step.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta2: Option<f64>,
-    /// adam, adamw: added to the root of the mean of squared gradients before dividing by it.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    epsilon: Option<f64>,
-    /// sgd: how much of the last update is kept in a step.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    momentum: Option<f64>,
-    /// How much of a parameter is forgotten in a step.
-    #[schemars(range(min = 0, max = 1))]
-    weight_decay: Option<f64>,
-    /// Largest norm of the gradient of the part; "none" takes back the one of `[optimizer]`.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    clip: Option<f64>,
+/// A table of groups. Each may have all keys of [`OptimizerSettings`], or none of them.
+fn groups_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut group = OptimizerSettings::json_schema(generator).to_value();
+    group["additionalProperties"] = false.into();
+    for property in group["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let Some(property) = property.as_object_mut() else { continue };
+        property.shift_remove("default");
+        match property.get("type") {
+            Some(Value::String(name)) => property["type"] = json!([name, "null"]),
+            Some(_) => {} // may be null already
+            None => {
+                let doc = property.shift_remove("description");
+                let own = Value::from(std::mem::take(property));
+                property.extend(doc.map(|doc| ("description".to_owned(), doc)));
+                property.insert("anyOf".into(), json!([own, { "type": "null" }]));
+            }
+        }
+    }
+    json_schema!({ "type": "object", "additionalProperties": group })
 }
 
 /// What a run writes down as it goes.

@@ -1,78 +1,10 @@
 //! Merging what files, variables and `--set` say, over the defaults; figment does it, and remembers who said what.
-use super::file::SourceFile;
 use super::key_path::KeyPath;
-use super::mistakes::Place;
-use super::values::{Spans, from_json, to_json};
+use super::layer::{ConfigLayer, Origin, Source};
+use super::values::{from_json, to_json};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Range;
-use std::sync::Arc;
-
-/// Who says the values of a layer.
-#[derive(Debug, Clone)]
-pub(super) enum Source {
-    File(Arc<SourceFile>),
-    /// A variable, by its name.
-    Variable(String),
-    /// A `--set`, by all its text.
-    Set(String),
-}
-
-/// Some values, and who says them.
-#[derive(Debug, Clone)]
-pub(super) struct Layer {
-    pub(super) source: Source,
-    pub(super) values: Dict,
-    /// Where in the file they stand; empty for what is no file.
-    pub(super) spans: Spans,
-}
-
-/// Where a value of the resolved spec came from.
-#[derive(Debug, Clone)]
-pub enum Origin {
-    /// A file.
-    File {
-        /// The file.
-        file: Arc<SourceFile>,
-        /// The bytes of the key, or of the table's header.
-        key: Range<usize>,
-        /// The bytes of the value.
-        value: Range<usize>,
-    },
-    /// A variable, by its name.
-    Variable(String),
-    /// `--set`, by all its text.
-    Set(String),
-    /// Nobody said it.
-    Default,
-}
-
-impl Origin {
-    /// Where a mistake in the key, or else in the value, was made.
-    pub(super) fn place(&self, in_key: bool) -> Place {
-        match self {
-            Origin::File { file, key, value } => {
-                Place::InFile { file: file.clone(), span: if in_key { key.clone() } else { value.clone() } }
-            }
-            Origin::Variable(_) | Origin::Set(_) => Place::Named(self.to_string()),
-            Origin::Default => Place::Nowhere,
-        }
-    }
-}
-
-/// `first-light.toml:12`, `EFFERENCE_SEED`, `--set seed=2` or `default`.
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::File { file, value, .. } => write!(f, "{}:{}", file.name(), file.position(value.start).0),
-            Origin::Variable(name) => f.write_str(name),
-            Origin::Set(text) => write!(f, "--set {text}"),
-            Origin::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// Where each value came from.
 #[derive(Debug, Clone, Default)]
@@ -121,7 +53,7 @@ impl Provider for Numbered<'_> {
 
 /// Merges the layers, later ones over earlier ones, all of them over the defaults (a JSON object). Tables are
 /// merged key by key; all else, lists too, is replaced as a whole.
-pub(super) fn merge(layers: &[Layer], defaults: &serde_json::Value) -> Merged {
+pub(super) fn merge(layers: &[ConfigLayer], defaults: &serde_json::Value) -> Merged {
     let mut figment = Figment::new();
     for (number, layer) in layers.iter().enumerate() {
         figment = figment.merge(Numbered { number, values: &layer.values });
@@ -139,9 +71,9 @@ pub(super) fn merge(layers: &[Layer], defaults: &serde_json::Value) -> Merged {
         let layer = header.filter(|_| value.as_dict().is_some()).or_else(|| layers.get(number?));
         let origin = match layer {
             None => Origin::Default,
-            Some(Layer { source: Source::Variable(name), .. }) => Origin::Variable(name.clone()),
-            Some(Layer { source: Source::Set(text), .. }) => Origin::Set(text.clone()),
-            Some(Layer { source: Source::File(file), spans, .. }) => match spans.get(path) {
+            Some(ConfigLayer { source: Source::Variable(name), .. }) => Origin::Variable(name.clone()),
+            Some(ConfigLayer { source: Source::Set(text), .. }) => Origin::Set(text.clone()),
+            Some(ConfigLayer { source: Source::File(file), spans, .. }) => match spans.get(path) {
                 Some(span) => {
                     Origin::File { file: file.clone(), key: span.key.clone(), value: span.value.clone() }
                 }

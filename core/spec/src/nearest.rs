@@ -1,7 +1,7 @@
 //! Which of the valid names did somebody mean?
 
 /// The name that is most like what was said, if one is like it at all.
-pub(super) fn nearest<'a>(said: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(said: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let said = folded(said);
     let likeness = |name: &str| {
         let name = folded(name);

@@ -1,5 +1,4 @@
 //! The reference of options, as text: made from the same declaration that checks them.
-use super::examine::whole_schema;
 use super::key_path::KeyPath;
 use super::schema::Schema;
 use super::write::to_toml_value;
@@ -23,8 +22,9 @@ pub fn options_table(schema: &Value) -> String {
 }
 
 /// As [`options_table`], for the keys of a spec that belong to the host.
-pub fn host_keys_table() -> String {
-    options_table(&whole_schema(Vec::new()))
+#[cfg(test)]
+pub(crate) fn host_keys_table() -> String {
+    options_table(&crate::check::whole_schema(Vec::new()))
 }
 
 fn write_options(text: &mut String, schema: Schema<'_>, path: &KeyPath, depth: usize) {
@@ -65,7 +65,7 @@ fn write_options(text: &mut String, schema: Schema<'_>, path: &KeyPath, depth: u
             }
         }
         write_options(text, option, &path, depth + 1);
-        if let Some(each) = option.each().filter(|each| each.is_table()) {
+        if let Some(each) = option.any_value().filter(|each| each.is_table()) {
             write_options(text, each, &path.key("NAME"), depth + 1);
         }
         if let Some(item) = option.item(0).filter(|item| item.is_table()) {

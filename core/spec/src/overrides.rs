@@ -1,8 +1,9 @@
 //! What is said beside the files: `EFFERENCE_…` variables and `--set key=value`.
+use super::diagnostic::Diagnostic;
 use super::key_path::{KeyPath, Step};
-use super::merge::{Layer, Source};
-use super::mistakes::{Mistake, Place};
+use super::layer::{ConfigLayer, Source};
 use super::schema::Schema;
+use super::source::Place;
 use super::values::{Converter, Span, Spans};
 use figment::value::{Dict, Tag, Value};
 use toml::de::DeValue;
@@ -26,10 +27,12 @@ fn has_prefix(name: &str) -> bool {
 }
 
 /// Reads the variables that are keys of a spec, in the order of their names.
-pub(super) fn of_variables(variables: impl Iterator<Item = (String, String)>) -> (Vec<Layer>, Vec<Mistake>) {
+pub(super) fn of_variables(
+    variables: impl Iterator<Item = (String, String)>,
+) -> (Vec<ConfigLayer>, Vec<Diagnostic>) {
     let mut variables: Vec<_> = variables.filter(|(name, _)| has_prefix(name)).collect();
     variables.sort();
-    let (mut layers, mut mistakes) = (Vec::new(), Vec::new());
+    let (mut layers, mut diagnostics) = (Vec::new(), Vec::new());
     for (name, value) in variables {
         if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name)) {
             continue;
@@ -38,7 +41,7 @@ pub(super) fn of_variables(variables: impl Iterator<Item = (String, String)>) ->
         let keys: Vec<&str> = lower.split("__").collect();
         if keys.iter().any(|key| key.is_empty()) {
             let help = "write the keys with two underscores between them: EFFERENCE_TRAINER__UNROLL_LENGTH";
-            mistakes.push(Mistake::new(
+            diagnostics.push(Diagnostic::new(
                 Place::Named(name),
                 "this names no key of a spec",
                 "",
@@ -47,19 +50,21 @@ pub(super) fn of_variables(variables: impl Iterator<Item = (String, String)>) ->
             continue;
         }
         let path = KeyPath::of(&keys);
-        add(Source::Variable(name), &path, &value, &mut layers, &mut mistakes);
+        add(Source::Variable(name), &path, &value, &mut layers, &mut diagnostics);
     }
-    (layers, mistakes)
+    (layers, diagnostics)
 }
 
 /// Reads `key=value` texts, in their order.
-pub(super) fn of_sets(sets: &[String]) -> (Vec<Layer>, Vec<Mistake>) {
-    let (mut layers, mut mistakes) = (Vec::new(), Vec::new());
+pub(super) fn of_sets(sets: &[String]) -> (Vec<ConfigLayer>, Vec<Diagnostic>) {
+    let (mut layers, mut diagnostics) = (Vec::new(), Vec::new());
     for text in sets {
         let read = text.split_once('=').and_then(|(key, value)| Some((KeyPath::parse(key.trim())?, value)));
         match read {
-            Some((path, value)) => add(Source::Set(text.clone()), &path, value, &mut layers, &mut mistakes),
-            None => mistakes.push(Mistake::new(
+            Some((path, value)) => {
+                add(Source::Set(text.clone()), &path, value, &mut layers, &mut diagnostics)
+            }
+            None => diagnostics.push(Diagnostic::new(
                 Place::Named(format!("--set {text}")),
                 "this is not `key=value`",
                 "",
@@ -67,10 +72,16 @@ pub(super) fn of_sets(sets: &[String]) -> (Vec<Layer>, Vec<Mistake>) {
             )),
         }
     }
-    (layers, mistakes)
+    (layers, diagnostics)
 }
 
-fn add(source: Source, path: &KeyPath, text: &str, layers: &mut Vec<Layer>, mistakes: &mut Vec<Mistake>) {
+fn add(
+    source: Source,
+    path: &KeyPath,
+    text: &str,
+    layers: &mut Vec<ConfigLayer>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let place = || match &source {
         Source::Set(text) => Place::Named(format!("--set {text}")),
         Source::Variable(name) => Place::Named(name.clone()),
@@ -79,7 +90,7 @@ fn add(source: Source, path: &KeyPath, text: &str, layers: &mut Vec<Layer>, mist
     if path.first_key() == Some("extends") {
         let help =
             Some("write `extends` in the spec; its path is relative to the file that says it".to_owned());
-        mistakes.push(Mistake::new(place(), "`extends` can be said by a file only", "", help));
+        diagnostics.push(Diagnostic::new(place(), "`extends` can be said by a file only", "", help));
         return;
     }
     let mut converter = Converter::new(None);
@@ -91,8 +102,11 @@ fn add(source: Source, path: &KeyPath, text: &str, layers: &mut Vec<Layer>, mist
         }
         _ => text.into(),
     };
-    mistakes.extend(
-        converter.refused.into_iter().map(|(_, message, label)| Mistake::new(place(), message, label, None)),
+    diagnostics.extend(
+        converter
+            .refused
+            .into_iter()
+            .map(|(_, message, label)| Diagnostic::new(place(), message, label, None)),
     );
     let mut values = Dict::new();
     for (depth, step) in path.steps().iter().enumerate().rev() {
@@ -104,7 +118,7 @@ fn add(source: Source, path: &KeyPath, text: &str, layers: &mut Vec<Layer>, mist
         }
         value = Value::Dict(Tag::Default, table);
     }
-    layers.push(Layer { source, values, spans: Spans::new() });
+    layers.push(ConfigLayer { source, values, spans: Spans::new() });
 }
 
 /// Writes the keys of a variable as the schema does: variables don't tell capitals from small letters.

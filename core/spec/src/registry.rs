@@ -4,20 +4,6 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// The kinds of plugin, in the order of their sections.
-pub const KINDS: [Kind; 5] = [Kind::Environment, Kind::Layer, Kind::Cell, Kind::Trainer, Kind::Goal];
-
-/// The section of a spec that chooses the plugin of this kind, such as `layer`.
-pub fn section(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Environment => "environment",
-        Kind::Layer => "layer",
-        Kind::Cell => "cell",
-        Kind::Trainer => "trainer",
-        Kind::Goal => "goal",
-    }
-}
-
 /// The plugin that is taken if the spec names none of this kind; what is to be seen has no default.
 pub(super) fn default_plugin(kind: Kind) -> Option<&'static str> {
     match kind {
@@ -31,7 +17,7 @@ pub(super) fn default_plugin(kind: Kind) -> Option<&'static str> {
 
 /// What is wrong with a plugin's options, in the plugin's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionMistake {
+pub struct OptionError {
     /// The option, such as `synthetic_gradient.layers`; empty if it is several, or none in particular.
     pub path: String,
     /// What is wrong with it.
@@ -39,11 +25,11 @@ pub struct OptionMistake {
 }
 
 /// The plugins that are there.
-pub trait PluginCatalogue {
+pub trait PluginRegistry {
     /// The names of the plugins of this kind.
     fn names(&self, kind: Kind) -> Vec<String>;
 
-    /// The JSON Schema of the options of a plugin that [`names`](PluginCatalogue::names) lists, as `schemars`
+    /// The JSON Schema of the options of a plugin that [`names`](PluginRegistry::names) lists, as `schemars`
     /// makes it.
     ///
     /// # Errors
@@ -59,29 +45,29 @@ pub trait PluginCatalogue {
     ///
     /// # Errors
     /// What is wrong with them.
-    fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionMistake>;
+    fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionError>;
 }
 
 /// Asks each question once: a sweep reads the same spec many times, and a schema comes from a library.
-pub(super) struct Remembering<'a> {
-    catalogue: &'a dyn PluginCatalogue,
+pub(super) struct Cached<'a> {
+    registry: &'a dyn PluginRegistry,
     schemas: RefCell<BTreeMap<(u32, String), Result<Value, String>>>,
 }
 
-impl<'a> Remembering<'a> {
-    pub(super) fn new(catalogue: &'a dyn PluginCatalogue) -> Self {
-        Remembering { catalogue, schemas: RefCell::default() }
+impl<'a> Cached<'a> {
+    pub(super) fn new(registry: &'a dyn PluginRegistry) -> Self {
+        Cached { registry, schemas: RefCell::default() }
     }
 
     pub(super) fn names(&self, kind: Kind) -> Vec<String> {
-        let mut names = self.catalogue.names(kind);
+        let mut names = self.registry.names(kind);
         names.sort();
         names.dedup();
         names
     }
 
     pub(super) fn refused(&self) -> Vec<String> {
-        self.catalogue.refused()
+        self.registry.refused()
     }
 
     pub(super) fn schema(&self, kind: Kind, name: &str) -> Result<Value, String> {
@@ -89,12 +75,12 @@ impl<'a> Remembering<'a> {
         if let Some(known) = self.schemas.borrow().get(&key) {
             return known.clone();
         }
-        let schema = self.catalogue.schema(kind, name);
+        let schema = self.registry.schema(kind, name);
         self.schemas.borrow_mut().insert(key, schema.clone());
         schema
     }
 
-    pub(super) fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionMistake> {
-        self.catalogue.check(kind, name, options)
+    pub(super) fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionError> {
+        self.registry.check(kind, name, options)
     }
 }

@@ -1,8 +1,8 @@
 //! A spec after everything is merged, checked and filled in.
+use super::diagnostic::Diagnostics;
 use super::keys::{Checkpoint, Device, OptimizerSettings, Plugins, Record, State};
 use super::merge::Origins;
-use super::mistakes::Mistakes;
-use super::sweep::Swept;
+use super::sweep::SweepAxis;
 use efference_abi::Kind;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -16,19 +16,39 @@ pub struct PluginChoice {
     pub options: Map<String, Value>,
 }
 
-/// How each part of an agent is optimized.
+/// How the parameters of an agent are optimized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimizer {
-    /// The settings of parts that have none of their own.
+    /// The settings of parameters that are in no group.
     pub all: OptimizerSettings,
-    /// The settings of the parts that `[optimizer.parts.NAME]` names, complete.
-    pub parts: BTreeMap<String, OptimizerSettings>,
+    /// What `[optimizer.groups."PREFIX"]` sets, by prefix. A group holds the parameters whose name is the prefix, or
+    /// begins with the prefix and a point: the prefix of the goal's values does not hold what merely begins with the same letters.
+    pub groups: BTreeMap<String, OptimizerGroup>,
+}
+
+/// The settings of a group of parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OptimizerGroup {
+    /// All settings: those of the group over those of all parameters.
+    pub settings: OptimizerSettings,
+    /// Whether the learning rate is the group's own.
+    pub says_learning_rate: bool,
 }
 
 impl Optimizer {
-    /// The settings of this part.
-    pub fn of(&self, part: &str) -> &OptimizerSettings {
-        self.parts.get(part).unwrap_or(&self.all)
+    /// The group that a parameter (or a group of an agent's parts) of this name belongs to: of those that hold it, the
+    /// one with the longest prefix.
+    pub fn group_of(&self, name: &str) -> Option<(&str, &OptimizerGroup)> {
+        let holds = |prefix: &str| {
+            name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let holding = self.groups.iter().filter(|(prefix, _)| holds(prefix));
+        holding.max_by_key(|(prefix, _)| prefix.len()).map(|(prefix, group)| (prefix.as_str(), group))
+    }
+
+    /// The settings of a parameter of this name.
+    pub fn of(&self, name: &str) -> &OptimizerSettings {
+        self.group_of(name).map_or(&self.all, |(_, group)| &group.settings)
     }
 }
 
@@ -45,16 +65,8 @@ pub struct Spec {
     pub device: Device,
     /// CPU threads; `None` for the machine's physical cores.
     pub threads: Option<usize>,
-    /// What is seen and acted on.
-    pub environment: PluginChoice,
-    /// The linear maps.
-    pub layer: PluginChoice,
-    /// State and input to next state.
-    pub cell: PluginChoice,
-    /// How gradients travel through time.
-    pub trainer: PluginChoice,
-    /// What is minimised and maximised.
-    pub goal: PluginChoice,
+    /// The plugin of each kind; all kinds are there.
+    pub plugins: BTreeMap<Kind, PluginChoice>,
     /// What an agent remembers.
     pub state: State,
     /// How parameters follow their gradients.
@@ -64,37 +76,32 @@ pub struct Spec {
     /// When a run is saved.
     pub checkpoint: Checkpoint,
     /// Where plugins are found; the paths are absolute.
-    pub plugins: Plugins,
-    /// What `efference sweep` varies; a run does not look at it.
-    pub sweep: Vec<Swept>,
+    pub plugin_settings: Plugins,
+    /// What is to be varied; a run does not look at it.
+    pub sweep: Vec<SweepAxis>,
     /// Where each value came from.
     pub origins: Origins,
-    /// What is no mistake but has no effect, for the user to know; empty, as a rule.
-    pub notes: Mistakes,
+    /// What is no diagnostic but has no effect, for the user to know; empty, as a rule.
+    pub notes: Diagnostics,
     pub(super) tree: Value,
     pub(super) schema: Value,
 }
 
 impl Spec {
-    /// How a part is optimized whose maker asks for this learning rate: what `[optimizer.parts.NAME]` says wins,
-    /// then the maker, then `[optimizer]`.
-    pub fn optimizer_of(&self, part: &str, learning_rate: Option<f64>) -> OptimizerSettings {
-        let mut settings = self.optimizer.of(part).clone();
-        let said = &self.tree["optimizer"]["parts"][part]["learning_rate"];
-        if let (Some(rate), false) = (learning_rate, said.is_number()) {
+    /// How the parameters of this name are optimized whose maker asks for this learning rate: what
+    /// `[optimizer.groups."PREFIX"]` says wins, then the maker, then `[optimizer]`.
+    pub fn optimizer_of(&self, name: &str, learning_rate: Option<f64>) -> OptimizerSettings {
+        let group = self.optimizer.group_of(name);
+        let mut settings = group.map_or(&self.optimizer.all, |(_, group)| &group.settings).clone();
+        if let (Some(rate), false) = (learning_rate, group.is_some_and(|(_, group)| group.says_learning_rate))
+        {
             settings.learning_rate = rate;
         }
         settings
     }
 
-    /// The choice of this kind.
+    /// The plugin of this kind.
     pub fn choice(&self, kind: Kind) -> &PluginChoice {
-        match kind {
-            Kind::Environment => &self.environment,
-            Kind::Layer => &self.layer,
-            Kind::Cell => &self.cell,
-            Kind::Trainer => &self.trainer,
-            Kind::Goal => &self.goal,
-        }
+        &self.plugins[&kind]
     }
 }

@@ -145,16 +145,16 @@ impl<'a> Schema<'a> {
     pub(super) fn property(self, key: &str) -> Option<Schema<'a>> {
         let named = self.properties().and_then(|properties| properties.get(key)).map(|said| self.at(said));
         named
-            .or_else(|| self.each())
+            .or_else(|| self.any_value())
             .or_else(|| self.alternatives().into_iter().find_map(|one| one.property(key)))
     }
 
     /// Of a table whose keys are the user's: any of its values.
-    pub(super) fn each(self) -> Option<Schema<'a>> {
+    pub(super) fn any_value(self) -> Option<Schema<'a>> {
         self.get("additionalProperties").filter(|said| said.is_object()).map(|said| self.at(said))
     }
 
-    /// Of a table: whether keys without a name in the schema are mistakes.
+    /// Of a table: whether keys without a name in the schema are errors.
     pub(super) fn is_closed(self) -> bool {
         ["additionalProperties", "unevaluatedProperties"]
             .iter()

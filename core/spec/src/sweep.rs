@@ -1,16 +1,16 @@
 //! `[sweep]`: each of its values must be one that the spec could have.
-use super::examine::{Examined, examine};
+use super::check::{Checked, check};
 use super::key_path::KeyPath;
 use super::merge::Origins;
-use super::mistakes::Place;
-use super::registry::Remembering;
+use super::registry::Cached;
 use super::schema::Schema;
-use super::validate::{Finding, shown};
+use super::source::Place;
+use super::validate::{KeyDiagnostic, shown};
 use serde_json::{Map, Value};
 
 /// A key and the values that it takes in the runs of a sweep.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Swept {
+pub struct SweepAxis {
     /// The key.
     pub key: KeyPath,
     /// Its values, in the order of the spec; never empty.
@@ -24,13 +24,13 @@ const NEVER_SWEPT: [&str; 3] = ["extends", "plugins", "sweep"];
 pub(super) fn sweep(
     tree: &Value,
     origins: &Origins,
-    examined: &Examined,
-    catalogue: &Remembering<'_>,
-) -> (Vec<Swept>, Vec<Finding>) {
-    let (mut swept, mut findings) = (Vec::new(), Vec::new());
+    checked: &Checked,
+    registry: &Cached<'_>,
+) -> (Vec<SweepAxis>, Vec<KeyDiagnostic>) {
+    let (mut swept, mut diagnostics) = (Vec::new(), Vec::new());
     let at = KeyPath::of(&["sweep"]);
     if let Some(Value::Object(table)) = tree.get("sweep") {
-        collect(table, &at, &KeyPath::default(), &mut swept, &mut findings);
+        collect(table, &at, &KeyPath::default(), &mut swept, &mut diagnostics);
     }
     swept.sort_by_key(|(at, _)| match origins.get(at).map(|origin| origin.place(true)) {
         Some(Place::InFile { file, span }) => (file.rank(), span.start),
@@ -42,8 +42,8 @@ pub(super) fn sweep(
     }
     for (at, one) in &swept {
         let first = one.key.first_key().unwrap_or_default();
-        if NEVER_SWEPT.contains(&first) && Schema::new(&examined.schema).keys().contains(&first) {
-            findings.push(Finding::in_key(
+        if NEVER_SWEPT.contains(&first) && Schema::new(&checked.schema).keys().contains(&first) {
+            diagnostics.push(KeyDiagnostic::in_key(
                 at,
                 format!("`{}` can't be swept", one.key),
                 "the same for all runs".into(),
@@ -55,25 +55,26 @@ pub(super) fn sweep(
             let mut tree = bare.clone();
             put(&mut tree, &one.key, value);
             // What is wrong with the spec itself was found already.
-            let known = |finding: &Finding| {
-                let same = |old: &Finding| old.path == finding.path && old.missing == finding.missing;
-                !finding.path.starts_with(&one.key) && examined.findings.iter().any(same)
+            let known = |diagnostic: &KeyDiagnostic| {
+                let same =
+                    |old: &KeyDiagnostic| old.path == diagnostic.path && old.missing == diagnostic.missing;
+                !diagnostic.path.starts_with(&one.key) && checked.diagnostics.iter().any(same)
             };
             // What is missing here may be there in the runs, since the sweep says it too.
-            let comes = |finding: &Finding| {
-                finding.missing.as_ref().is_some_and(|key| swept.iter().any(|(_, s)| s.key == *key))
+            let comes = |diagnostic: &KeyDiagnostic| {
+                diagnostic.missing.as_ref().is_some_and(|key| swept.iter().any(|(_, s)| s.key == *key))
             };
-            for mut finding in examine(&tree, catalogue).findings {
-                if known(&finding) || comes(&finding) {
+            for mut diagnostic in check(&tree, registry).diagnostics {
+                if known(&diagnostic) || comes(&diagnostic) {
                     continue;
                 }
-                let in_key = finding.in_key && finding.missing.is_none();
-                finding.path = if in_key { at.clone() } else { at.index(index) };
-                findings.push(finding);
+                let in_key = diagnostic.in_key && diagnostic.missing.is_none();
+                diagnostic.path = if in_key { at.clone() } else { at.index(index) };
+                diagnostics.push(diagnostic);
             }
         }
     }
-    (swept.into_iter().map(|(_, one)| one).collect(), findings)
+    (swept.into_iter().map(|(_, one)| one).collect(), diagnostics)
 }
 
 /// Gathers the lists: keys may be one text, `"trainer.unroll_length"`, or a path of tables.
@@ -81,13 +82,13 @@ fn collect(
     table: &Map<String, Value>,
     at: &KeyPath,
     to: &KeyPath,
-    swept: &mut Vec<(KeyPath, Swept)>,
-    findings: &mut Vec<Finding>,
+    swept: &mut Vec<(KeyPath, SweepAxis)>,
+    diagnostics: &mut Vec<KeyDiagnostic>,
 ) {
     for (key, value) in table {
         let at = at.key(key);
         let Some(key) = KeyPath::parse(key) else {
-            findings.push(Finding::in_key(
+            diagnostics.push(KeyDiagnostic::in_key(
                 &at,
                 format!("{key:?} is no key of a spec"),
                 "not a key".into(),
@@ -97,24 +98,24 @@ fn collect(
         };
         let key = to.join(&key);
         match value {
-            Value::Object(inner) => collect(inner, &at, &key, swept, findings),
+            Value::Object(inner) => collect(inner, &at, &key, swept, diagnostics),
             Value::Array(values) if !values.is_empty() => {
                 if swept.iter().any(|(_, one)| one.key == key) {
-                    findings.push(Finding::in_key(
+                    diagnostics.push(KeyDiagnostic::in_key(
                         &at,
                         format!("`{key}` is swept twice"),
                         "said before".into(),
                         None,
                     ));
                 }
-                swept.push((at, Swept { key, values: values.clone() }));
+                swept.push((at, SweepAxis { key, values: values.clone() }));
             }
             Value::Null => {}
             _ => {
                 let found = if value.is_array() { "an empty list".to_owned() } else { shown(value) };
                 let message = format!("`{at}`: expected a list of values, found {found}");
                 let help = format!("write the values of `{key}` in brackets, such as [1, 2]");
-                findings.push(Finding::in_value(
+                diagnostics.push(KeyDiagnostic::in_value(
                     &at,
                     message,
                     "expected a list of values".into(),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// Something wrong with the value of a path. Where that was written is found out later.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Finding {
+pub(super) struct KeyDiagnostic {
     pub(super) path: KeyPath,
     /// Whether the key is at fault, and not the value.
     pub(super) in_key: bool,
@@ -19,32 +19,40 @@ pub(super) struct Finding {
     pub(super) meant: Option<KeyPath>,
 }
 
-impl Finding {
+impl KeyDiagnostic {
     pub(super) fn in_value(path: &KeyPath, message: String, label: String, help: Option<String>) -> Self {
-        Finding { path: path.clone(), in_key: false, message, label, help, missing: None, meant: None }
+        KeyDiagnostic { path: path.clone(), in_key: false, message, label, help, missing: None, meant: None }
     }
 
     pub(super) fn in_key(path: &KeyPath, message: String, label: String, help: Option<String>) -> Self {
-        Finding { in_key: true, ..Finding::in_value(path, message, label, help) }
+        KeyDiagnostic { in_key: true, ..KeyDiagnostic::in_value(path, message, label, help) }
     }
 
     pub(super) fn missing(table: &KeyPath, key: &str, help: Option<String>) -> Self {
         let path = table.key(key);
         let message = format!("`{path}` is missing");
-        Finding { missing: Some(path), ..Finding::in_key(table, message, format!("needs `{key}`"), help) }
+        KeyDiagnostic {
+            missing: Some(path),
+            ..KeyDiagnostic::in_key(table, message, format!("needs `{key}`"), help)
+        }
     }
 }
 
 /// Finds what is wrong with a value, which is a part of a spec or all of it.
-pub(super) fn validate(whole: Schema<'_>, schema: Schema<'_>, value: &Value, path: &KeyPath) -> Vec<Finding> {
-    let mut validator = Validator { whole, findings: Vec::new() };
+pub(super) fn validate(
+    whole: Schema<'_>,
+    schema: Schema<'_>,
+    value: &Value,
+    path: &KeyPath,
+) -> Vec<KeyDiagnostic> {
+    let mut validator = Validator { whole, diagnostics: Vec::new() };
     validator.check(schema, value, path);
-    validator.findings
+    validator.diagnostics
 }
 
 struct Validator<'a> {
     whole: Schema<'a>,
-    findings: Vec<Finding>,
+    diagnostics: Vec<KeyDiagnostic>,
 }
 
 impl Validator<'_> {
@@ -105,7 +113,7 @@ impl Validator<'_> {
         }
     }
 
-    /// The value must fit one of them; what is wrong is told of the one that it fits best.
+    /// The value must fit one of them; what is reported is what is wrong with the one that it fits best.
     fn check_alternatives(&mut self, schema: Schema<'_>, all: &[Schema<'_>], value: &Value, path: &KeyPath) {
         let fits = |one: &&Schema<'_>| {
             let types = one.types();
@@ -115,12 +123,12 @@ impl Validator<'_> {
         let candidates: Vec<&Schema<'_>> =
             if all.len() == 1 { all.iter().collect() } else { all.iter().filter(fits).collect() };
         let results = candidates.into_iter().map(|one| {
-            let mut validator = Validator { whole: self.whole, findings: Vec::new() };
+            let mut validator = Validator { whole: self.whole, diagnostics: Vec::new() };
             validator.check(*one, value, path);
-            validator.findings
+            validator.diagnostics
         });
         match results.min_by_key(Vec::len) {
-            Some(findings) => self.findings.extend(findings),
+            Some(diagnostics) => self.diagnostics.extend(diagnostics),
             None => self.wrong_type(schema, value, path),
         }
     }
@@ -139,7 +147,7 @@ impl Validator<'_> {
                 let doc = property.doc().map_or(String::new(), |doc| format!(": {doc}"));
                 format!("`{key}` is {expected}{doc}")
             });
-            self.findings.push(Finding::missing(path, key, help));
+            self.diagnostics.push(KeyDiagnostic::missing(path, key, help));
         }
     }
 
@@ -162,8 +170,8 @@ impl Validator<'_> {
         };
         let message = format!("there is no key `{key}` {place}");
         let meant = near.map(|near| path.key(near));
-        let finding = Finding::in_key(&path.key(key), message, "unknown key".into(), Some(help));
-        self.findings.push(Finding { meant, ..finding });
+        let diagnostic = KeyDiagnostic::in_key(&path.key(key), message, "unknown key".into(), Some(help));
+        self.diagnostics.push(KeyDiagnostic { meant, ..diagnostic });
     }
 
     /// The plugin whose options are at this path.
@@ -202,15 +210,15 @@ impl Validator<'_> {
         let expected =
             format!("expected {}", either(valid.iter().map(|value| value.to_string()).chain(none)));
         let message = format!("`{path}`: {expected}, found {}", shown(value));
-        self.findings.push(Finding::in_value(path, message, expected, help));
+        self.diagnostics.push(KeyDiagnostic::in_value(path, message, expected, help));
     }
 
     fn wrong_type(&mut self, schema: Schema<'_>, value: &Value, path: &KeyPath) {
         let none = if schema.may_be_none() { format!(" (or \"{NONE}\")") } else { String::new() };
         let expected = format!("expected {}{none}", schema.expected());
         let message = format!("`{path}`: {expected}, found {}", shown(value));
-        let help = cure_of_type(schema, value, path).or_else(|| explained(schema, path));
-        self.findings.push(Finding::in_value(path, message, expected, help));
+        let help = help_on_type(schema, value, path).or_else(|| explained(schema, path));
+        self.diagnostics.push(KeyDiagnostic::in_value(path, message, expected, help));
     }
 
     /// Checks a number, or the length of something: `unit` is what is counted.
@@ -241,7 +249,7 @@ impl Validator<'_> {
                 let (verb, unit) = if unit.is_empty() { ("be", "") } else { ("have", unit) };
                 let label = format!("must {verb} {words} {shown}{unit}");
                 let message = format!("`{path}` {label}, found {found}");
-                self.findings.push(Finding::in_value(path, message, label, explained(schema, path)));
+                self.diagnostics.push(KeyDiagnostic::in_value(path, message, label, explained(schema, path)));
             }
         }
     }
@@ -281,7 +289,7 @@ pub(super) fn shown(value: &Value) -> String {
 }
 
 /// How to write a value of the wrong type, where it is plain what was meant.
-fn cure_of_type(schema: Schema<'_>, value: &Value, path: &KeyPath) -> Option<String> {
+fn help_on_type(schema: Schema<'_>, value: &Value, path: &KeyPath) -> Option<String> {
     let key = path.last_key()?;
     let wanted = schema.types();
     let wants = |name: &str| wanted.contains(&name);

@@ -98,7 +98,7 @@ pub(super) fn from_json(value: &serde_json::Value) -> Value {
     }
 }
 
-/// The same value for JSON; `seen` is told of the value, and of each within it.
+/// The same value for JSON; `seen` is called for the value, and for each within it.
 pub(super) fn to_json(
     value: &Value,
     path: &KeyPath,

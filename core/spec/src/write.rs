@@ -1,6 +1,6 @@
 //! Writing a resolved spec: as a spec that makes the same run, with a comment on where each value came from.
 use super::key_path::{KeyPath, quoted_key};
-use super::merge::Origin;
+use super::layer::Origin;
 use super::resolved::Spec;
 use super::schema::{NONE, Schema, grouped};
 use serde_json::{Map, Value};
@@ -37,7 +37,7 @@ impl Spec {
             let none = Value::from(NONE);
             let value = match &table[key] {
                 Value::Null => {
-                    // Text could not be told from "none"; leaving such a key out says the same, as its default.
+                    // Text could not be distinguished from "none"; leaving such a key out says the same, as its default.
                     if schema.property(key).is_none_or(|schema| schema.allows_text() || !schema.may_be_none())
                     {
                         continue;

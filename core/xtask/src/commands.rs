@@ -60,14 +60,11 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
     let libtorch = built(places)?;
     let mut tests = cargo::command(places, &libtorch, "test");
     tests.arg("--no-fail-fast");
-    let tensorboard = match tensorboard::python() {
-        Ok(python) => {
-            tests.env(tensorboard::VARIABLE, python);
-            "TensorBoard"
-        }
+    let (python, tensorboard) = match tensorboard::python() {
+        Ok(python) => (Some(python), "TensorBoard"),
         Err(error) => {
             say(format!("SKIPPED: event files are not read back with TensorBoard's own reader: {error}"));
-            "no TensorBoard (see SKIPPED)"
+            (None, "no TensorBoard (see SKIPPED)")
         }
     };
     let browser = match browser::ensure() {
@@ -83,6 +80,11 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
     let mut counts = Counts::default();
     let mut good = counts.follow(&mut tests)?;
     if filter.is_none() {
+        if let Some(python) = python {
+            let mut reading = cargo::command_in(places, &libtorch, "test", &["--package", "efference-runs"]);
+            reading.args(["--lib", "--", "--ignored", "tensorboard"]).env(tensorboard::VARIABLE, python);
+            good &= counts.follow(&mut reading)?;
+        }
         good &= counts.follow(&mut parity_command(places, None))?;
         say(format!("the tests had: {browser}, {tensorboard}"));
     } else if counts.passed + counts.failed == 0 {

@@ -1,8 +1,8 @@
 //! Agents to be measured: specs of the reference configuration's kind, with other sizes.
 use crate::noise::Noise;
 use efference_engine::agent::GraphSharing;
-use efference_engine::plugins::Catalogue;
-use efference_engine::run::{Experiment, Prepared};
+use efference_engine::plugins::Registry;
+use efference_engine::run::{Experiment, LoadedSpec};
 use efference_sdk::{Error, Result};
 use efference_spec as spec;
 use std::path::Path;
@@ -63,16 +63,16 @@ impl Agent {
         self
     }
 
-    pub(crate) fn open(&self, catalogue: &Catalogue, directory: &Path) -> Result<Experiment> {
+    pub(crate) fn open(&self, registry: &Registry, directory: &Path) -> Result<Experiment> {
         let file = directory.join("reference.toml");
         std::fs::write(&file, REFERENCE)?;
         let mut sets = vec![format!("state.size={}", self.state)];
         sets.extend(self.sets.iter().cloned());
-        let spec = spec::load(&file, &sets, std::iter::empty(), catalogue)
+        let spec = spec::load(&file, &sets, std::iter::empty(), registry)
             .map_err(|m| Error::msg(m.report(&spec::ReportStyle::PLAIN)))?;
-        let mut prepared = Prepared::new(&spec, catalogue).map_err(Error::msg)?;
+        let mut prepared = LoadedSpec::new(&spec, registry).map_err(Error::msg)?;
         prepared.sharing = self.sharing;
-        let (model, trainer) = prepared.build()?;
-        Ok(Experiment::new(Box::new(Noise::new(self.streams, self.observations, 118)), model, trainer, true))
+        let noise = Box::new(Noise::new(self.streams, self.observations, 118));
+        prepared.open_with(noise, true)
     }
 }

@@ -12,7 +12,7 @@ mod table;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use efference_engine::plugins::Catalogue;
+use efference_engine::plugins::Registry;
 use efference_sdk::Result;
 use rows::{ALL, Bench};
 use std::os::unix::process::CommandExt;
@@ -41,7 +41,7 @@ fn main() -> std::process::ExitCode {
     // As `efference` does it. It counts when libtorch is loaded, so this program begins once more.
     if let Ok(own) = std::env::current_exe() {
         let mut again = Command::new(own);
-        if efference_cli::hand_over::prepare(&mut again) {
+        if efference_cli::engine::prepare(&mut again) {
             let error = again.args(std::env::args_os().skip(1)).exec();
             eprintln!("warning: threads and memory are as they are by default: {error}");
         }
@@ -62,8 +62,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         return files.draw(&plot::Plot::read(numbers)?);
     }
     let directory = tempfile::tempdir()?;
-    let catalogue = Catalogue::scan(&[]);
-    let bench = Bench { catalogue: &catalogue, directory: directory.path() };
+    let registry = Registry::scan(&[]);
+    let bench = Bench { registry: &registry, directory: directory.path() };
     match files {
         Some(files) => files.keep(&plot::measure(&bench)?),
         None => measure_rows(&bench, arguments),

@@ -1,81 +1,15 @@
 //! How the time of a step grows with the state, for `ldl` and for `dense`: measured, drawn, and kept beside the picture
 //! as JSON, from which it can be drawn again.
+mod data;
 mod draw;
 mod measure;
 
+pub(crate) use data::Plot;
 pub(crate) use measure::measure;
 
-use efference_sdk::{Result, ResultExt, bail, ensure};
-use serde::{Deserialize, Serialize};
+use efference_sdk::{Result, ResultExt, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// All that the picture shows.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Plot {
-    /// What was measured.
-    title: String,
-    /// With which settings.
-    settings: String,
-    series: Vec<Series>,
-}
-
-/// The times of one layer, the smallest state first.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Series {
-    layer: String,
-    growth: Growth,
-    points: Vec<Point>,
-}
-
-/// One measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Point {
-    /// Numbers in the state.
-    n: i64,
-    /// Half of the steps took at most so many milliseconds.
-    median_ms: f64,
-}
-
-/// How the work of a layer grows with the state.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-enum Growth {
-    #[serde(rename = "N log N")]
-    Linearithmic,
-    #[serde(rename = "N^2")]
-    Quadratic,
-}
-
-impl Growth {
-    fn of(self, n: f64) -> f64 {
-        match self {
-            Growth::Linearithmic => n * n.log2(),
-            Growth::Quadratic => n * n,
-        }
-    }
-}
-
-impl Plot {
-    /// What was kept of a measurement.
-    pub(crate) fn read(file: &Path) -> Result<Self> {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let plot: Plot = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no file that --plot wrote", file.display()))?;
-        let mut points = plot.series.iter().flat_map(|s| &s.points);
-        ensure!(
-            plot.series.iter().all(|s| !s.points.is_empty()) && !plot.series.is_empty(),
-            "{} has no points",
-            file.display()
-        );
-        if let Some(p) = points.find(|p| p.n < 2 || !p.median_ms.is_finite() || p.median_ms <= 0.0) {
-            bail!("{} says {} ms for N = {}, which no logarithm can show", file.display(), p.median_ms, p.n);
-        }
-        Ok(plot)
-    }
-}
 
 /// Where the picture goes, and beside it the numbers.
 pub(crate) struct Files {
@@ -128,6 +62,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::data::{Growth, Point, Series};
     use super::*;
 
     fn plot() -> Plot {
@@ -164,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn places_and_files_that_will_not_do_are_told() {
+    fn places_and_files_that_will_not_do_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let refused = |name: &str| Files::new(&folder.path().join(name)).err().unwrap().to_string();
         assert!(refused("none/a.svg").contains("make it first"));

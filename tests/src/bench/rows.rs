@@ -2,11 +2,14 @@
 use crate::agents::Agent;
 use crate::table::{Row, Target, median, milliseconds};
 use efference_abi::Kind;
-use efference_engine::agent::{GraphSharing, Store};
+use efference_engine::agent::{GraphSharing, ParameterStore};
 use efference_engine::bench::{peak_memory, resident_memory};
-use efference_engine::plugins::{Catalogue, Health};
-use efference_engine::run::{Experiment, Stepped};
-use efference_sdk::{AnyLayer, EnvironmentSetup, Frame, Frames, Params, Random, Result, Size, bail};
+use efference_engine::plugins::{CallMonitor, Registry};
+use efference_engine::run::{Experiment, StepOutcome};
+use efference_sdk::{
+    Environment, EnvironmentSetup, Frame, Frames, Layer, LayerSetup, Params, Random, Result, Size,
+    action_width, bail,
+};
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,14 +19,14 @@ use tch::{Kind as Dtype, Tensor};
 
 /// All that a row needs.
 pub(crate) struct Bench<'a> {
-    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) registry: &'a Registry,
     pub(crate) directory: &'a Path,
 }
 
 /// A row and how it is measured: the beginning of its name is what chooses it on the command line.
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Vec<Row>>;
 
-pub(crate) const ALL: [(&str, Measure); 12] = [
+pub(crate) const ALL: [(&str, Measure); 13] = [
     ("reference", reference),
     ("state-4096", small_state),
     ("growth", growth),
@@ -32,6 +35,7 @@ pub(crate) const ALL: [(&str, Measure); 12] = [
     ("layer", layer),
     ("unshared", unshared),
     ("small-agent", small_agent),
+    ("boundary", boundary),
     ("worlds", worlds),
     ("memory", memory),
     ("start", start),
@@ -41,7 +45,7 @@ pub(crate) const ALL: [(&str, Measure); 12] = [
 pub(crate) fn step(experiment: &mut Experiment) -> Result<f64> {
     let began = Instant::now();
     match experiment.advance(&|| false)? {
-        Stepped::Step => Ok(milliseconds(began.elapsed())),
+        StepOutcome::Step => Ok(milliseconds(began.elapsed())),
         _ => bail!("the experiment ended while it was measured"),
     }
 }
@@ -49,7 +53,7 @@ pub(crate) fn step(experiment: &mut Experiment) -> Result<f64> {
 /// Median milliseconds a step of several agents, which take turns of `turn` steps.
 fn alternate(bench: &Bench<'_>, agents: &[Agent], rounds: usize, turn: usize) -> Result<Vec<f64>> {
     let mut experiments =
-        agents.iter().map(|a| a.open(bench.catalogue, bench.directory)).collect::<Result<Vec<_>>>()?;
+        agents.iter().map(|a| a.open(bench.registry, bench.directory)).collect::<Result<Vec<_>>>()?;
     for experiment in &mut experiments {
         for _ in 0..5 {
             step(experiment)?;
@@ -115,7 +119,7 @@ fn unroll(bench: &Bench<'_>) -> Result<Vec<Row>> {
     // Steps of an unroll of 2 are unequal: their mean counts.
     let agents = [Agent::reference(), Agent::reference().set("trainer.unroll_length=2")];
     let mut experiments =
-        agents.iter().map(|a| a.open(bench.catalogue, bench.directory)).collect::<Result<Vec<_>>>()?;
+        agents.iter().map(|a| a.open(bench.registry, bench.directory)).collect::<Result<Vec<_>>>()?;
     let mut times = vec![Vec::new(); 2];
     for _ in 0..12 {
         for (experiment, times) in experiments.iter_mut().zip(&mut times) {
@@ -135,18 +139,36 @@ fn unroll(bench: &Bench<'_>) -> Result<Vec<Row>> {
 
 fn made(
     bench: &Bench<'_>,
-    store: &Store,
+    store: &ParameterStore,
     name: &str,
     n: i64,
     options: serde_json::Value,
-) -> Result<Box<dyn AnyLayer>> {
-    let plugin = bench.catalogue.load(Kind::Layer, name).map_err(efference_sdk::Error::msg)?;
+) -> Result<Box<dyn Layer>> {
+    let plugin = bench.registry.load(Kind::Layer, name).map_err(efference_sdk::Error::msg)?;
     let params = Params::new(store).scope(format_args!("{name}{n}"));
-    plugin.layer(&options, Size { ins: n, outs: n }, &params, &Arc::new(Health::default()))
+    let setup = LayerSetup { size: Size { ins: n, outs: n }, params };
+    plugin.create_layer(&options, &setup, &Arc::new(CallMonitor::default()))
+}
+
+/// A call over the boundary that does next to nothing: a checked proxy here, a plugin there, and back.
+fn boundary(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    const CALLS: u32 = 100_000;
+    let store = ParameterStore::new(1, tch::Device::Cpu);
+    let layer = made(bench, &store, "dense", 4, json!({}))?;
+    let mut times = Vec::new();
+    for _ in 0..11 {
+        let began = Instant::now();
+        for _ in 0..CALLS {
+            std::hint::black_box(layer.multiply_accumulates()?);
+        }
+        times.push(began.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS));
+    }
+    let name = "a call over the boundary that does nothing";
+    Ok(vec![Row { name, value: median(times), unit: "ns", target: Target::AtMost(40.0) }])
 }
 
 /// One forward and backward pass, in milliseconds.
-fn pass(layer: &dyn AnyLayer, x: &Tensor, n: i64) -> Result<f64> {
+fn pass(layer: &dyn Layer, x: &Tensor, n: i64) -> Result<f64> {
     let began = Instant::now();
     let leaf = x.f_detach()?.f_set_requires_grad(true)?;
     layer.forward(&leaf, 0..n)?.f_sum(Dtype::Float)?.f_backward()?;
@@ -159,7 +181,7 @@ fn layer(bench: &Bench<'_>) -> Result<Vec<Row>> {
         (1024, "layer forward + backward, dense / ldl, N = 1,024", 3.0),
         (4096, "layer forward + backward, dense / ldl, N = 4,096", 50.0),
     ] {
-        let store = Store::new(1, tch::Device::Cpu);
+        let store = ParameterStore::new(1, tch::Device::Cpu);
         let ldl = made(bench, &store, "ldl", n, json!({}))?;
         let dense = made(bench, &store, "dense", n, json!({}))?;
         let x = Random::new(2).normal(&[1, n], 1.0);
@@ -182,7 +204,7 @@ fn layer(bench: &Bench<'_>) -> Result<Vec<Row>> {
 
 fn unshared(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let n = 1 << 16;
-    let store = Store::new(1, tch::Device::Cpu);
+    let store = ParameterStore::new(1, tch::Device::Cpu);
     let ldl = made(bench, &store, "ldl", n, json!({"sharing": "none"}))?;
     let x = Random::new(2).normal(&[1, n], 1.0);
     let weights: i64 = store.trained("").iter().map(|(_, p)| p.numel() as i64).sum();
@@ -190,19 +212,19 @@ fn unshared(bench: &Bench<'_>) -> Result<Vec<Row>> {
         Tensor::ones([weights], (Dtype::Float, tch::Device::Cpu)),
         Tensor::zeros([weights], (Dtype::Float, tch::Device::Cpu)),
     );
-    let (mut passes, mut copies) = (Vec::new(), Vec::new());
+    let (mut times, mut copies) = (Vec::new(), Vec::new());
     for _ in 0..15 {
         for (_, p) in store.trained("").iter() {
             efference_sdk::autograd::clear_gradient(p);
         }
-        passes.push(pass(&*ldl, &x, n)?);
+        times.push(pass(&*ldl, &x, n)?);
         let began = Instant::now();
         to.copy_(&from);
         copies.push(milliseconds(began.elapsed()));
     }
     // Forward reads the weights, backward reads them again and writes their gradients: three transfers of them; a
     // copy makes two.
-    let value = median(passes) / (1.5 * median(copies));
+    let value = median(times) / (1.5 * median(copies));
     let name = "ldl sharing = none at 2^16, against what it must read and write";
     Ok(vec![Row { name, value, unit: "times", target: Target::AtMost(2.0) }])
 }
@@ -224,21 +246,29 @@ struct Counter {
 }
 
 impl Frames for Counter {
-    fn begin(&mut self, _: u64) {}
-
-    fn frame(&mut self, frame: Frame<'_>) {
-        self.frames.push((frame.stream, frame.observation.len(), frame.action_length));
+    fn begin(&mut self, _: u64) -> Result<()> {
+        Ok(())
     }
 
-    fn end(&mut self, _: u64) {}
-    fn close(&mut self) {}
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
+        self.frames.push((frame.stream, frame.observation.len(), action_width(frame.actions)));
+        Ok(())
+    }
+
+    fn end(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn worlds(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let plugin = bench.catalogue.load(Kind::Environment, "worlds").map_err(efference_sdk::Error::msg)?;
-    let health = Arc::new(Health::default());
+    let plugin = bench.registry.load(Kind::Environment, "worlds").map_err(efference_sdk::Error::msg)?;
+    let monitor = Arc::new(CallMonitor::default());
     let options = json!({"world": "catch", "streams": 4});
-    let mut world = plugin.environment(&options, &EnvironmentSetup::with_seed(1), &health)?;
+    let mut world = plugin.create::<dyn Environment>(&options, &EnvironmentSetup::with_seed(1), &monitor)?;
     let mut random = Random::new(1);
     let actions: Vec<f32> = (0..4096).map(|_| (random.unit() * 2.0 - 1.0) as f32).collect();
     let prediction = vec![0.0; 4096];
@@ -258,14 +288,14 @@ fn worlds(bench: &Bench<'_>) -> Result<Vec<Row>> {
 }
 
 fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let mut experiment = Agent::reference().open(bench.catalogue, bench.directory)?;
+    let mut experiment = Agent::reference().open(bench.registry, bench.directory)?;
     for _ in 0..20 {
         step(&mut experiment)?;
     }
     let peak = peak_memory();
     // 100,000 steps of an agent that takes the same paths.
     let small = Agent { observations: 100, ..Agent::reference().state(256).set("threads=1") };
-    let mut experiment = small.open(bench.catalogue, bench.directory)?;
+    let mut experiment = small.open(bench.registry, bench.directory)?;
     for _ in 0..2000 {
         step(&mut experiment)?;
     }

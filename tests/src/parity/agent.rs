@@ -1,19 +1,15 @@
 //! Whole trajectories of the agent.
-use crate::{
-    case::Case,
-    network,
-    parts::{Options, Parts},
-    report::Report,
-};
-use efference_engine::agent::{Blueprint, Model};
-use efference_sdk::{
-    Batch, ParamStore, Result,
-    abi::Kind,
-    ensure,
-    serde_json::{Value, json},
-    tch::{self, Device, Tensor},
-};
+use crate::case::Case;
+use crate::network;
+use crate::parts::{Options, Parts};
+use crate::report::Report;
+use efference_engine::agent::{AgentConfig, Model};
+use efference_sdk::abi::Kind;
+use efference_sdk::serde_json::{Value, json};
+use efference_sdk::tch::{self, Device, Tensor};
+use efference_sdk::{ActionGroup, Batch, ParamStore, Result, ensure};
 use efference_spec::{OptimizerKind, OptimizerSettings};
+use efference_testkit::OwnedMoment;
 use std::collections::HashMap;
 
 /// What a dozen of updates may make of rounding.
@@ -28,15 +24,17 @@ pub(crate) fn agent(case: &Case, parts: &Parts) -> Result<Report> {
         ..OptimizerSettings::default()
     };
     let goal = if case.setting("maximize")? { "maximize" } else { "predict" };
-    let (model, mut trainer) = Model::build(&Blueprint {
+    let (model, mut trainer) = Model::build(&AgentConfig {
         sharing: parts.sharing,
+        spaces: None,
+        groups: Vec::new(),
         seed: 0,
         device: Device::Cpu,
         state_size,
         layer: parts.layer(case.layer_options()?)?,
-        cell: parts.choice(Kind::Cell, "mgu", network::cell_options(case)?)?,
-        goal: parts.choice(Kind::Goal, goal, goal_options(case, goal)?)?,
-        trainer: parts.choice(Kind::Trainer, "bptt", trainer_options(case)?)?,
+        cell: parts.config(Kind::Cell, "mgu", network::cell_options(case)?)?,
+        goal: parts.config(Kind::Goal, goal, goal_options(case, goal)?)?,
+        trainer: parts.config(Kind::Trainer, "bptt", trainer_options(case)?)?,
         optimizer: &|_, learning_rate| OptimizerSettings {
             learning_rate: learning_rate.unwrap_or(optimizer.learning_rate),
             ..optimizer.clone()
@@ -52,14 +50,10 @@ pub(crate) fn agent(case: &Case, parts: &Parts) -> Result<Report> {
         let observed: Vec<(u64, Tensor)> =
             all.iter().filter_map(|b| Some((*b, case.find(&format!("step.{step}.obs.{b}"))?))).collect();
         ensure!(!observed.is_empty(), "nothing is observed in step {step}");
-        let live: Vec<u64> = observed.iter().map(|(b, _)| *b).collect();
-        let batch = Batch {
-            live: &live,
-            observation: &padded(&observed)?,
-            episode_ends: &vec![false; live.len()],
-            started: if step == 0 { &all } else { &[] },
-            ended: &[],
-        };
+        let active: Vec<u64> = observed.iter().map(|(b, _)| *b).collect();
+        let moment = OwnedMoment::of_streams(&active, &padded(&observed)?);
+        let started: &[u64] = if step == 0 { &all } else { &[] };
+        let batch = Batch { started, ..moment.batch() };
         model.set_step(step as u64);
         let state = trainer.step(&model, &batch)?;
         for (row, (b, observation)) in observed.iter().enumerate() {
@@ -69,7 +63,8 @@ pub(crate) fn agent(case: &Case, parts: &Parts) -> Result<Report> {
             report.compare(&name, &prediction, &case.tensor(&name)?)?;
             let name = format!("step.{step}.act.{b}");
             if let Some(expected) = case.find(&name) {
-                let action = model.act(&state, expected.size()[0])?.f_reshape(-1)?;
+                let groups = vec![ActionGroup::VALUE; expected.size()[0] as usize];
+                let action = model.act(&moment.get(), &state, &groups, false)?.f_reshape(-1)?;
                 report.compare(&name, &action, &expected)?;
             }
         }
@@ -78,14 +73,14 @@ pub(crate) fn agent(case: &Case, parts: &Parts) -> Result<Report> {
         // The file has the error of each stream, the goal records their mean.
         let error = case.find(&format!("step.{step}.error"));
         expected.insert("error", error.map(|e| e.f_mean(tch::Kind::Float)).transpose()?);
-        let recorded = model.take_recorded();
+        let recorded = model.take_means();
         for (name, value) in recorded.loss()?.into_iter().chain(recorded.terms()?) {
             if let Some(Some(expected)) = expected.remove(&*name) {
                 report.compare(&format!("step.{step}.{name}"), &Tensor::from(value), &expected)?;
             }
         }
         for (name, _) in expected.into_iter().filter(|(_, e)| e.is_some()) {
-            report.mistake(format!("the agent did not record '{name}' in step {step}"));
+            report.fail(format!("the agent did not record '{name}' in step {step}"));
         }
     }
     for (name, tensor) in model.store().list("")? {
@@ -127,7 +122,7 @@ fn trainer_options(case: &Case) -> Result<Options> {
     Ok(options)
 }
 
-/// Observations as rows of one tensor, with holes behind the shorter ones.
+/// Observations as rows of one tensor, with missing values behind the shorter ones.
 fn padded(observed: &[(u64, Tensor)]) -> Result<Tensor> {
     let length = observed.iter().map(|(_, o)| o.size()[0]).max().unwrap_or(0);
     let rows = observed.iter().map(|(_, o)| Ok(o.f_pad([0, length - o.size()[0]], "constant", f64::NAN)?));

@@ -1,10 +1,8 @@
 //! One file of numbers.
-use efference_sdk::{
-    Result, ResultExt, bail, ensure,
-    serde::de::DeserializeOwned,
-    serde_json::{Map, Value, from_str, from_value},
-    tch::{Kind, Tensor},
-};
+use efference_sdk::serde::de::DeserializeOwned;
+use efference_sdk::serde_json::{Map, Value, from_str, from_value};
+use efference_sdk::tch::{Kind, Tensor};
+use efference_sdk::{Result, ResultExt, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

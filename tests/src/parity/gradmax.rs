@@ -1,10 +1,12 @@
 //! Steps of the reward model and its slow copy.
-use crate::{case::Case, network, parts::Parts, report::Report};
-use efference_engine::agent::Store;
-use efference_sdk::{
-    Loss, LossInput, ParamStore, Params, Result, ensure,
-    tch::{Device, Kind, Tensor, no_grad_guard},
-};
+use crate::case::Case;
+use crate::network;
+use crate::parts::Parts;
+use crate::report::Report;
+use efference_engine::agent::ParameterStore;
+use efference_sdk::tch::{Device, Kind, Tensor, no_grad_guard};
+use efference_sdk::{ParamStore, Params, Result, ensure};
+use efference_testkit::with_loss_input;
 
 pub(crate) fn gradmax(case: &Case, parts: &Parts) -> Result<Report> {
     let ins = case.setting("ins")?;
@@ -16,7 +18,7 @@ pub(crate) fn gradmax(case: &Case, parts: &Parts) -> Result<Report> {
         ("strength", "strength"),
         ("pred_gradient", "pred_gradient"),
     ])?;
-    let store = Store::new(0, Device::Cpu);
+    let store = ParameterStore::new(0, Device::Cpu);
     let layers = parts.layers(case.layer_options()?)?;
     let mut goal = parts.goal("gradmax", options, ins, &layers, &Params::new(&store))?;
     for part in ["model.", "target."] {
@@ -28,23 +30,14 @@ pub(crate) fn gradmax(case: &Case, parts: &Parts) -> Result<Report> {
     for step in 0..steps {
         let tensor = |name: &str| case.tensor(&format!("step.{step}.{name}"));
         let x = tensor("x")?.f_set_requires_grad(true)?;
-        // The score is the first of the reserved numbers; nothing else was observed.
-        let score = tensor("reward")?.f_reshape([-1, 1])?;
-        ensure!(score.size()[0] == x.size()[0], "step {step} should have one reward for each row of x");
-        let holes = score.f_full_like(f64::NAN)?.f_expand([-1, 3], false)?;
-        let observation = Tensor::f_cat(&[&score, &holes], 1)?;
-        let mut loss = Loss::default();
-        goal.loss(
-            &LossInput {
-                state: &x,
-                got: &x.f_detach()?,
-                observation: &observation,
-                episode_ends: &vec![false; score.size()[0] as usize],
-            },
-            &mut loss,
-        )?;
+        // The reward is the first of the reserved slots; nothing else was observed.
+        let reward = tensor("reward")?.f_reshape([-1, 1])?;
+        ensure!(reward.size()[0] == x.size()[0], "step {step} should have one reward for each row of x");
+        let missing = reward.f_full_like(f64::NAN)?.f_expand([-1, 3], false)?;
+        let observation = Tensor::f_cat(&[&reward, &missing], 1)?;
+        let mut loss = with_loss_input(&x, &x.f_detach()?, &observation, |input| goal.loss(input))?;
         // The goal's other terms are those of `predict`.
-        loss.terms.retain(|(name, _)| name == "reward_model" || name == "reward");
+        loss.terms.retain(|term| term.name == "reward_model" || term.name == "reward");
         ensure!(loss.terms.len() == 2, "gradmax should have the terms reward_model and reward");
         let Some(total) = loss.total()? else { continue };
         report.compare(&format!("step.{step}.loss"), &total.f_detach()?, &tensor("loss")?)?;

@@ -43,16 +43,16 @@ fn main() -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     for file in files {
         let name = file.strip_prefix(&directory).unwrap_or(&file).with_extension("");
-        let (summary, mistakes) = match check_all_ways(&file, &ways) {
-            Ok(report) => (report.summary(), report.mistakes().to_vec()),
+        let (summary, failures) = match check_all_ways(&file, &ways) {
+            Ok(report) => (report.summary(), report.failures().to_vec()),
             Err(error) => ("could not be checked".to_owned(), vec![format!("{error:#}")]),
         };
-        let verdict = if mistakes.is_empty() { "ok  " } else { "FAIL" };
+        let verdict = if failures.is_empty() { "ok  " } else { "FAIL" };
         println!("{verdict} {:<32} {summary}", name.display());
-        for mistake in &mistakes {
-            println!("       {mistake}");
+        for failure in &failures {
+            println!("       {failure}");
         }
-        if mistakes.is_empty() { passed += 1 } else { failed += 1 }
+        if failures.is_empty() { passed += 1 } else { failed += 1 }
     }
     println!("{passed} passed, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -104,13 +104,13 @@ fn check(file: &Path, parts: &Parts) -> Result<Report> {
     let unused = case.unused();
     if !unused.is_empty() {
         let more = if unused.len() > 4 { format!(" and {} more", unused.len() - 4) } else { String::new() };
-        report.mistake(format!(
+        report.fail(format!(
             "the file has more than this check knows: {}{more}",
             unused[..unused.len().min(4)].join(", ")
         ));
     }
     if report.compared() == 0 {
-        report.mistake("the file holds no number to compare with");
+        report.fail("the file holds no number to compare with");
     }
     Ok(report)
 }

@@ -1,11 +1,11 @@
 //! Networks alone: one forward and one backward pass of a layer, a stack, a cell or a cell split in two.
-use crate::{case::Case, parts::Parts, report::Report};
-use efference_engine::agent::{CellTransition, SharedCell, Store};
-use efference_sdk::{
-    LayerFactory, Nonlinearity, ParamStore, Params, Result, Size, Stack, StackSpec,
-    serde_json::{Map, Value},
-    tch::{Device, Kind, Tensor},
-};
+use crate::case::Case;
+use crate::parts::Parts;
+use crate::report::Report;
+use efference_engine::agent::{CellTransition, ParameterStore, SharedCell};
+use efference_sdk::serde_json::{Map, Value};
+use efference_sdk::tch::{Device, Kind, Tensor};
+use efference_sdk::{LayerFactory, Nonlinearity, ParamStore, Params, Result, Size, Stack, StackSpec};
 
 /// The deviation that a single pass may have.
 const TOLERANCE: f64 = 1e-4;
@@ -16,14 +16,14 @@ fn size(case: &Case) -> Result<Size> {
 
 pub(crate) fn layer(case: &Case, parts: &Parts) -> Result<Report> {
     let size = size(case)?;
-    let store = Store::new(0, Device::Cpu);
+    let store = ParameterStore::new(0, Device::Cpu);
     let layer = parts.layers(case.layer_options()?)?.make(size, &Params::new(&store))?;
     let (start, end) = case.optional("slice")?.unwrap_or((0, size.outs));
     check(case, &Params::new(&store), |x| layer.forward(x, start..end))
 }
 
 pub(crate) fn stack(case: &Case, parts: &Parts) -> Result<Report> {
-    let store = Store::new(0, Device::Cpu);
+    let store = ParameterStore::new(0, Device::Cpu);
     let nonlinearity = case.optional("nonlinearity")?.unwrap_or(Nonlinearity::Softsign);
     let spec =
         StackSpec { size: size(case)?, layers: case.setting("layers")?, nonlinearity, zero_at_start: false };
@@ -37,19 +37,19 @@ pub(crate) fn cell_options(case: &Case) -> Result<Map<String, Value>> {
 }
 
 pub(crate) fn cell(case: &Case, parts: &Parts) -> Result<Report> {
-    let (size, store) = (size(case)?, Store::new(0, Device::Cpu));
+    let (size, store) = (size(case)?, ParameterStore::new(0, Device::Cpu));
     let layers = parts.layers(case.layer_options()?)?;
     let cell = parts.cell(cell_options(case)?, size, &layers, &Params::new(&store))?;
     check(case, &Params::new(&store), |x| cell.forward(x, 0..size.outs))
 }
 
 pub(crate) fn split(case: &Case, parts: &Parts) -> Result<Report> {
-    let (size, store) = (size(case)?, Store::new(0, Device::Cpu));
+    let (size, store) = (size(case)?, ParameterStore::new(0, Device::Cpu));
     let layers = parts.layers(case.layer_options()?)?;
     // The host keeps the cell's parameters under this name.
     let cell = parts.cell(cell_options(case)?, size, &layers, &Params::new(&store).scope("cell"))?;
     let options = case.options(&[("goals_for_actions", "goals_for_actions")])?;
-    let goals = Store::new(0, Device::Cpu);
+    let goals = ParameterStore::new(0, Device::Cpu);
     let mut goal = parts.goal("maximize", options, size.outs, &layers, &Params::new(&goals))?;
     let cell = SharedCell::new(cell);
     let transition =

@@ -1,10 +1,10 @@
 //! The parts under test: plugins, loaded from their files as the host does.
-use efference_engine::agent::{Choice, GraphSharing};
-use efference_engine::plugins::{Catalogue, Health};
+use efference_engine::agent::{GraphSharing, PluginConfig};
+use efference_engine::plugins::{CallMonitor, Registry};
+use efference_sdk::abi::Kind;
+use efference_sdk::serde_json::{Map, Value};
 use efference_sdk::{
-    AnyCell, AnyGoal, AnyLayer, LayerFactory, Params, Result, Size,
-    abi::Kind,
-    serde_json::{Map, Value},
+    Cell, CellSetup, Goal, GoalSetup, Layer, LayerFactory, LayerSetup, Params, Result, Size,
 };
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -18,8 +18,8 @@ pub(crate) type Options = Map<String, Value>;
 
 /// Makes parts by the names of their plugins, in one of the ways in which the same numbers can be computed.
 pub(crate) struct Parts {
-    catalogue: Rc<Catalogue>,
-    health: Arc<Health>,
+    registry: Rc<Registry>,
+    monitor: Arc<CallMonitor>,
     /// What computes the layers, where they let one choose.
     kernel: Option<&'static str>,
     /// How much the gradient paths of a cell share.
@@ -34,8 +34,8 @@ impl Parts {
         let beside: Option<PathBuf> =
             std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("deps")));
         let beside: Vec<PathBuf> = beside.into_iter().filter(|d| d.is_dir()).collect();
-        let catalogue = Rc::new(Catalogue::scan(&beside));
-        let schema = catalogue.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
+        let registry = Rc::new(Registry::scan(&beside));
+        let schema = registry.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
         let has_kernels = schema.is_some_and(|s| s["properties"].get("kernel").is_some());
         [
             ("native", GraphSharing::ForwardBackward),
@@ -43,8 +43,8 @@ impl Parts {
             ("libtorch", GraphSharing::None),
         ]
         .map(|(kernel, sharing)| Parts {
-            catalogue: catalogue.clone(),
-            health: Arc::default(),
+            registry: registry.clone(),
+            monitor: Arc::default(),
             kernel: has_kernels.then_some(kernel),
             sharing,
         })
@@ -62,20 +62,20 @@ impl Parts {
     }
 
     /// A plugin with its options.
-    pub(crate) fn choice(&self, kind: Kind, name: &str, options: Options) -> Result<Choice> {
-        Ok(Choice { plugin: self.catalogue.load(kind, name)?, options: options.into() })
+    pub(crate) fn config(&self, kind: Kind, name: &str, options: Options) -> Result<PluginConfig> {
+        Ok(PluginConfig { plugin: self.registry.load(kind, name)?, options: options.into() })
     }
 
     /// The layer with its options.
-    pub(crate) fn layer(&self, mut options: Options) -> Result<Choice> {
+    pub(crate) fn layer(&self, mut options: Options) -> Result<PluginConfig> {
         if let Some(kernel) = self.kernel {
             options.insert("kernel".to_owned(), kernel.into());
         }
-        self.choice(Kind::Layer, LAYER, options)
+        self.config(Kind::Layer, LAYER, options)
     }
 
     pub(crate) fn layers(&self, options: Options) -> Result<Layers> {
-        Ok(Layers { choice: self.layer(options)?, health: self.health.clone() })
+        Ok(Layers { config: self.layer(options)?, monitor: self.monitor.clone() })
     }
 
     pub(crate) fn cell(
@@ -84,9 +84,11 @@ impl Parts {
         size: Size,
         layers: &dyn LayerFactory,
         params: &Params<'_>,
-    ) -> Result<Box<dyn AnyCell>> {
-        let Choice { plugin, options } = self.choice(Kind::Cell, "mgu", options)?;
-        plugin.cell(&options, size, layers, params, &self.health)
+    ) -> Result<Box<dyn Cell>> {
+        let PluginConfig { plugin, options } = self.config(Kind::Cell, "mgu", options)?;
+        let params = params.clone();
+        let setup = CellSetup { size, observation: 0..0, action: 0..0, layers, params };
+        plugin.create::<dyn Cell>(&options, &setup, &self.monitor)
     }
 
     pub(crate) fn goal(
@@ -96,20 +98,22 @@ impl Parts {
         state_size: i64,
         layers: &dyn LayerFactory,
         params: &Params<'_>,
-    ) -> Result<Box<dyn AnyGoal>> {
-        let Choice { plugin, options } = self.choice(Kind::Goal, name, options)?;
-        plugin.goal(&options, state_size, layers, params, &self.health)
+    ) -> Result<Box<dyn Goal>> {
+        let PluginConfig { plugin, options } = self.config(Kind::Goal, name, options)?;
+        let setup = GoalSetup { state_size, spaces: None, layers, params: params.clone() };
+        plugin.create::<dyn Goal>(&options, &setup, &self.monitor)
     }
 }
 
 /// Makes layers.
 pub(crate) struct Layers {
-    choice: Choice,
-    health: Arc<Health>,
+    config: PluginConfig,
+    monitor: Arc<CallMonitor>,
 }
 
 impl LayerFactory for Layers {
-    fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn AnyLayer>> {
-        self.choice.plugin.layer(&self.choice.options, size, params, &self.health)
+    fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn Layer>> {
+        let setup = LayerSetup { size, params: params.clone() };
+        self.config.plugin.create_layer(&self.config.options, &setup, &self.monitor)
     }
 }

@@ -1,8 +1,6 @@
 //! How far from the expected numbers a case came out.
-use efference_sdk::{
-    Result,
-    tch::{Kind, Tensor},
-};
+use efference_sdk::Result;
+use efference_sdk::tch::{Kind, Tensor};
 
 /// Compares tensors, and remembers the worst.
 pub(crate) struct Report {
@@ -10,7 +8,7 @@ pub(crate) struct Report {
     tolerance: f64,
     compared: usize,
     worst: Option<Deviation>,
-    mistakes: Vec<String>,
+    failures: Vec<String>,
 }
 
 struct Deviation {
@@ -23,24 +21,24 @@ struct Deviation {
 
 impl Report {
     pub(crate) fn new(tolerance: f64) -> Self {
-        Report { tolerance, compared: 0, worst: None, mistakes: Vec::new() }
+        Report { tolerance, compared: 0, worst: None, failures: Vec::new() }
     }
 
     /// Compares a tensor with what was expected.
-    pub(crate) fn compare(&mut self, name: &str, got: &Tensor, expected: &Tensor) -> Result<()> {
+    pub(crate) fn compare(&mut self, name: &str, found: &Tensor, expected: &Tensor) -> Result<()> {
         self.compared += 1;
-        if got.size() != expected.size() {
-            self.mistake(format!("{name} has the shape {:?} in place of {:?}", got.size(), expected.size()));
+        if found.size() != expected.size() {
+            self.fail(format!("{name} has the shape {:?} in place of {:?}", found.size(), expected.size()));
             return Ok(());
         }
-        if got.numel() == 0 {
+        if found.numel() == 0 {
             return Ok(());
         }
-        let (got, expected) = (got.f_to_kind(Kind::Double)?, expected.f_to_kind(Kind::Double)?);
-        let absolute = got.f_sub(&expected)?.f_abs()?;
+        let (found, expected) = (found.f_to_kind(Kind::Double)?, expected.f_to_kind(Kind::Double)?);
+        let absolute = found.f_sub(&expected)?.f_abs()?;
         let allowed = expected.f_abs()?.f_mul_scalar(self.tolerance)?.f_add_scalar(self.tolerance)?;
         let shares = absolute.f_div(&allowed)?.f_reshape(-1)?;
-        // It answers with the place of a NaN where there is one.
+        // Where there is a NaN, argmax returns its place.
         let place = [shares.f_argmax(None, false)?.f_int64_value(&[])?];
         let share = shares.f_double_value(&place)?;
         let deviation = Deviation {
@@ -49,7 +47,7 @@ impl Report {
             share,
         };
         if share.is_nan() || share > 1.0 {
-            self.mistake(format!(
+            self.fail(format!(
                 "{name} is off by {:.2e}, {:.1} times what is allowed",
                 deviation.absolute, deviation.share
             ));
@@ -63,19 +61,19 @@ impl Report {
     /// Adds another report of the same numbers, computed in another way.
     pub(crate) fn add(&mut self, other: Report, way: &str) {
         self.compared += other.compared;
-        self.mistakes.extend(other.mistakes.into_iter().map(|m| format!("{m} ({way})")));
+        self.failures.extend(other.failures.into_iter().map(|m| format!("{m} ({way})")));
         let worse = |w: &Deviation| self.worst.as_ref().is_none_or(|o| w.share.is_nan() || w.share > o.share);
         if other.worst.as_ref().is_some_and(worse) {
             self.worst = other.worst;
         }
     }
 
-    pub(crate) fn mistake(&mut self, sentence: impl Into<String>) {
-        self.mistakes.push(sentence.into());
+    pub(crate) fn fail(&mut self, sentence: impl Into<String>) {
+        self.failures.push(sentence.into());
     }
 
-    pub(crate) fn mistakes(&self) -> &[String] {
-        &self.mistakes
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
     }
 
     pub(crate) fn summary(&self) -> String {

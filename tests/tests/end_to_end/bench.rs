@@ -39,7 +39,7 @@ fn number(report: &Value, name: &str) -> f64 {
     number
 }
 
-/// One agent of which all can be said by hand: a state of 256 numbers that is all of the cell's input, so that the
+/// One agent of which all can be said by hand: a state of 256 elements that is all of the cell's input, so that the
 /// cell has the stacks z and h, of one layer each; one stream, and no network beside it.
 const PLAIN: [&str; 3] =
     ["state.size=256", "trainer.synthetic_gradient.enabled=false", "trainer.unroll_length=2"];
@@ -65,7 +65,7 @@ fn the_work_of_a_step_is_that_of_its_layers() {
     let bytes = number(&dense, "bytes");
     assert!(of_parameters < bytes && bytes < 1.05 * of_parameters, "{bytes}, not just above {of_parameters}");
 
-    // By radix 16, 256 numbers are a block of 16 · 16: each of two sub-layers uses each number 16 times.
+    // By radix 16, 256 elements are a block of 16 · 16: each of two sub-layers uses each element 16 times.
     for (kernel, products) in [("auto", PRODUCTS), ("libtorch", PRODUCTS_BY_AUTOGRAD)] {
         let kernel = format!("layer.kernel={kernel}");
         let ldl = json(&[&PLAIN[..], &["layer.plugin=ldl", "layer.radix=16", &kernel]].concat());
@@ -105,7 +105,7 @@ fn what_is_measured_is_sane() {
 }
 
 #[test]
-fn a_person_is_told_the_share_of_what_the_machine_can_do() {
+fn a_person_gets_the_share_of_what_the_machine_can_do() {
     let text = bench(&[], &PLAIN).stdout;
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].starts_with("40 steps: "), "{text}");

@@ -1,7 +1,7 @@
-//! `efference check`: what is wrong with a spec is told with its place and the cure.
+//! `efference check`: what is wrong with a spec is reported with its place and the help.
 use crate::program::{Answer, SMALL, Workplace};
 
-/// Checks [`SMALL`] with one of its lines put in place of another; expects it to be bad. Answers with the line's
+/// Checks [`SMALL`] with one of its lines put in place of another; expects it to be bad. Returns the line's
 /// number too.
 #[track_caller]
 fn changed(from: &str, to: &str) -> (Answer, usize) {
@@ -16,11 +16,11 @@ fn changed(from: &str, to: &str) -> (Answer, usize) {
     (answer, line)
 }
 
-/// One mistake, in the line that was put in, with these texts.
+/// One problem, in the line that was put in, with these texts.
 #[track_caller]
-fn mistake(from: &str, to: &str, texts: &[&str]) {
+fn diagnostic(from: &str, to: &str, texts: &[&str]) {
     let (answer, line) = changed(from, to);
-    let answer = answer.says(&[&format!("small.toml:{line}:"), "^", "1 mistake in small.toml"]);
+    let answer = answer.says(&[&format!("small.toml:{line}:"), "^", "1 problem in small.toml"]);
     // The report is broken into lines; its words are compared.
     let words = |text: &str| text.split_whitespace().filter(|w| *w != "|").collect::<Vec<_>>().join(" ");
     let said = words(&answer.stderr);
@@ -30,99 +30,99 @@ fn mistake(from: &str, to: &str, texts: &[&str]) {
 }
 
 #[test]
-fn a_typo_in_any_section_is_told_with_the_key_that_was_meant() {
-    mistake("seed = 3", "sead = 3", &["there is no key `sead`", "did you mean `seed`?"]);
-    mistake("steps = 12", "step = 12", &["did you mean `steps`?"]);
-    mistake("[environment]", "[enviroment]", &["did you mean `environment`?"]);
-    mistake("world = \"bounce\"", "wrold = \"bounce\"", &["`wrold`", "did you mean `world`?"]);
-    mistake("size = 64", "sise = 64", &["[state]", "did you mean `size`?"]);
-    mistake("plugin = \"dense\"", "plugin = \"dense\"\nbais = true", &["[layer]", "did you mean `bias`?"]);
-    mistake("plugin = \"mgu\"", "plugin = \"mgu\"\nlayer = 2", &["[cell]", "did you mean `layers`?"]);
-    mistake("unroll_length = 1", "unroll_lenght = 1", &["[trainer]", "did you mean `unroll_length`?"]);
-    mistake("merge = \"add\"", "merge = \"ad\"", &["\"concat\"", "did you mean \"add\"?"]);
-    mistake(
+fn a_typo_in_any_section_is_reported_with_the_key_that_was_meant() {
+    diagnostic("seed = 3", "sead = 3", &["there is no key `sead`", "did you mean `seed`?"]);
+    diagnostic("steps = 12", "step = 12", &["did you mean `steps`?"]);
+    diagnostic("[environment]", "[enviroment]", &["did you mean `environment`?"]);
+    diagnostic("world = \"bounce\"", "wrold = \"bounce\"", &["`wrold`", "did you mean `world`?"]);
+    diagnostic("size = 64", "sise = 64", &["[state]", "did you mean `size`?"]);
+    diagnostic("plugin = \"dense\"", "plugin = \"dense\"\nbais = true", &["[layer]", "did you mean `bias`?"]);
+    diagnostic("plugin = \"mgu\"", "plugin = \"mgu\"\nlayer = 2", &["[cell]", "did you mean `layers`?"]);
+    diagnostic("unroll_length = 1", "unroll_lenght = 1", &["[trainer]", "did you mean `unroll_length`?"]);
+    diagnostic("merge = \"add\"", "merge = \"ad\"", &["\"concat\"", "did you mean \"add\"?"]);
+    diagnostic(
         "merge = \"add\"",
         "synthetic_gradient.learning_rat = 0.1",
         &["[trainer.synthetic_gradient]", "did you mean `learning_rate`?"],
     );
     let to = "plugin = \"predict\"\nobservation_importence = 1.0";
-    mistake("plugin = \"predict\"", to, &["[goal]", "did you mean `observation_importance`?"]);
-    mistake("every = 1", "evry = 1", &["[record]", "did you mean `every`?"]);
+    diagnostic("plugin = \"predict\"", to, &["[goal]", "did you mean `observation_importance`?"]);
+    diagnostic("every = 1", "evry = 1", &["[record]", "did you mean `every`?"]);
     let section = |text: &str| format!("[record]\nevery = 1\n{text}");
-    mistake(
+    diagnostic(
         "[record]\nevery = 1",
         &section("[optimizer]\nlerning_rate = 1.0"),
         &["did you mean `learning_rate`?"],
     );
-    mistake("[record]\nevery = 1", &section("[checkpoint]\nkep = 1"), &["did you mean `keep`?"]);
-    mistake("[record]\nevery = 1", &section("[plugins]\npaths = []"), &["did you mean `path`?"]);
-    let to = section("[optimizer.parts.cell]\nlearning_rat = 1.0");
-    mistake("[record]\nevery = 1", &to, &["did you mean `learning_rate`?"]);
+    diagnostic("[record]\nevery = 1", &section("[checkpoint]\nkep = 1"), &["did you mean `keep`?"]);
+    diagnostic("[record]\nevery = 1", &section("[plugins]\npaths = []"), &["did you mean `path`?"]);
+    let to = section("[optimizer.groups.cell]\nlearning_rat = 1.0");
+    diagnostic("[record]\nevery = 1", &to, &["did you mean `learning_rate`?"]);
     let to = section("[sweep]\n\"trainer.unroll_lenght\" = [1, 2]");
-    mistake("[record]\nevery = 1", &to, &["did you mean `unroll_length`?"]);
+    diagnostic("[record]\nevery = 1", &to, &["did you mean `unroll_length`?"]);
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_told_with_the_right_one() {
-    mistake("seed = 3", "seed = \"three\"", &["`seed`: expected a whole number", "\"three\""]);
-    mistake("steps = 12", "steps = 1.5", &["`steps`", "1.5"]);
-    mistake("device = \"cpu\"", "device = \"gpu\"", &["`device`", "a GPU is \"cuda\""]);
-    mistake("threads = 1", "threads = 0", &["`threads`", "1"]);
-    mistake("size = 6\n", "size = \"6\"\n", &["`environment.size`: expected a whole number", "\"6\""]);
-    mistake("world = \"bounce\"", "world = 3", &["`environment.world`", "\"catch\""]);
-    mistake("size = 64", "size = [64]", &["`state.size`: expected a whole number"]);
-    mistake("plugin = \"dense\"", "plugin = \"dense\"\nbias = 1", &["`layer.bias`", "true or false"]);
-    mistake(
+fn a_value_of_the_wrong_type_is_reported_with_the_right_one() {
+    diagnostic("seed = 3", "seed = \"three\"", &["`seed`: expected a whole number", "\"three\""]);
+    diagnostic("steps = 12", "steps = 1.5", &["`steps`", "1.5"]);
+    diagnostic("device = \"cpu\"", "device = \"gpu\"", &["`device`", "a GPU is \"cuda\""]);
+    diagnostic("threads = 1", "threads = 0", &["`threads`", "1"]);
+    diagnostic("size = 6\n", "size = \"6\"\n", &["`environment.size`: expected a whole number", "\"6\""]);
+    diagnostic("world = \"bounce\"", "world = 3", &["`environment.world`", "\"catch\""]);
+    diagnostic("size = 64", "size = [64]", &["`state.size`: expected a whole number"]);
+    diagnostic("plugin = \"dense\"", "plugin = \"dense\"\nbias = 1", &["`layer.bias`", "true or false"]);
+    diagnostic(
         "plugin = \"mgu\"",
         "plugin = \"mgu\"\nlayers = true",
         &["`cell.layers`: expected a whole number"],
     );
-    mistake("unroll_length = 1", "unroll_length = 0", &["`trainer.unroll_length`", "1"]);
-    mistake("merge = \"add\"", "merge = false", &["`trainer.merge`"]);
-    mistake("merge = \"add\"", "synthetic_gradient = 3", &["`trainer.synthetic_gradient`", "table"]);
+    diagnostic("unroll_length = 1", "unroll_length = 0", &["`trainer.unroll_length`", "1"]);
+    diagnostic("merge = \"add\"", "merge = false", &["`trainer.merge`"]);
+    diagnostic("merge = \"add\"", "synthetic_gradient = 3", &["`trainer.synthetic_gradient`", "table"]);
     let to = "plugin = \"predict\"\nobservation_importance = \"high\"";
-    mistake("plugin = \"predict\"", to, &["`goal.observation_importance`: expected a number"]);
-    mistake("every = 1", "every = -1", &["`record.every`"]);
+    diagnostic("plugin = \"predict\"", to, &["`goal.observation_importance`: expected a number"]);
+    diagnostic("every = 1", "every = -1", &["`record.every`"]);
     let section = |text: &str| format!("[record]\nevery = 1\n{text}");
-    mistake(
+    diagnostic(
         "[record]\nevery = 1",
         &section("[optimizer]\nlearning_rate = true"),
         &["`optimizer.learning_rate`"],
     );
-    mistake("[record]\nevery = 1", &section("[checkpoint]\nkeep = \"all\""), &["`checkpoint.keep`"]);
-    mistake(
+    diagnostic("[record]\nevery = 1", &section("[checkpoint]\nkeep = \"all\""), &["`checkpoint.keep`"]);
+    diagnostic(
         "[record]\nevery = 1",
         &section("[plugins]\nstdout = \"shout\""),
         &["`plugins.stdout`", "\"log\""],
     );
-    mistake("[record]\nevery = 1", &section("[sweep]\nseed = 5"), &["`sweep.seed`"]);
+    diagnostic("[record]\nevery = 1", &section("[sweep]\nseed = 5"), &["`sweep.seed`"]);
 }
 
 #[test]
-fn a_plugin_that_is_not_there_is_told_with_those_that_are() {
-    mistake(
+fn a_plugin_that_is_not_there_is_reported_with_those_that_are() {
+    diagnostic(
         "plugin = \"dense\"",
         "plugin = \"dens\"",
         &["there is no layer plugin `dens`", "did you mean \"dense\"?", "ldl"],
     );
-    mistake(
+    diagnostic(
         "plugin = \"worlds\"",
         "plugin = \"atari\"",
         &["there is no environment plugin `atari`", "worlds"],
     );
-    mistake("plugin = \"bptt\"", "plugin = \"bppt\"", &["did you mean \"bptt\"?"]);
-    mistake("plugin = \"mgu\"", "plugin = \"gru\"", &["there is no cell plugin `gru`"]);
-    mistake("plugin = \"predict\"", "plugin = \"predcit\"", &["did you mean \"predict\"?"]);
+    diagnostic("plugin = \"bptt\"", "plugin = \"bppt\"", &["did you mean \"bptt\"?"]);
+    diagnostic("plugin = \"mgu\"", "plugin = \"gru\"", &["there is no cell plugin `gru`"]);
+    diagnostic("plugin = \"predict\"", "plugin = \"predcit\"", &["did you mean \"predict\"?"]);
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let place = Workplace::new();
     let text =
         SMALL.replace("seed = 3", "sead = 3").replace("size = 64", "size = 0").replace("\"mgu\"", "\"gru\"");
     place.write("small.toml", text);
     let answer = place.efference(&["check", "small.toml"]).expect(2);
-    answer.says(&["`sead`", "`state.size`", "`gru`", "3 mistakes in small.toml"]);
+    answer.says(&["`sead`", "`state.size`", "`gru`", "3 problems in small.toml"]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_check_says_run_says_and_makes_no_run_of_it() {
 }
 
 #[test]
-fn what_is_no_spec_at_all_is_told_plainly() {
+fn what_is_no_spec_at_all_is_reported_plainly() {
     let place = Workplace::new();
     place.write("empty.toml", "");
     place.write("comment.toml", "# nothing but this\n");
@@ -160,6 +160,33 @@ fn what_is_no_spec_at_all_is_told_plainly() {
         }
     }
     assert!(!place.path().join("runs").exists());
+}
+
+/// Options are remembered by the hash of the library's file: the second time, no engine is started.
+#[test]
+fn what_is_known_is_checked_without_the_engine() {
+    let place = Workplace::new();
+    place.write("small.toml", SMALL);
+    let engines = |command: &mut std::process::Command| {
+        // Whoever loads libtorch says so in its trace of the libraries that it needs.
+        let answer = place.start(command.env("LD_DEBUG", "libs").env("XDG_CACHE_HOME", place.path())).wait();
+        assert_eq!(answer.code, Some(0), "{answer}");
+        assert_eq!(answer.stdout, "small.toml is a good spec.\n");
+        answer.stderr.contains("libtorch_cpu.so")
+    };
+    let check = ["check", "small.toml"];
+    assert!(engines(&mut place.command(&check)), "the first time, plugins are asked");
+    assert!(!engines(&mut place.command(&check)));
+    // Other options are other questions, once.
+    let other = ["check", "small.toml", "--set", "trainer.unroll_length=3"];
+    assert!(engines(&mut place.command(&other)));
+    assert!(!engines(&mut place.command(&other)));
+    // What is remembered is found to be damaged, and is made again.
+    for file in std::fs::read_dir(place.path().join("efference/plugins")).unwrap() {
+        std::fs::write(file.unwrap().path(), "{").unwrap();
+    }
+    assert!(engines(&mut place.command(&check)));
+    assert!(!engines(&mut place.command(&check)));
 }
 
 #[test]
@@ -201,7 +228,7 @@ fn values_come_from_files_variables_and_the_command_line_in_this_order() {
 }
 
 #[test]
-fn mistakes_on_the_command_line_and_in_variables_name_it() {
+fn problems_on_the_command_line_and_in_variables_name_it() {
     let place = Workplace::new();
     place.write("small.toml", SMALL);
     let answer = place.efference(&["check", "small.toml", "--set", "trainer.unrol_length=2"]).expect(2);

@@ -59,8 +59,8 @@ fn compile(compiler: &str, options: &[&str], source: &Path, libraries: &[&str], 
 #[test]
 fn the_header_is_plain_c() {
     let place = Workplace::new();
-    let source =
-        place.write("one.c", "#include \"efference.h\"\nint main(void) { return sizeof(ef_Stamp) == 0; }\n");
+    let source = place
+        .write("one.c", "#include \"efference.h\"\nint main(void) { return sizeof(ef_Manifest) == 0; }\n");
     compile("cc", &["-std=c11", "-pedantic"], &source, &[], &place.path().join("one"));
 }
 
@@ -126,7 +126,7 @@ fn a_layer_in_cpp_is_a_layer_like_others() {
     let answer = with("bench", &sets).1.expect(0);
     assert!(answer.stdout.contains("\nFLOP at least 11.0 a step, "), "{answer}");
     assert!(answer.stdout.contains("does not say how many multiplications"), "{answer}");
-    // An exception of C++ and a mistake in an option are told as those of a plugin in Rust.
+    // An exception of C++ and a problem in an option are reported as those of a plugin in Rust.
     let sets = ["layer.throw_in_step=3", "trainer.synthetic_gradient.enabled=false"];
     with("run", &sets).1.expect(1).says(&[
         "the run failed in step 3: ",

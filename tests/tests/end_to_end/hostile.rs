@@ -1,4 +1,4 @@
-//! Plugins that misbehave: each ends the run with its name, the step and a cure, and everything recorded until
+//! Plugins that misbehave: each ends the run with its name, the step and a help, and everything recorded until
 //! then is kept.
 use crate::program::{Answer, Run, SMALL, Workplace, fixtures, small_in};
 
@@ -22,25 +22,25 @@ fn run(kind: &str, fault: &str, more: &[&str]) -> (Workplace, Answer) {
     (place, answer)
 }
 
-/// Checks a failed run: the sentence on standard error and all that is kept. Answers with the run's directory.
+/// Checks a failed run: the sentence on standard error and all that is kept. Returns the run's directory.
 #[track_caller]
 fn failed(place: &Workplace, answer: Answer, plugin: &str, step: u64, texts: &[&str]) -> Run {
     let answer = answer.expect(1).says(texts).says(&[
         &format!("the run failed in step {step}: "),
         &format!("\n  plugin: {plugin}\n"),
-        "\n  cure:   ",
+        "\n  help:   ",
     ]);
     let run = place.run("small");
     let id = run.path.file_name().unwrap().to_str().unwrap();
     let answer = answer.says(&[&format!("is in runs/small/{id}")]);
-    // It is told once, and nothing comes behind it.
+    // It is reported once, and nothing comes behind it.
     assert_eq!(answer.stderr.matches("the run failed").count(), 1, "{answer}");
 
     let end = run.end();
     assert_eq!(end["how"], "failed", "{end}");
     assert_eq!(end["plugin"], plugin, "{end}");
     assert_eq!(end["step"], step, "{end}");
-    assert!(end["cure"].as_str().is_some_and(|cure| cure.len() > 20), "{end}");
+    assert!(end["help"].as_str().is_some_and(|help| help.len() > 20), "{end}");
     let messages: Vec<_> = end["messages"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()).collect();
     assert!(messages.iter().any(|message| message.starts_with(plugin)), "{end}");
 
@@ -78,7 +78,7 @@ fn without_a_fault_hostile_plugins_are_plugins_like_others() {
 }
 
 #[test]
-fn panics_are_told_with_their_text_and_place() {
+fn panics_are_reported_with_their_text_and_place() {
     fails(
         "layer",
         "panic",
@@ -100,11 +100,11 @@ fn panics_and_errors_in_build_end_the_run_before_its_first_step() {
     fails_in_build("cell", "panic_in_build", &["no such luck"]);
     fails_in_build("environment", "panic_in_open", &["the door is stuck"]);
     fails_in_build("environment", "error_in_open", &["ask the janitor for the key"]);
-    fails_in_build("goal", "greedy", &["reserves 64 numbers of a state of 64", "enlarge state.size"]);
+    fails_in_build("goal", "greedy", &["reserves 64 slots of a state of 64", "enlarge state.size"]);
 }
 
 #[test]
-fn errors_are_told_as_the_plugin_said_them() {
+fn errors_are_reported_as_the_plugin_said_them() {
     let (place, answer) = run("layer", "error", &[]);
     let why = "the weights have gone out for lunch";
     let run = failed(&place, answer, "layer 'hostile'", STEP, &[&format!("layer 'hostile': {why}")]);
@@ -112,17 +112,17 @@ fn errors_are_told_as_the_plugin_said_them() {
     assert_eq!(messages.as_array().unwrap().last().unwrap(), why, "{messages}");
     fails("environment", "error", &["environment 'hostile': the world has gone away; start it again"]);
     fails("trainer", "no_such_network", &["the agent has no network 'oracle'"]);
-    fails("trainer", "no_such_part", &["the agent has no part 'oracle'"]);
+    fails("trainer", "no_such_group", &["the agent has no parameter group 'oracle'"]);
 }
 
 #[test]
-fn wrong_shapes_are_told_with_both_shapes() {
+fn wrong_shapes_are_reported_with_both_shapes() {
     fails("layer", "wrong_shape", &["returned a tensor of shape [1, 65] where [1, 64] was expected"]);
     fails("layer", "scalar", &["returned a tensor of shape [] where [1, 64] was expected"]);
     fails("cell", "wrong_shape", &["returned a tensor of shape [1, 65] where [1, 64] was expected"]);
-    fails("goal", "wide_loss", &["the loss term 'wide' holds 64 numbers instead of one"]);
-    fails("trainer", "extra_row", &["shape [2, 64]", "1 live stream"]);
-    fails("trainer", "extra_column", &["returned states of 65 numbers; a state has 64"]);
+    fails("goal", "wide_loss", &["the loss term 'wide' has 64 elements instead of one"]);
+    fails("trainer", "extra_row", &["shape [2, 64]", "1 active stream"]);
+    fails("trainer", "extra_column", &["returned states of 65 elements; a state has 64"]);
     fails("trainer", "scalar", &["shape []"]);
     let (place, answer) = run("goal", "few_actions", &["environment.world=catch"]);
     let texts = ["returned a tensor of shape [1, 2] where [1, 3] was expected"];
@@ -139,7 +139,7 @@ fn numbers_that_are_none_are_traced_to_the_plugin_that_made_them() {
     fails("cell", "not_a_number", &["turned finite numbers into others (NaN or infinity)"]);
     fails("goal", "nan_loss", &["the loss term 'error' is NaN"]);
     fails("trainer", "not_a_number", &["the new states are not finite (NaN or infinity)"]);
-    fails("trainer", "nan_input", &["the numbers that the trainer hands to the cell are not finite"]);
+    fails("trainer", "nan_input", &["the numbers that the trainer passes to the cell are not finite"]);
     let (place, answer) = run("goal", "nan_actions", &["environment.world=catch"]);
     failed(&place, answer, "goal 'hostile'", STEP, &["chose actions that are not finite (NaN or infinity)"]);
 }
@@ -159,7 +159,7 @@ fn what_a_plugin_prints_never_reaches_standard_output() {
         let texts = ["printed to standard output", "\"here I am\"", "tracing::info!", "stdout = \"log\""];
         failed(&place, answer, &format!("{kind} 'hostile'"), STEP, &texts);
 
-        // The cure that it names is one.
+        // The help that it names is one.
         let (place, answer) = run(kind, "print", &["plugins.stdout=log"]);
         let answer = answer.expect(0);
         assert!(!answer.stdout.contains("here I am"), "{answer}");
@@ -171,8 +171,26 @@ fn what_a_plugin_prints_never_reaches_standard_output() {
 #[test]
 fn frames_that_do_not_fit_are_refused() {
     fails("environment", "two_frames", &["two frames of stream 0 in one poll"]);
-    fails("environment", "wide_frame", &["observes 100000 numbers", "Set `size` under [state] to 1000"]);
-    fails("environment", "many_actions", &["wants 18446744073709551615 actions"]);
+    fails("environment", "wide_frame", &["observes 100000 values", "Set `size` under [state] to 1000"]);
+    fails("environment", "many_actions", &["wants 4294967295 actions"]);
+    fails("environment", "choice_of_one", &["stream 0 asks for a choice among 1"]);
+    fails("environment", "middle_after_last", &["stream 0 that is not the first of an episode"]);
+}
+
+#[test]
+fn numbers_out_of_range_are_limited_and_reported_once() {
+    for (fault, text) in [
+        ("outside_observation", "the environment observes 1.5 in stream 0"),
+        ("infinite_reward", "the environment sends a reward of inf in stream 0; its range is -1…1"),
+    ] {
+        let (place, answer) = run("environment", fault, &[]);
+        let answer = answer.expect(0);
+        assert_eq!(answer.stderr.matches(text).count(), 1, "{answer}");
+        let lines = place.run("small").metrics();
+        let rewards: Vec<_> = lines.iter().filter_map(|line| line["reward"].as_f64()).collect();
+        assert!(rewards.iter().all(|reward| *reward == 1.0), "{rewards:?}");
+        assert_eq!(rewards.is_empty(), fault == "outside_observation", "{rewards:?}");
+    }
 }
 
 #[test]

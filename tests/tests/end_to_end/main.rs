@@ -5,6 +5,8 @@
 
 mod bench;
 mod check;
+mod contract;
+mod control;
 mod experiments;
 mod foreign;
 mod hostile;

@@ -1,6 +1,5 @@
 //! `efference plugins`.
 use crate::program::{Workplace, fixtures, programs};
-use std::time::{Duration, Instant};
 
 #[test]
 fn plugins_are_listed_with_kind_name_version_line_and_file() {
@@ -25,19 +24,6 @@ fn plugins_are_listed_with_kind_name_version_line_and_file() {
         assert_eq!(lines[at + 1].trim(), file.to_str().unwrap());
     }
     assert_eq!(answer.stderr, "");
-}
-
-#[test]
-fn listing_them_takes_no_time() {
-    let place = Workplace::new();
-    let took = (0..5).map(|_| {
-        let began = Instant::now();
-        place.efference(&["plugins"]).expect(0);
-        began.elapsed()
-    });
-    // The best of some, as other tests run beside this one.
-    let best = took.min().unwrap();
-    assert!(best < Duration::from_millis(100), "took {best:?}");
 }
 
 #[test]
@@ -73,7 +59,7 @@ fn plugins_of_other_directories_are_found_by_path_and_variable() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure_to_be_told() {
+fn a_reader_that_goes_away_is_no_failure_to_report() {
     let place = Workplace::new();
     let command = place.command(&["plugins"]);
     let program = command.get_program().to_owned();

@@ -116,7 +116,7 @@ impl Workplace {
         self.directory.path()
     }
 
-    /// Writes a file, and answers with its path.
+    /// Writes a file, and returns its path.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

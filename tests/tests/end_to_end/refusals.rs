@@ -1,9 +1,9 @@
 //! Files that are no plugin for this host: each is refused with one sentence that names the file, both sides and
-//! the cure, and none of them takes the program down.
+//! the help, and none of them takes the program down.
 //!
 //! All are real: a built plugin with some bytes changed, or something else that lies around on a disk.
 use crate::program::{Workplace, fixtures, libtorch, plugin_file};
-use efference_abi::{ABI_VERSION, MAGIC, Stamp};
+use efference_abi::{ABI_VERSION, MAGIC, Manifest};
 use std::fs;
 use std::mem::offset_of;
 
@@ -14,17 +14,17 @@ fn dense() -> Vec<u8> {
     fs::read(plugin_file("dense")).unwrap()
 }
 
-/// Where in a plugin library's file its stamp begins.
-fn stamp(file: &[u8]) -> usize {
+/// Where in a plugin library's file its manifest begins.
+fn manifest_start(file: &[u8]) -> usize {
     let found: Vec<_> = file.windows(MAGIC.len()).enumerate().filter(|(_, w)| *w == MAGIC).collect();
-    // The magic bytes may be somewhere in the code too; the stamp says its size.
-    let is_stamp = |at: usize| {
-        let size = file.get(at + offset_of!(Stamp, size)..).and_then(|b| b.first_chunk());
-        size.is_some_and(|s| u32::from_ne_bytes(*s) as usize == size_of::<Stamp>())
+    // The magic bytes may be somewhere in the code too; the manifest says its size.
+    let is_manifest = |at: usize| {
+        let size = file.get(at + offset_of!(Manifest, size)..).and_then(|b| b.first_chunk());
+        size.is_some_and(|s| u32::from_ne_bytes(*s) as usize == size_of::<Manifest>())
     };
-    let stamps: Vec<_> = found.into_iter().map(|(at, _)| at).filter(|at| is_stamp(*at)).collect();
-    assert_eq!(stamps.len(), 1, "stamps in the plugin");
-    stamps[0]
+    let starts: Vec<_> = found.into_iter().map(|(at, _)| at).filter(|at| is_manifest(*at)).collect();
+    assert_eq!(starts.len(), 1, "manifests in the plugin");
+    starts[0]
 }
 
 /// The text at `at`, to its zero.
@@ -33,10 +33,10 @@ fn text(file: &[u8], at: usize) -> String {
     String::from_utf8(file[at..at + end].to_vec()).unwrap()
 }
 
-/// The built `dense` with other bytes in its stamp.
-fn stamped(field: usize, bytes: &[u8]) -> Vec<u8> {
+/// The built `dense` with other bytes in its manifest.
+fn with_manifest(field: usize, bytes: &[u8]) -> Vec<u8> {
     let mut file = dense();
-    let at = stamp(&file) + field;
+    let at = manifest_start(&file) + field;
     file[at..at + bytes.len()].copy_from_slice(bytes);
     file
 }
@@ -65,7 +65,7 @@ fn bytes_refused(bytes: impl AsRef<[u8]>, sentence: &str) {
 fn refused_when_loaded(place: &Workplace, plugin: &str, sentence: &str) {
     let answer = place.efference(&["plugins", "show", plugin, "--path", "plugins"]).expect(1);
     assert_eq!(answer.stderr, format!("error: {sentence}\n"), "{answer}");
-    // A spec that asks for it is told the same, at the line that does.
+    // A spec that asks for it gets the same sentence, at the line that does.
     place.write("small.toml", crate::program::SMALL);
     let set = format!("layer.plugin={plugin}");
     let checked =
@@ -134,17 +134,17 @@ fn what_was_built_for_another_machine_is_refused() {
     {
         let mut file = dense();
         file[E_MACHINE..E_MACHINE + 2].copy_from_slice(&machine.to_le_bytes());
-        let cure = "Build the plugin on this machine, or for its target";
-        bytes_refused(file, &format!("was built for {theirs} and this host runs on {ours}. {cure}"));
+        let help = "Build the plugin on this machine, or for its target";
+        bytes_refused(file, &format!("was built for {theirs} and this host runs on {ours}. {help}"));
     }
-    let field = offset_of!(Stamp, target);
+    let field = offset_of!(Manifest, target);
     let file = dense();
-    let ours = text(&file, stamp(&file) + field);
+    let ours = text(&file, manifest_start(&file) + field);
     let sentence = format!(
         "was built for x86_64-unknown-linux-musl and this host runs on {ours}. Build the plugin on this machine, or \
          for its target"
     );
-    bytes_refused(stamped(field, b"x86_64-unknown-linux-musl\0"), &sentence);
+    bytes_refused(with_manifest(field, b"x86_64-unknown-linux-musl\0"), &sentence);
 }
 
 #[test]
@@ -163,50 +163,51 @@ fn a_library_that_is_no_plugin_is_passed_over_unless_it_calls_itself_one() {
 }
 
 #[test]
-fn a_damaged_stamp_is_refused() {
-    let cure = "Build the plugin again";
-    let bytes = stamped(offset_of!(Stamp, magic), b"efferenc");
-    bytes_refused(bytes, &format!("has a damaged stamp: it does not begin as a stamp does. {cure}"));
-    let bytes = stamped(offset_of!(Stamp, size), &7_u32.to_ne_bytes());
-    let size = size_of::<Stamp>();
-    bytes_refused(bytes, &format!("has a damaged stamp: its size is not {size} bytes. {cure}"));
-    let bytes = stamped(offset_of!(Stamp, plugins), b"lawyer/dense");
-    let answer_of =
-        |bytes: &[u8]| text(bytes, stamp(bytes) + offset_of!(Stamp, plugins)).trim_end().to_owned();
+fn a_damaged_manifest_is_refused() {
+    let help = "Build the plugin again";
+    let bytes = with_manifest(offset_of!(Manifest, magic), b"efferenc");
+    bytes_refused(bytes, &format!("has a damaged manifest: it does not begin as a manifest does. {help}"));
+    let bytes = with_manifest(offset_of!(Manifest, size), &7_u32.to_ne_bytes());
+    let size = size_of::<Manifest>();
+    bytes_refused(bytes, &format!("has a damaged manifest: its size is not {size} bytes. {help}"));
+    let bytes = with_manifest(offset_of!(Manifest, plugins), b"lawyer/dense");
+    let answer_of = |bytes: &[u8]| {
+        text(bytes, manifest_start(bytes) + offset_of!(Manifest, plugins)).trim_end().to_owned()
+    };
     let listed = answer_of(&bytes);
-    bytes_refused(bytes, &format!("has a damaged stamp: it lists '{listed}'. {cure}"));
+    bytes_refused(bytes, &format!("has a damaged manifest: it lists '{listed}'. {help}"));
 }
 
 #[test]
 fn another_boundary_is_refused_with_both_numbers() {
     let file = dense();
-    let sdk = text(&file, stamp(&file) + offset_of!(Stamp, sdk_version));
+    let sdk = text(&file, manifest_start(&file) + offset_of!(Manifest, sdk_version));
     for theirs in [0, ABI_VERSION + 1, u32::MAX] {
         let sentence = format!(
             "speaks boundary {theirs} (efference-sdk {sdk}) and this host speaks boundary {ABI_VERSION}. Build the \
              plugin again with the efference-sdk {sdk} that belongs to this host"
         );
-        bytes_refused(stamped(offset_of!(Stamp, abi_version), &theirs.to_ne_bytes()), &sentence);
+        bytes_refused(with_manifest(offset_of!(Manifest, abi_version), &theirs.to_ne_bytes()), &sentence);
     }
 }
 
 #[test]
 fn another_libtorch_is_refused_with_both_versions() {
-    let field = offset_of!(Stamp, libtorch_version);
+    let field = offset_of!(Manifest, libtorch_version);
     let file = dense();
-    let ours = text(&file, stamp(&file) + field);
+    let ours = text(&file, manifest_start(&file) + field);
     let sentence = format!(
         "was compiled against libtorch 2.1.0 and this host runs libtorch {ours}; two cannot live in one process. \
          Build the plugin again with LIBTORCH set to the host's libtorch"
     );
-    bytes_refused(stamped(field, b"2.1.0\0"), &sentence);
+    bytes_refused(with_manifest(field, b"2.1.0\0"), &sentence);
 }
 
 #[test]
 fn a_plugin_that_its_library_only_claims_to_hold_is_refused() {
     let place = Workplace::new();
-    place.write("plugins/libsome.so", stamped(offset_of!(Stamp, plugins), b"layer/tense"));
-    let sentence = "plugins/libsome.so says in its stamp that it holds layer 'tense', and has no entry for it. Build \
+    place.write("plugins/libsome.so", with_manifest(offset_of!(Manifest, plugins), b"layer/tense"));
+    let sentence = "plugins/libsome.so says in its manifest that it holds layer 'tense', and has no entry for it. Build \
                     the plugin again";
     refused_when_loaded(&place, "tense", sentence);
 }
@@ -229,8 +230,8 @@ fn a_library_that_needs_another_libtorch_is_refused() {
     let at = file.windows(needed.len()).position(|w| w == needed).expect("dense needs libtorch_cpu.so");
     file[at..at + needed.len()].copy_from_slice(b"\0libtorch_old.so\0");
     // Under another name than the good one's, which comes first otherwise.
-    let stamp = stamp(&file) + offset_of!(Stamp, plugins);
-    file[stamp..stamp + 11].copy_from_slice(b"layer/older");
+    let at = manifest_start(&file) + offset_of!(Manifest, plugins);
+    file[at..at + 11].copy_from_slice(b"layer/older");
     place.write("plugins/libsome.so", file);
     let sentence = "plugins/libsome.so needs libtorch_old.so, which is not the libtorch that this host has loaded. \
                     Build the plugin again with LIBTORCH set to the host's libtorch";
@@ -244,8 +245,8 @@ fn a_library_that_the_system_cannot_load_is_refused() {
     let needed = b"\0libgcc_s.so.1\0";
     let at = file.windows(needed.len()).position(|w| w == needed).expect("dense needs libgcc_s.so.1");
     file[at..at + needed.len()].copy_from_slice(b"\0libgcc_s.so.9\0");
-    let stamp = stamp(&file) + offset_of!(Stamp, plugins);
-    file[stamp..stamp + 11].copy_from_slice(b"layer/older");
+    let at = manifest_start(&file) + offset_of!(Manifest, plugins);
+    file[at..at + 11].copy_from_slice(b"layer/older");
     place.write("plugins/libsome.so", file);
     let sentence = "plugins/libsome.so cannot be loaded: libgcc_s.so.9: cannot open shared object file: No such file \
                     or directory";
@@ -253,11 +254,11 @@ fn a_library_that_the_system_cannot_load_is_refused() {
 }
 
 #[test]
-fn a_refused_plugin_that_a_spec_asks_for_is_told_with_its_reason() {
+fn a_refused_plugin_that_a_spec_asks_for_is_reported_with_its_reason() {
     let place = Workplace::new();
-    let mut file = stamped(offset_of!(Stamp, abi_version), &99_u32.to_ne_bytes());
-    let stamp = stamp(&file) + offset_of!(Stamp, plugins);
-    file[stamp..stamp + 11].copy_from_slice(b"layer/older");
+    let mut file = with_manifest(offset_of!(Manifest, abi_version), &99_u32.to_ne_bytes());
+    let at = manifest_start(&file) + offset_of!(Manifest, plugins);
+    file[at..at + 11].copy_from_slice(b"layer/older");
     place.write("plugins/libolder.so", file);
     place.write("small.toml", crate::program::SMALL);
     let sets = ["--set", "plugins.path=[\"plugins\"]", "--set", "layer.plugin=older"];
@@ -271,8 +272,8 @@ fn a_refused_plugin_that_a_spec_asks_for_is_told_with_its_reason() {
 fn any_byte_of_the_headers_may_be_wrong_and_nothing_crashes() {
     let place = Workplace::new();
     let whole = dense();
-    let start = stamp(&whole);
-    // The ELF header, the stamp's front, and what tells where sections are: one byte at a time.
+    let start = manifest_start(&whole);
+    // The ELF header, the manifest's front, and what tells where sections are: one byte at a time.
     let headers = (0..64).chain(start..start + 96).chain((whole.len() - 2_240..whole.len()).step_by(7));
     for (number, at) in headers.enumerate() {
         let mut file = whole.clone();

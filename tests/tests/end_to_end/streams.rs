@@ -3,7 +3,7 @@ use crate::program::{Workplace, fixtures, small_in};
 use serde_json::Value;
 
 /// How many streams are live in each of the polls of the fixture's timetable.
-const LIVE: [u64; 12] = [1, 2, 1, 3, 2, 3, 3, 2, 2, 2, 1, 1];
+const ACTIVE: [u64; 12] = [1, 2, 1, 3, 2, 3, 3, 2, 2, 2, 1, 1];
 
 fn run(more: &[&str]) -> (Workplace, Vec<Value>) {
     let place = Workplace::new();
@@ -23,12 +23,13 @@ fn streams_come_sit_out_and_end() {
         for goal in ["predict", "maximize"] {
             let unroll = format!("trainer.unroll_length={unroll}");
             let (_place, metrics) = run(&["steps=36", &unroll, &format!("goal.plugin={goal}")]);
-            let live: Vec<_> = metrics.iter().map(|line| line["streams"].as_f64().unwrap() as u64).collect();
-            assert_eq!(live, LIVE.repeat(3), "{unroll}, {goal}");
-            // Only stream 1 has a score, in the steps in which it is live.
+            let active: Vec<_> =
+                metrics.iter().map(|line| line["streams"].as_f64().unwrap() as u64).collect();
+            assert_eq!(active, ACTIVE.repeat(3), "{unroll}, {goal}");
+            // Only stream 1 has a reward, in the steps in which it is active.
             for (line, poll) in metrics.iter().zip((0..12).cycle()) {
-                let scored = [1, 3, 5, 6].contains(&poll).then_some(0.5);
-                assert_eq!(line.get("score").and_then(Value::as_f64), scored, "{line}");
+                let reward = [1, 3, 5, 6].contains(&poll).then_some(0.5);
+                assert_eq!(line.get("reward").and_then(Value::as_f64), reward, "{line}");
                 assert!(line["loss"].as_f64().is_some_and(f64::is_finite), "{line}");
             }
         }

@@ -46,7 +46,7 @@ pub(super) struct Updates<'a> {
 }
 
 impl<'a> Updates<'a> {
-    /// Adds the update of a parameter by its gradient, with its two moments; answers with `false` where they do not
+    /// Adds the update of a parameter by its gradient, with its two moments; returns `false` where they do not
     /// all lie alike, as 32-bit floats on the CPU.
     pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
         let all = [parameter, gradient, m, v];

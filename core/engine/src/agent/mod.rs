@@ -1,16 +1,26 @@
 //! The agent: parameters, optimizers, and the wiring of trainer, goal, cell and layers.
 
 mod adam;
+mod build;
+mod config;
+mod diagnose;
 mod grad_paths;
+mod groups;
+mod layers;
+mod loss_means;
 mod model;
 mod optimizer;
 mod shared_cell;
+mod slow_cell;
 mod store;
+mod train;
 mod transition;
 mod transition_by_autograd;
 mod transition_by_vjp;
 
-pub use model::{AgentTimes, Blueprint, Choice, Model, Recorded};
+pub use config::{AgentConfig, PluginConfig};
+pub use loss_means::LossMeans;
+pub use model::{AgentTimes, Model};
 pub use shared_cell::SharedCell;
-pub use store::Store;
+pub use store::ParameterStore;
 pub use transition::{CellTransition, GraphSharing};

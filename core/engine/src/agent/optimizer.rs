@@ -13,7 +13,7 @@ struct State {
     tensors: Vec<Tensor>,
 }
 
-/// Updates the parameters of one part.
+/// Updates the parameters of one group.
 pub(super) struct Optimizer {
     settings: OptimizerSettings,
     states: HashMap<String, State>,
@@ -26,13 +26,28 @@ impl Optimizer {
         Optimizer { settings, states: HashMap::new(), updated: 0 }
     }
 
-    /// Uses the gradients of `parameters` and clears them. A parameter without a gradient keeps its value, but
-    /// for Adam's weight decay, as in torch. Answers with how many numbers had a gradient.
+    /// Uses the gradients gathered in `parameters` and clears them. A parameter without a gradient keeps its value, but
+    /// for Adam's weight decay, as in torch. Returns how many elements had a gradient.
     pub(super) fn update(&mut self, parameters: &[(String, Tensor)]) -> Result<u64> {
+        let gradients = parameters.iter().map(|(_, p)| Ok(p.f_grad()?)).collect::<Result<Vec<_>>>()?;
+        let gradients: Vec<_> = gradients.iter().map(|g| g.defined().then_some(g)).collect();
+        let updated = self.descend(parameters, &gradients)?;
+        drop(gradients);
+        clear_gradients(parameters)?;
+        Ok(updated)
+    }
+
+    /// The same by these gradients, one a parameter; what is gathered in the parameters stays.
+    pub(super) fn descend(
+        &mut self,
+        parameters: &[(String, Tensor)],
+        gradients: &[Option<&Tensor>],
+    ) -> Result<u64> {
         self.updated = 0;
         tch::no_grad(|| {
-            let scale = self.clipping(parameters)?;
-            let prepared = parameters.iter().map(|(name, p)| self.prepare(name, p, scale));
+            let scale = self.clipping(gradients)?;
+            let given = parameters.iter().zip(gradients);
+            let prepared = given.map(|((name, p), g)| self.prepare(name, p, *g, scale));
             let prepared = prepared.collect::<Result<Vec<_>>>()?;
             let mut updates = Updates::default();
             for ((name, p), step) in parameters.iter().zip(&prepared) {
@@ -45,7 +60,6 @@ impl Optimizer {
             updates.run();
             Ok::<(), Error>(())
         })?;
-        clear_gradients(parameters)?;
         Ok(self.updated)
     }
 
@@ -60,32 +74,34 @@ impl Optimizer {
     }
 
     /// What the gradients are to be multiplied by.
-    fn clipping(&self, parameters: &[(String, Tensor)]) -> Result<f64> {
+    fn clipping(&self, gradients: &[Option<&Tensor>]) -> Result<f64> {
         let Some(limit) = self.settings.clip else { return Ok(1.0) };
         let mut squares = 0.0;
-        for (_, p) in parameters {
-            let g = p.f_grad()?;
-            if g.defined() {
-                squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
-            }
+        for g in gradients.iter().flatten() {
+            squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
         }
         Ok((limit / squares.sqrt().max(f64::MIN_POSITIVE)).min(1.0))
     }
 
     /// The gradient and what Adam multiplies with; `None` where that was all there was to do.
-    fn prepare(&mut self, name: &str, p: &Tensor, scale: f64) -> Result<Option<(Tensor, Factors)>> {
+    fn prepare(
+        &mut self,
+        name: &str,
+        p: &Tensor,
+        g: Option<&Tensor>,
+        scale: f64,
+    ) -> Result<Option<(Tensor, Factors)>> {
         let s = &self.settings;
         let decay_after = match s.kind {
             OptimizerKind::Adam if p.dim() > 0 => 1.0 - s.weight_decay,
             _ => 1.0,
         };
-        let g = p.f_grad()?;
-        if !g.defined() {
+        let Some(g) = g else {
             if decay_after != 1.0 {
                 let _ = p.shallow_clone().f_mul_scalar_(decay_after)?;
             }
             return Ok(None);
-        }
+        };
         if !self.states.contains_key(name) {
             self.states.insert(name.to_owned(), State::default());
         }
@@ -93,7 +109,7 @@ impl Optimizer {
         let Some(state) = self.states.get_mut(name) else { return Ok(None) };
         state.steps += 1;
         if s.kind == OptimizerKind::Sgd {
-            sgd(p, &g, state, s, scale)?;
+            sgd(p, g, state, s, scale)?;
             return Ok(None);
         }
         if state.tensors.is_empty() {
@@ -114,10 +130,10 @@ impl Optimizer {
             decay_after: decay_after as f32,
         };
         // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
-        let g = if (is_contiguous_cpu_f32(&g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
-            g
+        let g = if (is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
+            g.shallow_clone()
         } else {
-            copied(p, &g)?
+            copied(p, g)?
         };
         Ok(Some((g, factors)))
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
-/// A kept tensor.
+/// A tensor of the store.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) tensor: Tensor,
@@ -18,7 +18,7 @@ type Trained = Rc<[(String, Tensor)]>;
 
 /// All parameters and buffers of an agent, in the order of their making. The part that a tensor belongs to is
 /// the beginning of its name: `cell.z.layer.0.weight.1` belongs to `cell`.
-pub struct Store {
+pub struct ParameterStore {
     seed: u64,
     device: Device,
     entries: RefCell<Vec<Entry>>,
@@ -26,14 +26,14 @@ pub struct Store {
     trained: RefCell<HashMap<String, Trained>>,
 }
 
-impl Store {
+impl ParameterStore {
     /// An empty store on a device; `seed` is the experiment's.
     pub fn new(seed: u64, device: Device) -> Self {
-        Store { seed, device, entries: RefCell::default(), trained: RefCell::default() }
+        ParameterStore { seed, device, entries: RefCell::default(), trained: RefCell::default() }
     }
 
     /// Calls `f` with each tensor whose name begins with `prefix`: name, tensor, whether it is trained.
-    pub(super) fn each(&self, prefix: &str, mut f: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
+    pub(super) fn for_each(&self, prefix: &str, mut f: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
         self.entries.borrow().iter().filter(|e| e.name.starts_with(prefix)).try_for_each(&mut f)
     }
 
@@ -49,13 +49,13 @@ impl Store {
         trained
     }
 
-    /// How many numbers are trained.
+    /// How many elements are trained.
     pub fn trained_count(&self) -> i64 {
         self.entries.borrow().iter().filter(|e| e.trainable).map(|e| e.tensor.numel() as i64).sum()
     }
 }
 
-impl ParamStore for Store {
+impl ParamStore for ParameterStore {
     fn add(&self, name: &str, init: Tensor, trainable: bool) -> Result<Tensor> {
         ensure!(!name.is_empty(), "a parameter needs a name");
         ensure!(
@@ -63,8 +63,8 @@ impl ParamStore for Store {
             "there is a parameter '{name}' already; give each its own name, or a scope of its own"
         );
         ensure!(
-            init.kind() == Kind::Float,
-            "parameter '{name}' holds {:?} instead of 32-bit floats",
+            init.kind() == Kind::Float || !trainable,
+            "parameter '{name}' holds {:?} instead of 32-bit floats; only a buffer may hold others",
             init.kind()
         );
         let init = init.f_detach()?.f_to_device(self.device)?;
@@ -77,20 +77,20 @@ impl ParamStore for Store {
         Ok(shared)
     }
 
-    fn seed(&self, name: &str) -> u64 {
-        derive_seed(self.seed, name)
+    fn seed(&self, name: &str) -> Result<u64> {
+        Ok(derive_seed(self.seed, name))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
-        self.each(prefix, |e| {
+        self.for_each(prefix, |e| {
             all.push((e.name.clone(), e.tensor.shallow_clone()));
             Ok(())
         })?;
         Ok(all)
     }
 
-    fn device(&self) -> Device {
-        self.device
+    fn device(&self) -> Result<Device> {
+        Ok(self.device)
     }
 }

@@ -1,6 +1,6 @@
 //! The cell as a goal sees it: one evaluation, several gradient paths.
 use super::shared_cell::SharedCell;
-use super::store::Store;
+use super::store::ParameterStore;
 use super::transition_by_autograd::TransitionByAutograd;
 use super::transition_by_vjp::TransitionByVjp;
 use efference_sdk::autograd::apply;
@@ -13,7 +13,7 @@ pub struct CellTransition<'a> {
     /// The cell.
     pub cell: &'a SharedCell,
     /// Where its parameters are, under `cell.`.
-    pub store: &'a Store,
+    pub store: &'a ParameterStore,
     /// Its number of outputs.
     pub state_size: i64,
     /// How much the paths share.
@@ -68,8 +68,8 @@ impl Transition for CellTransition<'_> {
         apply(TransitionByAutograd::new(paths.to_vec(), within), &inputs)
     }
 
-    fn outs(&self) -> i64 {
-        self.state_size
+    fn outs(&self) -> Result<i64> {
+        Ok(self.state_size)
     }
 }
 
@@ -77,14 +77,14 @@ impl Transition for CellTransition<'_> {
 mod tests {
     use super::*;
     use efference_sdk::autograd::Vjp;
-    use efference_sdk::testkit::{LayersOf, Matrix};
-    use efference_sdk::{AnyCell, AnyLayer, LayerFactory, Params, Random, Size};
+    use efference_sdk::{Cell, Layer, LayerFactory, Params, Random, Size};
+    use efference_testkit::{LayersOf, Matrix};
     use std::ops::Range;
 
     /// A cell that is one layer.
-    struct OneLayer(Box<dyn AnyLayer>);
+    struct OneLayer(Box<dyn Layer>);
 
-    impl AnyCell for OneLayer {
+    impl Cell for OneLayer {
         fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
             self.0.forward(x, outs)
         }
@@ -96,7 +96,7 @@ mod tests {
 
     /// Values along all paths, then the gradients of input and parameters of their weighted sum.
     fn evaluated(sharing: GraphSharing, paths: &[GradPath]) -> Vec<Tensor> {
-        let store = Store::new(3, Device::Cpu);
+        let store = ParameterStore::new(3, Device::Cpu);
         let layers = LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap();
         let layer = layers.make(Size { ins: 12, outs: 6 }, &Params::new(&store).scope("cell")).unwrap();
         let cell = SharedCell::new(Box::new(OneLayer(layer)));
@@ -139,7 +139,7 @@ mod tests {
     fn outputs_and_chunks_that_do_not_fit_are_errors() {
         let said = |outs, mask| {
             let path = GradPath { outs, mask, frozen: false };
-            let store = Store::new(3, Device::Cpu);
+            let store = ParameterStore::new(3, Device::Cpu);
             let layers = LayersOf::<Matrix>::new("{}").unwrap();
             let layer = layers.make(Size { ins: 12, outs: 6 }, &Params::new(&store).scope("cell")).unwrap();
             let cell = SharedCell::new(Box::new(OneLayer(layer)));
@@ -148,7 +148,7 @@ mod tests {
             transition.evaluate(&Random::new(5).normal(&[2, 12], 1.0), &[path]).unwrap_err().to_string()
         };
         assert_eq!(said(2..7, GradMask::All), "the cell has the outputs 0..6, and 2..7 were asked for");
-        let expected = "an input of 12 numbers cannot be cut into chunks of 5";
+        let expected = "an input of 12 features cannot be cut into chunks of 5";
         assert_eq!(said(0..6, GradMask::OddChunks { size: 5 }), expected);
     }
 }

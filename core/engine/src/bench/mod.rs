@@ -5,7 +5,8 @@ mod report;
 pub use peak::Peak;
 pub use report::{Parts, Rates, Report};
 
-use crate::run::{Prepared, Recording, Stepped, Stop};
+use crate::run::checkpoint::Checkpoints;
+use crate::run::{Ended, Experiment, LoadedSpec, Recording, Stop, make_steps};
 use efference_runs::directory::RunDirectory;
 use efference_sdk::{Result, ResultExt, bail};
 use efference_spec::Spec;
@@ -18,7 +19,7 @@ pub struct Request<'a> {
     pub warm_up: u64,
     /// Steps that are measured.
     pub steps: u64,
-    /// Gives up when it is told to.
+    /// Gives up when someone stops it.
     pub stop: &'a Stop,
 }
 
@@ -26,8 +27,8 @@ pub struct Request<'a> {
 /// took; then measures what the machine can do at most.
 ///
 /// # Errors
-/// If a plugin fails, the environment ends too early, it is told to stop, or there is no room for what is recorded.
-pub fn measure(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
+/// If a plugin fails, the environment ends too early, someone stops it, or there is no room for what is recorded.
+pub fn measure(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) -> Result<Report> {
     let mut report = measure_steps(spec, prepared, request)?;
     // By now the experiment is gone, and with it what it may have had running beside it, such as a browser.
     let peak = Peak::measure(prepared.device());
@@ -38,7 +39,7 @@ pub fn measure(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> R
     Ok(report)
 }
 
-fn measure_steps(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) -> Result<Report> {
+fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) -> Result<Report> {
     let began = (SystemTime::now(), Instant::now());
     let place = tempfile::Builder::new().prefix("efference-bench-").tempdir();
     let place =
@@ -47,36 +48,37 @@ fn measure_steps(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) ->
     let mut experiment = prepared.open(Some(directory.path()), true)?;
     let mut recording = Recording::start(spec, &directory, began)?;
 
-    let (stop, steps) = (request.stop, request.steps);
+    let checkpoints = Checkpoints::new(&directory, &spec.checkpoint);
+
+    let steps = request.steps;
     let mut each = Vec::with_capacity(steps.min(1 << 20) as usize);
     let (mut frames, mut recorded) = (0, Duration::ZERO);
-    let mut measured_from = Instant::now();
-    for step in 0..request.warm_up + steps {
-        if step == request.warm_up {
-            experiment.times = Default::default();
-            experiment.model().take_times();
-            experiment.model().take_work();
-            recorded = Duration::ZERO;
-            frames = 0;
-            measured_from = Instant::now();
-        }
-        let began = Instant::now();
-        match experiment.advance(&|| stop.wanted())? {
-            Stepped::Stopped => bail!("was stopped after {step} steps, before all was measured"),
-            Stepped::Step if stop.wanted() => {
-                bail!("was stopped after {} steps, before all was measured", step + 1)
-            }
-            Stepped::Step => {}
-            Stepped::Closed => bail!("the environment ended after {step} steps: too early to be measured"),
-        }
-        let advanced = Instant::now();
-        recording.step(&experiment)?;
-        recorded += advanced.elapsed();
-        if step >= request.warm_up {
-            each.push(began.elapsed());
-        }
-        frames += experiment.live_streams();
-    }
+    let ended = make_steps(
+        &mut experiment,
+        &mut recording,
+        &checkpoints,
+        Some(request.warm_up),
+        request.stop,
+        |_, _, _| {},
+    )?;
+    check_all_made(ended, &experiment)?;
+    experiment.times = Default::default();
+    experiment.model().take_times();
+    experiment.model().take_work();
+    let measured_from = Instant::now();
+    let ended = make_steps(
+        &mut experiment,
+        &mut recording,
+        &checkpoints,
+        Some(request.warm_up + steps),
+        request.stop,
+        |experiment, _, times| {
+            recorded += times.record;
+            each.push(times.advance + times.record);
+            frames += experiment.active_streams();
+        },
+    )?;
+    check_all_made(ended, &experiment)?;
     let all = measured_from.elapsed();
     let (outer, inner) = (experiment.times, experiment.model().take_times());
     let work = experiment.model().take_work();
@@ -119,6 +121,16 @@ fn measure_steps(spec: &Spec, prepared: &Prepared<'_>, request: &Request<'_>) ->
             peak_bytes_per_second: None,
         },
     })
+}
+
+/// Fails if the steps ended before all were made.
+fn check_all_made(ended: Ended, experiment: &Experiment) -> Result<()> {
+    let step = experiment.step();
+    match ended {
+        Ended::Finished => Ok(()),
+        Ended::Stopped => bail!("was stopped after {step} steps, before all was measured"),
+        Ended::Closed => bail!("the environment ended after {step} steps: too early to be measured"),
+    }
 }
 
 /// The largest memory that this process has had in use, in MiB; 0 where the system does not say.

@@ -60,16 +60,3 @@ fn best(device: Device, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     }
     Ok(fewest)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_does_something() {
-        let Peak { flop_per_second, bytes_per_second } = Peak::measure(Device::Cpu).unwrap();
-        // From a slow core under emulation to a machine of the next decade.
-        assert!((1e7..1e16).contains(&flop_per_second), "{flop_per_second}");
-        assert!((1e7..1e15).contains(&bytes_per_second), "{bytes_per_second}");
-    }
-}

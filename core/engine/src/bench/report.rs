@@ -1,4 +1,4 @@
-//! What was measured, and how it is told.
+//! What was measured, and how it is printed.
 use efference_runs::{Bytes, Scaled};
 use serde::Serialize;
 use std::fmt;
@@ -55,7 +55,7 @@ pub struct Parts {
 
 /// The estimated work of a step beside the most that the machine does.
 ///
-/// What is counted says [`Health::take_work`](crate::plugins::Health::take_work): operations in the layers' products of
+/// What is counted says [`CallMonitor::take_work`](crate::plugins::CallMonitor::take_work): operations in the layers' products of
 /// matrices, and bytes that layers and optimizers have to read and write. All else comes on top.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Rates {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_told_beside_what_the_machine_can_do() {
+    fn rates_are_shown_beside_what_the_machine_can_do() {
         let rates = Rates {
             flop: 0.21e9,
             flop_is_lower_bound: false,

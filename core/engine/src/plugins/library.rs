@@ -1,16 +1,15 @@
 //! Loads libraries and makes what their plugins make.
 //!
-//! Rules of the unsafe code here: a library is opened after [`FileStamp`](super::FileStamp) accepted its file
+//! Rules of the unsafe code here: a library is opened after [`FileManifest`](super::FileManifest) accepted its file
 //! and the libraries that it needs are those of this process; its table is read after that, and its functions
-//! are called by the SDK's boundary, which knows their types by the entry's kind.
+//! are called by the SDK's bridge, which knows their types by the entry's kind.
 #![allow(unsafe_code)]
-use super::guard::Guarded;
-use super::{Health, Listed, Refusal, kind_name, services};
-use efference_abi::{ENTRY_SYMBOL, Entry, Kind, Library};
-use efference_sdk::{
-    AnyCell, AnyEnvironment, AnyGoal, AnyLayer, AnyTrainer, EnvironmentSetup, Error, LayerFactory, Params,
-    Result, ResultExt, Size, TrainerSetup, boundary,
-};
+use super::monitor::ObjectMonitor;
+use super::op_count::CostModel;
+use super::{CallMonitor, PluginInfo, Refusal, services};
+use efference_abi::{ENTRY_SYMBOL, Entry, Library};
+use efference_sdk::bridge::{self, Caller};
+use efference_sdk::{Error, Layer, LayerSetup, PluginId, PluginKind, Result, ResultExt};
 use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Plugin {
     /// What its library says of it.
-    pub listed: Listed,
+    pub info: PluginInfo,
     /// Its library.
     pub file: PathBuf,
     entry: &'static Entry,
@@ -35,127 +34,93 @@ impl std::fmt::Debug for Plugin {
 
 impl std::fmt::Display for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} '{}'", kind_name(self.listed.kind), self.listed.name)
+        write!(f, "{} '{}'", self.info.kind.name(), self.info.name)
     }
 }
 
 impl Plugin {
-    pub(super) fn load(file: &Path, needed: &[String], listed: &Listed) -> Result<Plugin, Refusal> {
+    pub(super) fn load(file: &Path, needed: &[String], info: &PluginInfo) -> Result<Plugin, Refusal> {
         check_needed(file, needed)?;
         let unloadable = |e: libloading::Error| {
             // The innermost message is the system's own; those before it say that there is one.
             let reason = Error::from(e).chain().last().unwrap_or_default().to_owned();
             Refusal::Unloadable { file: file.into(), reason }
         };
-        // SAFETY: the file's stamp was accepted, so its initialisers are those of a plugin for this host.
+        // SAFETY: the file's manifest was accepted, so its initialisers are those of a plugin for this host.
         let handle = unsafe { Handle::open(Some(file), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) };
         let handle = handle.map_err(unloadable)?;
-        // SAFETY: the stamp says that the symbol is a static `Library` of this boundary, and it is never unloaded.
+        // SAFETY: the manifest says that the symbol is a static `Library` of this boundary, and it is never unloaded.
         let library: &'static Library = unsafe {
             let symbol = handle.get::<*const Library>(ENTRY_SYMBOL.as_bytes()).map_err(unloadable)?;
             &**symbol
         };
         std::mem::forget(handle);
         // SAFETY: as above; a second start of the same library is ignored by it.
-        unsafe { boundary::init(library.init, services::HOST) }
+        unsafe { bridge::init(library.init, services::HOST) }
             .map_err(|e| Refusal::Init { file: file.into(), reason: format!("{e:#}") })?;
         // SAFETY: the library's own table.
         let entries = unsafe { std::slice::from_raw_parts(library.entries, library.entry_count) };
         let entry = entries
             .iter()
             // SAFETY: names are constants of the library.
-            .find(|e| e.kind == listed.kind as u32 && unsafe { boundary::see_str(e.name) } == listed.name)
+            .find(|e| e.kind == info.kind as u32 && unsafe { bridge::read_str(e.name) } == info.name)
             .ok_or_else(|| Refusal::MissingEntry {
                 file: file.into(),
-                plugin: format!("{} '{}'", kind_name(listed.kind), listed.name),
+                plugin: format!("{} '{}'", info.kind.name(), info.name),
             })?;
-        Ok(Plugin { listed: listed.clone(), file: file.into(), entry })
+        Ok(Plugin { info: info.clone(), file: file.into(), entry })
     }
 
     /// The JSON Schema of its options.
     pub fn schema(&self) -> Result<Value> {
-        boundary::options_schema(self.entry).with_context(|| format!("{self}: options"))
+        bridge::options_schema(self.entry).with_context(|| format!("{self}: options"))
     }
 
-    /// Lets the plugin read its options and do nothing else. The error's first message is the path of the option
-    /// at fault.
+    /// Lets the plugin read its options and do nothing else. An error names the option that is wrong.
     pub fn check_options(&self, options: &Value) -> Result<()> {
-        boundary::check_options(self.entry, options)
+        bridge::check_options(self.entry, options)
     }
 
-    fn of_kind(&self, kind: Kind) -> Result<*const std::ffi::c_void> {
-        efference_sdk::ensure!(self.listed.kind == kind, "{self} is used as a {}", kind_name(kind));
-        Ok(self.entry.vtable)
+    /// Which plugin it is, in errors.
+    pub fn id(&self) -> PluginId {
+        PluginId { kind: self.info.kind, name: self.info.name.clone() }
     }
 
-    /// Makes a layer.
-    pub fn layer(
+    /// Makes an object of the plugin, whose calls are checked by `monitor`: `plugin.create::<dyn Goal>(…)`.
+    pub fn create<K: ?Sized + PluginKind>(
         &self,
         options: &Value,
-        size: Size,
-        params: &Params<'_>,
-        health: &Arc<Health>,
-    ) -> Result<Box<dyn AnyLayer>> {
-        let vtable = self.of_kind(Kind::Layer)?;
-        // SAFETY: the table of a layer plugin of a library that was checked and started.
-        let make = || unsafe { boundary::create_layer(vtable, options, size, params) };
-        Ok(Box::new(Guarded::make_layer(self.to_string(), health, size, params, make)?))
+        setup: &K::Setup<'_>,
+        monitor: &Arc<CallMonitor>,
+    ) -> Result<Box<K>> {
+        bridge::create(
+            self.entry,
+            options,
+            setup,
+            Caller::new(self.id(), ObjectMonitor::new(self.id(), monitor)),
+        )
     }
 
-    /// Makes a cell.
-    pub fn cell(
+    /// Makes a layer, whose work is counted. Its parameters are the tensors that it adds to the setup's store.
+    pub fn create_layer(
         &self,
         options: &Value,
-        size: Size,
-        layers: &dyn LayerFactory,
-        params: &Params<'_>,
-        health: &Arc<Health>,
-    ) -> Result<Box<dyn AnyCell>> {
-        let vtable = self.of_kind(Kind::Cell)?;
-        // SAFETY: the table of a cell plugin of a library that was checked and started.
-        let make = || unsafe { boundary::create_cell(vtable, options, size, layers, params) };
-        Ok(Box::new(Guarded::make(self.to_string(), health, make)?))
-    }
-
-    /// Makes a goal.
-    pub fn goal(
-        &self,
-        options: &Value,
-        state_size: i64,
-        layers: &dyn LayerFactory,
-        params: &Params<'_>,
-        health: &Arc<Health>,
-    ) -> Result<Box<dyn AnyGoal>> {
-        let vtable = self.of_kind(Kind::Goal)?;
-        // SAFETY: the table of a goal plugin of a library that was checked and started.
-        let make = || unsafe { boundary::create_goal(vtable, options, state_size, layers, params) };
-        Ok(Box::new(Guarded::make(self.to_string(), health, make)?))
-    }
-
-    /// Makes a trainer.
-    pub fn trainer(
-        &self,
-        options: &Value,
-        setup: &dyn TrainerSetup,
-        health: &Arc<Health>,
-    ) -> Result<Box<dyn AnyTrainer>> {
-        let vtable = self.of_kind(Kind::Trainer)?;
-        // SAFETY: the table of a trainer plugin of a library that was checked and started.
-        let make = || unsafe { boundary::create_trainer(vtable, options, setup) };
-        Ok(Box::new(Guarded::make(self.to_string(), health, make)?))
-    }
-
-    /// Opens an environment.
-    pub fn environment(
-        &self,
-        options: &Value,
-        setup: &EnvironmentSetup,
-        health: &Arc<Health>,
-    ) -> Result<Box<dyn AnyEnvironment>> {
-        let vtable = self.of_kind(Kind::Environment)?;
-        // SAFETY: the table of an environment plugin of a library that was checked and started.
-        let make = || unsafe { boundary::create_environment(vtable, options, setup) };
-        Ok(Box::new(Guarded::make(self.to_string(), health, make)?))
+        setup: &LayerSetup<'_>,
+        monitor: &Arc<CallMonitor>,
+    ) -> Result<Box<dyn Layer>> {
+        let before = setup.params.tensors()?.len();
+        let monitor = ObjectMonitor::new(self.id(), monitor);
+        let layer: Box<dyn Layer> =
+            bridge::create(self.entry, options, setup, Caller::new(self.id(), monitor.clone()))?;
+        let tensors: Vec<_> = setup.params.tensors()?.into_iter().skip(before).collect();
+        let _ = monitor.cost.set(CostModel {
+            ins: setup.size.ins as u64,
+            outs: setup.size.outs as u64,
+            parameters: tensors.iter().map(|(_, t)| t.numel() as u64).sum(),
+            trained: tensors.iter().any(|(_, t)| t.requires_grad()),
+            multiply_accumulates: layer.multiply_accumulates()?,
+        });
+        Ok(layer)
     }
 }
 

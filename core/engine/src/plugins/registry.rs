@@ -1,29 +1,29 @@
 //! The plugins that can be found, and those that were loaded.
 use super::Plugin;
 use efference_abi::Kind;
-use efference_registry::{Found, Identity, MissingPlugin, PluginFiles, Refusal};
+use efference_registry::{FileManifest, Identity, MissingPlugin, PluginFiles, PluginLocation, Refusal};
 use efference_sdk as sdk;
-use efference_spec::{OptionMistake, PluginCatalogue};
+use efference_spec::{OptionError, PluginRegistry};
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 
 /// What the plugin directories hold. Made by reading files; libraries are loaded when they are asked for, once.
 #[derive(Debug, Default)]
-pub struct Catalogue {
+pub struct Registry {
     files: PluginFiles,
-    loaded: Mutex<HashMap<(u32, String), Plugin>>,
+    loaded: Mutex<HashMap<(Kind, String), Plugin>>,
 }
 
-impl Catalogue {
+impl Registry {
     /// Reads the libraries (`….so`) in `extra`, then in the directories of the variable
     /// `EFFERENCE_PLUGIN_PATH`, then beside this program. Of two plugins of one kind and name the first counts.
-    pub fn scan(extra: &[PathBuf]) -> Catalogue {
-        Catalogue { files: PluginFiles::scan(extra, &this_host()), loaded: Mutex::default() }
+    pub fn scan(extra: &[PathBuf]) -> Registry {
+        Registry { files: PluginFiles::scan(extra, &this_host()), loaded: Mutex::default() }
     }
 
     /// What can be loaded, by kind.
-    pub fn found(&self) -> &[Found] {
+    pub fn found(&self) -> &[PluginLocation] {
         self.files.found()
     }
 
@@ -32,20 +32,15 @@ impl Catalogue {
         self.files.refused()
     }
 
-    /// The directories that were searched.
-    pub fn directories(&self) -> &[PathBuf] {
-        self.files.directories()
-    }
-
-    /// Loads a plugin, or answers with the one loaded before.
+    /// Loads a plugin, or returns the one loaded before.
     pub fn load(&self, kind: Kind, name: &str) -> Result<Plugin, MissingPlugin> {
         let found = self.files.find(kind, name)?;
-        let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
-        let key = (kind as u32, name.to_owned());
+        let mut loaded = self.loaded.lock();
+        let key = (kind, name.to_owned());
         if let Some(plugin) = loaded.get(&key) {
             return Ok(plugin.clone());
         }
-        let plugin = Plugin::load(&found.file, &found.needed, &found.listed)?;
+        let plugin = Plugin::load(&found.file, &found.needed, &found.info)?;
         loaded.insert(key, plugin.clone());
         Ok(plugin)
     }
@@ -53,10 +48,28 @@ impl Catalogue {
 
 /// What this host is, to the plugins that it may load.
 pub fn this_host() -> Identity {
-    Identity::of(&sdk::export::stamp(&[]))
+    Identity::of(&sdk::export::manifest(&[], &[]))
 }
 
-impl PluginCatalogue for Catalogue {
+/// Loads all plugins of one library.
+///
+/// # Errors
+/// Why it, or one of its plugins, can't be loaded.
+pub fn load_library(file: &Path) -> Result<Vec<Plugin>, Refusal> {
+    let manifest = FileManifest::read(file, &this_host())?;
+    manifest.plugins.iter().map(|listed| Plugin::load(file, &manifest.needed, listed)).collect()
+}
+
+impl Plugin {
+    /// What is wrong with options that follow its schema, in the plugin's own words.
+    pub fn option_error(&self, options: &serde_json::Value) -> Option<OptionError> {
+        let error: sdk::Error = self.check_options(options).err()?;
+        let path = error.option().unwrap_or_default().to_owned();
+        Some(OptionError { path, message: format!("{error:#}") })
+    }
+}
+
+impl PluginRegistry for Registry {
     fn names(&self, kind: Kind) -> Vec<String> {
         self.files.names(kind)
     }
@@ -70,12 +83,8 @@ impl PluginCatalogue for Catalogue {
         plugin.schema().map_err(|e| format!("{e:#}"))
     }
 
-    fn check(&self, kind: Kind, name: &str, options: &serde_json::Value) -> Result<(), OptionMistake> {
-        let mistake = |path: &str, message: String| OptionMistake { path: path.into(), message };
-        let plugin = self.load(kind, name).map_err(|e| mistake("", e.to_string()))?;
-        plugin.check_options(options).map_err(|e: sdk::Error| {
-            let chain: Vec<_> = e.chain().collect();
-            mistake(chain[0].trim_matches('.'), chain[1..].join(": "))
-        })
+    fn check(&self, kind: Kind, name: &str, options: &serde_json::Value) -> Result<(), OptionError> {
+        let missing = |e: MissingPlugin| OptionError { path: String::new(), message: e.to_string() };
+        self.load(kind, name).map_err(missing)?.option_error(options).map_or(Ok(()), Err)
     }
 }

@@ -1,18 +1,38 @@
 //! What the host does for every plugin: its log and its metrics.
 //!
-//! Rules of the unsafe code here: the texts that plugins pass are lent for the call, and are read by the SDK's
-//! boundary.
+//! Rules of the unsafe code here: the texts that plugins pass are borrowed for the call, and are read by the SDK's
+//! bridge.
 #![allow(unsafe_code)]
-use efference_abi::{HostApi, Str};
-use efference_sdk::boundary::see_str;
+use efference_abi::{Error, FEATURES, HostApi, Slice, Status, Str};
+use efference_sdk::bridge::{guard, read_str};
+use efference_sdk::derive_seed;
 use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use tracing_core::callsite::Identifier;
 use tracing_core::field::{FieldSet, Value};
 use tracing_core::{Callsite, Event, Interest, Level, Metadata, dispatcher};
 
 /// The services, as plugins get them.
-pub(super) static HOST: &HostApi = &HostApi { size: size_of::<HostApi>(), log_enabled, log, metric };
+pub(super) static HOST: &HostApi = &HostApi {
+    size: size_of::<HostApi>(),
+    features: Slice::new(FEATURE_NAMES),
+    log_enabled,
+    log,
+    metric,
+    step_seed,
+};
+
+const FEATURE_NAMES: &[Str] = &{
+    let mut names = [Str::new(""); FEATURES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Str::new(FEATURES[i]);
+        i += 1;
+    }
+    names
+};
 
 /// A place in a plugin's source that logs, made known to the host when it first does.
 struct Place(OnceLock<Metadata<'static>>);
@@ -50,32 +70,72 @@ fn metadata(level: u32, target: &str, file: &str, line: u32) -> &'static Metadat
     })
 }
 
-unsafe extern "C" fn log_enabled(level: u32, target: Str) -> bool {
-    // SAFETY: a lent text.
-    let target = unsafe { see_str(target) };
-    dispatcher::get_default(|d| d.enabled(metadata(level, &target, "", 0)))
+unsafe extern "C" fn log_enabled(level: u32, target: Str, out: *mut bool, err: *mut Error) -> Status {
+    // SAFETY: a borrowed text; `out` and `err` are writable.
+    unsafe {
+        guard(err, || {
+            let target = read_str(target);
+            out.write(dispatcher::get_default(|d| d.enabled(metadata(level, &target, "", 0))));
+            Ok(())
+        })
+    }
 }
 
-unsafe extern "C" fn log(level: u32, target: Str, file: Str, line: u32, message: Str) {
-    // SAFETY: lent texts.
-    let (target, file, message) = unsafe { (see_str(target), see_str(file), see_str(message)) };
-    let metadata = metadata(level, &target, &file, line);
-    dispatcher::get_default(|d| {
-        let fields = metadata.fields();
-        let Some(field) = fields.field("message") else { return };
-        if d.enabled(metadata) {
-            let text = format_args!("{message}");
-            d.event(&Event::new(metadata, &fields.value_set(&[(&field, Some(&text as &dyn Value))])));
-        }
-    });
+unsafe extern "C" fn log(
+    level: u32,
+    target: Str,
+    file: Str,
+    line: u32,
+    message: Str,
+    _: *mut c_void,
+    err: *mut Error,
+) -> Status {
+    // SAFETY: borrowed texts; `err` is writable.
+    unsafe {
+        guard(err, || {
+            let (target, file, message) = (read_str(target), read_str(file), read_str(message));
+            let metadata = metadata(level, &target, &file, line);
+            dispatcher::get_default(|d| {
+                let fields = metadata.fields();
+                let Some(field) = fields.field("message") else { return };
+                if d.enabled(metadata) {
+                    let text = format_args!("{message}");
+                    d.event(&Event::new(metadata, &fields.value_set(&[(&field, Some(&text as &dyn Value))])));
+                }
+            });
+            Ok(())
+        })
+    }
 }
 
 static METRICS: Mutex<Vec<(String, f64)>> = Mutex::new(Vec::new());
 
-unsafe extern "C" fn metric(name: Str, value: f64) {
-    // SAFETY: a lent text.
-    let name = unsafe { see_str(name) };
-    METRICS.lock().unwrap_or_else(PoisonError::into_inner).push((name, value));
+unsafe extern "C" fn metric(name: Str, value: f64, _: *mut c_void, err: *mut Error) -> Status {
+    // SAFETY: a borrowed text; `err` is writable.
+    unsafe {
+        guard(err, || {
+            METRICS.lock().unwrap_or_else(PoisonError::into_inner).push((read_str(name), value));
+            Ok(())
+        })
+    }
+}
+
+/// What the seeds of the current step are derived from.
+static STEP_SEED: AtomicU64 = AtomicU64::new(0);
+
+/// Says what the seeds that plugins ask for in this step are derived from.
+pub(crate) fn set_step_seed(seed: u64) {
+    STEP_SEED.store(seed, Ordering::Relaxed);
+}
+
+unsafe extern "C" fn step_seed(purpose: Str, out: *mut u64, err: *mut Error) -> Status {
+    // SAFETY: a borrowed text; `out` and `err` are writable.
+    unsafe {
+        guard(err, || {
+            out.write(derive_seed(STEP_SEED.load(Ordering::Relaxed), &read_str(purpose)));
+            Ok(())
+        })
+    }
 }
 
 /// What plugins have recorded since the last call, in order.

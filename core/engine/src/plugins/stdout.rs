@@ -6,11 +6,12 @@
 //! Rules of the unsafe code here: descriptors are owned by `File`s or never closed, and descriptor 1 is replaced
 //! by `dup2`, which leaves it open at every moment.
 #![allow(unsafe_code)]
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What is done with what a plugin prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +30,11 @@ struct Captured {
 static CAPTURED: OnceLock<Captured> = OnceLock::new();
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// From now on what plugins print is caught; answers with what was standard output until now. Once in a process:
-/// later calls answer with an error.
+/// From now on what plugins print is caught; returns what was standard output until now. Once in a process:
+/// later calls return an error.
 pub fn capture_stdout(on_print: OnPrint) -> io::Result<File> {
     let check = |r: libc::c_int| if r < 0 { Err(io::Error::last_os_error()) } else { Ok(r) };
-    // SAFETY: plain system calls; the descriptors that they answer with are new and owned from here on.
+    // SAFETY: plain system calls; the descriptors that they return are new and owned from here on.
     let (own, memory) = unsafe {
         let own = File::from_raw_fd(check(libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 3))?);
         let memory =
@@ -46,7 +47,7 @@ pub fn capture_stdout(on_print: OnPrint) -> io::Result<File> {
         return Err(io::Error::other("standard output is captured already"));
     }
     if let Some(captured) = CAPTURED.get() {
-        let memory = captured.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = captured.file.lock();
         // SAFETY: replaces descriptor 1, which `own` keeps open under another number.
         check(unsafe { libc::dup2(memory.as_raw_fd(), 1) })?;
     }
@@ -60,7 +61,7 @@ pub(super) fn printed() -> Option<(String, OnPrint)> {
         return None;
     }
     let captured = CAPTURED.get()?;
-    let mut file = captured.file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = captured.file.lock();
     if file.metadata().map_or(0, |m| m.len()) == 0 {
         return None;
     }

@@ -1,11 +1,11 @@
 //! Checkpoints: everything that a run would need to go on, in a directory that is there whole or not at all.
 use super::experiment::Experiment;
-use crate::plugins::kind_name;
 use efference_abi::Kind;
 use efference_runs::FileError;
-use efference_runs::directory::write_atomically;
+use efference_runs::directory::{RunDirectory, write_atomically};
 use efference_sdk::tch::Tensor;
 use efference_sdk::{ParamStore, Restores, Result, ResultExt, Saved};
+use efference_spec::Checkpoint as Settings;
 use serde::Serialize;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,23 +21,50 @@ struct Manifest {
     files: Vec<String>,
 }
 
-/// Writes `step-<number>` into `directory` and removes all but the last `keep` checkpoints there.
-pub fn write(directory: &Path, experiment: &Experiment, keep: u64) -> Result<PathBuf> {
-    let name = format!("step-{:012}", experiment.step());
-    let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(&name));
-    if finished.exists() {
-        return Ok(finished);
+/// The checkpoints of a run.
+#[derive(Debug)]
+pub struct Checkpoints {
+    directory: PathBuf,
+    settings: Settings,
+}
+
+impl Checkpoints {
+    /// Those of this run, as its spec wants them.
+    pub fn new(run: &RunDirectory, settings: &Settings) -> Checkpoints {
+        Checkpoints { directory: run.checkpoints(), settings: settings.clone() }
     }
-    let file = |doing, path: &Path, e: std::io::Error| FileError::new(doing, path, &e);
-    // What an earlier process left unfinished under this name.
-    let _ = fs::remove_dir_all(&unfinished);
-    fs::create_dir_all(&unfinished).map_err(|e| file("make", &unfinished, e))?;
-    fill(&unfinished, experiment)
-        .with_context(|| format!("the checkpoint {} could not be written", finished.display()))?;
-    fs::rename(&unfinished, &finished).map_err(|e| file("rename", &unfinished, e))?;
-    File::open(directory).and_then(|d| d.sync_all()).map_err(|e| file("sync", directory, e))?;
-    forget_old(directory, keep);
-    Ok(finished)
+
+    /// Writes a checkpoint if one is due after this step.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn step(&self, experiment: &Experiment) -> Result<()> {
+        let every = self.settings.every;
+        if every > 0 && experiment.step().is_multiple_of(every) { self.write(experiment) } else { Ok(()) }
+    }
+
+    /// Writes `step-<number>`, unless it is there, and removes all but the last checkpoints.
+    ///
+    /// # Errors
+    /// If a plugin can't save its state, or something can't be written.
+    pub fn write(&self, experiment: &Experiment) -> Result<()> {
+        let name = format!("step-{:012}", experiment.step());
+        let directory = &self.directory;
+        let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(&name));
+        if finished.exists() {
+            return Ok(());
+        }
+        let file = |doing, path: &Path, e: std::io::Error| FileError::new(doing, path, &e);
+        // What an earlier process left unfinished under this name.
+        let _ = fs::remove_dir_all(&unfinished);
+        fs::create_dir_all(&unfinished).map_err(|e| file("make", &unfinished, e))?;
+        fill(&unfinished, experiment)
+            .with_context(|| format!("the checkpoint {} could not be written", finished.display()))?;
+        fs::rename(&unfinished, &finished).map_err(|e| file("rename", &unfinished, e))?;
+        File::open(directory).and_then(|d| d.sync_all()).map_err(|e| file("sync", directory, e))?;
+        forget_old(directory, self.settings.keep);
+        Ok(())
+    }
 }
 
 fn fill(directory: &Path, experiment: &Experiment) -> Result<()> {
@@ -60,8 +87,8 @@ fn fill(directory: &Path, experiment: &Experiment) -> Result<()> {
     };
     tensors("parameters", model.store().list("")?)?;
     tensors("optimizers", model.save_optimizers())?;
-    tensors(kind_name(Kind::Goal), model.save_goal()?)?;
-    tensors(kind_name(Kind::Trainer), experiment.trainer().save()?)?;
+    tensors(Kind::Goal.name(), model.save_goal()?)?;
+    tensors(Kind::Trainer.name(), experiment.trainer().save()?)?;
     let environment = experiment.environment();
     let bytes = environment.save()?;
     if !bytes.is_empty() {
@@ -71,7 +98,7 @@ fn fill(directory: &Path, experiment: &Experiment) -> Result<()> {
     let manifest = Manifest {
         version: 1,
         step: experiment.step(),
-        environment: restores_name(environment.restores()),
+        environment: restores_name(environment.restores()?),
         files,
     };
     write_atomically(&directory.join("manifest.json"), &serde_json::to_vec_pretty(&manifest)?)?;

@@ -1,10 +1,12 @@
 //! One experiment: environment, agent and trainer, step by step.
-use super::frames::Inbox;
+use super::actions::{LastActions, perform};
+use super::episodes::{Episode, Episodes};
+use super::frames::FrameBuffer;
 use crate::agent::Model;
 use crate::plugins::is_finite;
-use efference_runs::Baselines;
+use efference_runs::{Baselines, Errors};
 use efference_sdk::tch::{Device, Tensor};
-use efference_sdk::{AnyEnvironment, AnyTrainer, Batch, Error, Picture, Result, ResultExt};
+use efference_sdk::{Batch, Environment, Error, Moment, Picture, PluginId, Result, Spaces, Trainer};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// Where the time of steps went.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Times {
-    /// Waiting for the environment, and handing it predictions and actions.
+    /// Waiting for the environment, and passing predictions and actions to it.
     pub environment: Duration,
     /// The trainer's step, with everything that it calls.
     pub trainer: Duration,
@@ -22,59 +24,58 @@ pub struct Times {
     pub comparing: Duration,
 }
 
-/// What one step was like.
+/// How one step ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Stepped {
+pub enum StepOutcome {
     /// A step was made.
     Step,
     /// The environment is over.
     Closed,
-    /// It was told to stop.
+    /// The run should stop.
     Stopped,
 }
 
 /// Numbers of one frame of one stream, for metrics.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct FrameFigures {
+pub struct FrameStats {
     /// What the environment said is to be maximised.
-    pub score: Option<f64>,
-    /// Of the last prediction and of those of fools.
-    pub errors: Option<efference_runs::Errors>,
+    pub reward: Option<f64>,
+    /// What the goal added to it.
+    pub bonus: Option<f64>,
+    /// The episode that ended with the frame.
+    pub episode: Option<Episode>,
+    /// Of the last prediction and of the baselines.
+    pub errors: Option<Errors>,
 }
 
-/// The plugins that are blamed for what is found out behind their calls, as messages call them.
+/// Which plugins an error found behind their calls is attributed to.
 #[derive(Debug, Clone)]
-pub struct Blamed {
+pub struct Attribution {
     /// The environment.
-    pub environment: String,
+    pub environment: PluginId,
     /// The trainer.
-    pub trainer: String,
+    pub trainer: PluginId,
     /// The goal.
-    pub goal: String,
-}
-
-impl Default for Blamed {
-    fn default() -> Self {
-        let name = |kind: &str| format!("the {kind}");
-        Blamed { environment: name("environment"), trainer: name("trainer"), goal: name("goal") }
-    }
+    pub goal: PluginId,
 }
 
 /// A running experiment.
 pub struct Experiment {
-    environment: Box<dyn AnyEnvironment>,
+    environment: Box<dyn Environment>,
     model: Model,
-    trainer: Box<dyn AnyTrainer>,
-    blamed: Blamed,
-    inbox: Inbox,
+    trainer: Box<dyn Trainer>,
+    plugins: Attribution,
+    frames: FrameBuffer,
     step: u64,
     baselines: Option<Baselines>,
-    /// What was predicted of each stream's next observation, and what it was predicted from last.
+    /// What was predicted of each stream's next observation, and the prediction that its last one was compared with.
     predictions: HashMap<u64, Vec<f32>>,
     compared: HashMap<u64, Vec<f32>>,
-    figures: Vec<FrameFigures>,
+    last_actions: LastActions,
+    episodes: Episodes,
+    stats: Vec<FrameStats>,
     rows: Vec<f32>,
-    numbers: Vec<f32>,
+    answers: Vec<f32>,
     /// Where time went since it was last set to zero.
     pub times: Times,
 }
@@ -82,31 +83,31 @@ pub struct Experiment {
 impl Experiment {
     /// Puts an experiment together. Without `compare` predictions are not compared with what came.
     pub fn new(
-        environment: Box<dyn AnyEnvironment>,
+        environment: Box<dyn Environment>,
+        spaces: Option<Spaces>,
         model: Model,
-        trainer: Box<dyn AnyTrainer>,
+        trainer: Box<dyn Trainer>,
+        plugins: Attribution,
         compare: bool,
     ) -> Self {
+        let compare = compare && model.predicts();
         Experiment {
             environment,
             model,
             trainer,
-            blamed: Blamed::default(),
-            inbox: Inbox::default(),
+            plugins,
+            frames: FrameBuffer::new(spaces),
             step: 0,
             baselines: compare.then(Baselines::default),
             predictions: HashMap::new(),
             compared: HashMap::new(),
-            figures: Vec::new(),
+            last_actions: LastActions::default(),
+            episodes: Episodes::default(),
+            stats: Vec::new(),
             rows: Vec::new(),
-            numbers: Vec::new(),
+            answers: Vec::new(),
             times: Times::default(),
         }
-    }
-
-    /// Says how messages call the plugins.
-    pub fn blaming(self, blamed: Blamed) -> Self {
-        Experiment { blamed, ..self }
     }
 
     /// How many steps were made.
@@ -120,126 +121,173 @@ impl Experiment {
     }
 
     /// The trainer.
-    pub fn trainer(&self) -> &dyn AnyTrainer {
+    pub fn trainer(&self) -> &dyn Trainer {
         &*self.trainer
     }
 
     /// The environment.
-    pub fn environment(&self) -> &dyn AnyEnvironment {
+    pub fn environment(&self) -> &dyn Environment {
         &*self.environment
     }
 
-    /// What the last step was like, one a live stream.
-    pub fn figures(&self) -> &[FrameFigures] {
-        &self.figures
+    /// What the last step was like, one an active stream.
+    pub fn stats(&self) -> &[FrameStats] {
+        &self.stats
     }
 
     /// How many streams observed something in the last step.
-    pub fn live_streams(&self) -> usize {
-        self.figures.len()
+    pub fn active_streams(&self) -> usize {
+        self.stats.len()
     }
 
     /// Makes one step; `stop` is asked while the environment keeps it waiting.
-    pub fn advance(&mut self, stop: &dyn Fn() -> bool) -> Result<Stepped> {
+    pub fn advance(&mut self, stop: &dyn Fn() -> bool) -> Result<StepOutcome> {
         let began = Instant::now();
-        self.inbox.clear();
+        self.frames.clear();
         loop {
-            self.environment.poll(POLL, &mut self.inbox)?;
-            if !self.inbox.live.is_empty() {
+            self.environment.poll(POLL, &mut self.frames)?;
+            if !self.frames.active.is_empty() {
                 break;
             }
-            if self.inbox.closed {
-                return Ok(Stepped::Closed);
+            if self.frames.closed {
+                return Ok(StepOutcome::Closed);
             }
             if stop() {
-                return Ok(Stepped::Stopped);
+                return Ok(StepOutcome::Stopped);
             }
         }
         let (size, reserved) = (self.model.state_size(), self.model.reserved());
-        self.inbox.check(size, reserved).context(&self.blamed.environment)?;
+        self.frames.check(size, reserved).map_err(|e| e.in_plugin(&self.plugins.environment))?;
         let polled = Instant::now();
         self.compare();
         let compared = Instant::now();
 
-        let width = self.inbox.rows(reserved, &mut self.rows) as i64;
-        let observation = Tensor::f_from_slice(&self.rows)?
-            .f_view([self.inbox.live.len() as i64, width])?
-            .f_to_device(self.model.device())?;
         self.model.set_step(self.step);
-        let live = self.inbox.streams();
-        let batch = Batch {
-            live: &live,
+        self.forget_ended();
+        self.model.end_streams(&self.frames.ended)?;
+        let streams = self.frames.streams();
+        let step_types = self.frames.step_types();
+        let action = self.last_actions.tensor(&streams)?;
+        let reward = self.frames.rewards();
+        let observation = self.observation(&reward)?;
+        let (reward_with_bonus, observation_with_bonus);
+        let mut moment = Moment {
+            streams: &streams,
             observation: &observation,
-            episode_ends: &self.inbox.episode_ends,
-            started: &self.inbox.started,
-            ended: &self.inbox.ended,
+            reward: &reward,
+            action: &action,
+            step_types: &step_types,
         };
+        if let Some(bonus) = self.model.bonus(&moment)? {
+            reward_with_bonus = self.add_bonus(&reward, &bonus);
+            observation_with_bonus = self.observation(&reward_with_bonus)?;
+            moment = Moment { observation: &observation_with_bonus, reward: &reward_with_bonus, ..moment };
+        }
+        let batch = Batch { moment, started: &self.frames.started, ended: &self.frames.ended };
         let states = self.trainer.step(&self.model, &batch)?.f_detach()?;
         if states.size()[1] != size {
-            let message = format!("returned states of {} numbers; a state has {size}", states.size()[1]);
-            return Err(Error::msg(message).context(&self.blamed.trainer));
+            let message = format!("returned states of {} elements; a state has {size}", states.size()[1]);
+            return Err(Error::msg(message).in_plugin(&self.plugins.trainer));
         }
         let trained = Instant::now();
-        self.answer(&states, width - reserved)?;
+        self.respond(&moment, &states)?;
         self.step += 1;
 
         self.times.environment += polled - began + trained.elapsed();
         self.times.comparing += compared - polled;
         self.times.trainer += trained - compared;
-        Ok(Stepped::Step)
+        Ok(StepOutcome::Step)
+    }
+
+    /// What the active streams observed, (rows, length), the reserved slots first.
+    fn observation(&mut self, reward: &[f32]) -> Result<Tensor> {
+        let width = self.frames.rows(self.model.reserved(), reward, &mut self.rows) as i64;
+        let observation =
+            Tensor::f_from_slice(&self.rows)?.f_view([self.frames.active.len() as i64, width])?;
+        Ok(observation.f_to_device(self.model.device())?)
+    }
+
+    fn add_bonus(&mut self, reward: &[f32], bonus: &[f32]) -> Vec<f32> {
+        for (stats, bonus) in self.stats.iter_mut().zip(bonus) {
+            stats.bonus = Some(f64::from(*bonus));
+        }
+        let sum = |(reward, bonus): (&f32, &f32)| if reward.is_nan() { *bonus } else { reward + bonus };
+        reward.iter().zip(bonus).map(sum).collect()
+    }
+
+    /// Drops what was kept of streams that have ended, and the actions that episodes have ignored.
+    fn forget_ended(&mut self) {
+        for stream in &self.frames.ended {
+            self.last_actions.forget(*stream);
+        }
+        for active in self.frames.active.iter().filter(|a| a.step_type.is_first()) {
+            self.last_actions.forget(active.stream);
+        }
     }
 
     fn compare(&mut self) {
-        self.figures.clear();
-        if let Some(baselines) = &mut self.baselines {
-            for stream in &self.inbox.ended {
+        self.stats.clear();
+        for stream in &self.frames.ended {
+            self.episodes.end(*stream);
+            if let Some(baselines) = &mut self.baselines {
                 baselines.end(*stream);
                 self.predictions.remove(stream);
                 self.compared.remove(stream);
             }
         }
-        for live in &self.inbox.live {
+        for active in &self.frames.active {
             let errors = self.baselines.as_mut().and_then(|b| {
-                let prediction = self.predictions.get(&live.stream).map(Vec::as_slice);
-                b.observe(live.stream, self.inbox.observation(live), prediction)
+                let prediction = self.predictions.get(&active.stream).map(Vec::as_slice);
+                b.observe(active.stream, self.frames.observation(active), prediction)
             });
-            self.figures.push(FrameFigures { score: live.score.map(f64::from), errors });
+            let reward = (!active.reward.is_nan()).then_some(f64::from(active.reward));
+            let episode = self.episodes.observe(active.stream, active.step_type, active.reward);
+            self.stats.push(FrameStats { reward, bonus: None, episode, errors });
         }
     }
 
-    /// Hands each stream its prediction and its actions.
-    fn answer(&mut self, states: &Tensor, observed: i64) -> Result<()> {
-        let live = self.inbox.live.len();
-        let actions = self.inbox.live.iter().map(|l| l.action_length).max().unwrap_or_default() as i64;
-        let predicted = states.f_narrow(1, self.model.reserved(), observed)?;
-        let both = match actions {
-            0 => predicted,
+    /// Passes each stream its prediction and its actions.
+    fn respond(&mut self, moment: &Moment<'_>, states: &Tensor) -> Result<()> {
+        let rows = self.frames.active.len();
+        let reserved = self.model.reserved();
+        let observed = if self.model.predicts() { moment.observation.size()[1] - reserved } else { 0 };
+        let predicted = states.f_narrow(1, reserved, observed)?;
+        let groups = self.frames.widest_actions();
+        let both = match groups {
+            [] => predicted,
             // One transfer from the device for both.
-            n => Tensor::f_cat(&[predicted, self.model.act(states, n)?], 1)?,
+            groups => Tensor::f_cat(&[predicted, self.model.act(moment, states, groups, false)?], 1)?,
         };
-        let width = (observed + actions) as usize;
-        self.numbers.resize(live * width, 0.0);
+        let width = both.size()[1] as usize;
+        self.answers.resize(rows * width, 0.0);
         let both = both.f_to_device(Device::Cpu)?.f_contiguous()?;
         if !is_finite(&both)? {
             return Err(self.not_finite(states)?);
         }
-        if !self.numbers.is_empty() {
-            both.f_copy_data(&mut self.numbers, live * width)?;
+        if !self.answers.is_empty() {
+            both.f_copy_data(&mut self.answers, rows * width)?;
         }
-        for number in &mut self.numbers {
-            *number = number.clamp(-1.0, 1.0);
-        }
-        for (row, live) in self.inbox.live.iter().enumerate() {
-            let row = &self.numbers[row * width..][..width];
-            let (predicted, actions) = row.split_at(observed as usize);
-            let predicted = &predicted[..self.inbox.observation(live).len()];
-            self.environment.act(live.stream, predicted, &actions[..live.action_length])?;
+        for (row, active) in self.frames.active.iter().enumerate() {
+            let answer = &mut self.answers[row * width..][..width];
+            let (predicted, action) = answer.split_at_mut(observed as usize);
+            let length = self.frames.observation(active).len().min(predicted.len());
+            let predicted = &mut predicted[..length];
+            predicted.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
+            let groups = self.frames.actions(active);
+            let action = &mut action[..efference_sdk::action_width(groups)];
+            perform(groups, action);
+            self.environment.act(active.stream, predicted, action)?;
+            if active.step_type.is_last() {
+                self.last_actions.forget(active.stream);
+            } else {
+                self.last_actions.keep(active.stream, action);
+            }
             if self.baselines.is_some() {
-                let kept = self.predictions.entry(live.stream).or_default();
+                let prediction = self.predictions.entry(active.stream).or_default();
                 // What this step's observation was compared with is drawn beside it.
-                std::mem::swap(kept, self.compared.entry(live.stream).or_default());
-                kept.clear();
-                kept.extend_from_slice(predicted);
+                std::mem::swap(prediction, self.compared.entry(active.stream).or_default());
+                prediction.clear();
+                prediction.extend_from_slice(predicted);
             }
         }
         Ok(())
@@ -247,30 +295,31 @@ impl Experiment {
 
     /// Why there are predictions or actions that are no numbers.
     fn not_finite(&self, states: &Tensor) -> Result<Error> {
-        const CURE: &str = "Lower the learning rate, or set `clip` under [optimizer]";
+        const HELP: &str = "Lower the learning rate, or set `clip` under [optimizer]";
         if is_finite(states)? {
-            let message = format!("chose actions that are not finite (NaN or infinity). {CURE}");
-            return Ok(Error::msg(message).context(&self.blamed.goal));
+            let message = format!("chose actions that are not finite (NaN or infinity). {HELP}");
+            return Ok(Error::msg(message).in_plugin(&self.plugins.goal));
         }
-        let message = format!("the new states are not finite (NaN or infinity). {CURE}");
-        // On a GPU, what the cell answers with is not looked at before: then it may not be the trainer's fault.
-        let blamed = states.device() == Device::Cpu;
-        Ok(if blamed { Error::msg(message).context(&self.blamed.trainer) } else { Error::msg(message) })
+        let message = format!("the new states are not finite (NaN or infinity). {HELP}");
+        // On a GPU, what the cell returns is not looked at before: then it may not be the trainer's doing.
+        let by_trainer = states.device() == Device::Cpu;
+        let error = Error::msg(message);
+        Ok(if by_trainer { error.in_plugin(&self.plugins.trainer) } else { error })
     }
 
-    /// What came in the last step beside what was predicted of it, for the first `most` live streams that have
+    /// What came in the last step beside what was predicted of it, for the first `most` active streams that have
     /// pictures: stream, observation, prediction.
     pub fn pictures(&self, most: usize) -> Result<Vec<(u64, Picture, Option<Picture>)>> {
         let mut pictures = Vec::new();
-        for live in self.inbox.live.iter().take(most) {
-            let Some(seen) = self.environment.picture(live.stream, self.inbox.observation(live))? else {
+        for active in self.frames.active.iter().take(most) {
+            let Some(seen) = self.environment.picture(active.stream, self.frames.observation(active))? else {
                 continue;
             };
-            let predicted = match self.compared.get(&live.stream).filter(|p| !p.is_empty()) {
-                Some(p) => self.environment.picture(live.stream, p)?,
+            let predicted = match self.compared.get(&active.stream).filter(|p| !p.is_empty()) {
+                Some(p) => self.environment.picture(active.stream, p)?,
                 None => None,
             };
-            pictures.push((live.stream, seen, predicted));
+            pictures.push((active.stream, seen, predicted));
         }
         Ok(pictures)
     }

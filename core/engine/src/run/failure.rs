@@ -1,5 +1,5 @@
 //! A run that could not go on, told so that a person knows what to do.
-use crate::plugins::plugin_in_error;
+use efference_runs::directory::Ending;
 use efference_sdk::Error;
 use std::fmt;
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ pub struct Failure {
     /// What went wrong, the outermost message first.
     pub messages: Vec<String>,
     /// What can be done about it.
-    pub cure: String,
+    pub help: String,
     /// The run's directory, with everything that was recorded until then.
-    pub kept: PathBuf,
+    pub directory: PathBuf,
 }
 
 impl Failure {
     /// Makes a failure of an error.
-    pub fn new(error: &Error, step: u64, kept: PathBuf) -> Self {
-        let plugin = plugin_in_error(error);
-        let cure = match (&plugin, error.panicked()) {
+    pub fn new(error: &Error, step: u64, directory: PathBuf) -> Self {
+        let plugin = error.plugin().map(ToString::to_string);
+        let help = match (&plugin, error.panicked()) {
             (Some(plugin), true) => format!(
                 "{plugin} has a mistake at the place named above, or met something that its author did not expect; \
                  mend it there, or choose another plugin in the spec"
@@ -33,7 +33,7 @@ impl Failure {
             ),
             (None, _) => "change the spec as the message says".to_owned(),
         };
-        Failure { plugin, step, messages: error.chain().map(str::to_owned).collect(), cure, kept }
+        Failure { plugin, step, messages: error.chain().map(str::to_owned).collect(), help, directory }
     }
 }
 
@@ -44,9 +44,19 @@ impl fmt::Display for Failure {
         if let Some(plugin) = &self.plugin {
             writeln!(f, "  plugin: {plugin}")?;
         }
-        writeln!(f, "  cure:   {}", self.cure)?;
-        write!(f, "  kept:   everything recorded until then is in {}", self.kept.display())
+        writeln!(f, "  help:   {}", self.help)?;
+        write!(f, "  kept:   everything recorded until then is in {}", self.directory.display())
     }
 }
 
 impl std::error::Error for Failure {}
+
+impl From<&Failure> for Ending {
+    fn from(failure: &Failure) -> Ending {
+        Ending::Failed {
+            plugin: failure.plugin.clone(),
+            messages: failure.messages.clone(),
+            help: Some(failure.help.clone()),
+        }
+    }
+}

@@ -1,5 +1,4 @@
-//! What a run keeps of its steps: metrics, pictures and checkpoints.
-use super::checkpoint;
+//! What a run records of its steps: metrics and pictures.
 use super::experiment::Experiment;
 use crate::plugins::take_metrics;
 use efference_runs::directory::RunDirectory;
@@ -11,7 +10,6 @@ use std::time::{Instant, SystemTime};
 /// Records an experiment, as its spec says, into the directory of a run.
 pub struct Recording<'a> {
     spec: &'a Spec,
-    directory: &'a RunDirectory,
     recorder: Recorder,
     /// When the run began.
     clock: Instant,
@@ -39,13 +37,12 @@ impl<'a> Recording<'a> {
     /// If a file cannot be made.
     pub fn start(
         spec: &'a Spec,
-        directory: &'a RunDirectory,
+        directory: &RunDirectory,
         began: (SystemTime, Instant),
     ) -> Result<Recording<'a>> {
         let (started, clock) = began;
         Ok(Recording {
             spec,
-            directory,
             recorder: Recorder::start(directory.recorder_files(spec.record.tensorboard), started)?,
             clock,
             metrics: Metrics::default(),
@@ -55,17 +52,24 @@ impl<'a> Recording<'a> {
         })
     }
 
-    /// Does what is due after a step, each of which is to be told; whether a line was recorded.
+    /// Records what is due after a step. To be called after each one.
     ///
     /// # Errors
     /// If something, now or earlier, could not be written, or a plugin could not say what is to be.
-    pub fn step(&mut self, experiment: &Experiment) -> Result<bool> {
+    pub fn step(&mut self, experiment: &Experiment) -> Result<()> {
         let record = &self.spec.record;
-        for figures in experiment.figures() {
-            if let Some(score) = figures.score {
-                self.metrics.add("score", score);
+        for stats in experiment.stats() {
+            if let Some(reward) = stats.reward {
+                self.metrics.add("reward", reward);
             }
-            if let Some(e) = figures.errors {
+            if let Some(bonus) = stats.bonus {
+                self.metrics.add("bonus", bonus);
+            }
+            if let Some(episode) = stats.episode {
+                self.metrics.add("return", episode.total);
+                self.metrics.add("episode_length", episode.length as f64);
+            }
+            if let Some(e) = stats.errors {
                 self.errors.sums.error += e.error;
                 self.errors.sums.last += e.last;
                 self.errors.sums.mean += e.mean;
@@ -76,8 +80,7 @@ impl<'a> Recording<'a> {
             self.metrics.add(&name, value);
         }
         let step = experiment.step();
-        let line = step.is_multiple_of(record.every);
-        if line {
+        if step.is_multiple_of(record.every) {
             self.line(experiment)?;
         }
         if record.pictures_every > 0 && step.is_multiple_of(record.pictures_every) {
@@ -86,11 +89,7 @@ impl<'a> Recording<'a> {
                 self.recorder.picture(PicturePair { step, stream, observation, prediction })?;
             }
         }
-        let every = self.spec.checkpoint.every;
-        if every > 0 && step.is_multiple_of(every) {
-            checkpoint::write(&self.directory.checkpoints(), experiment, self.spec.checkpoint.keep)?;
-        }
-        Ok(line)
+        Ok(())
     }
 
     /// The metrics of the last line.
@@ -103,7 +102,7 @@ impl<'a> Recording<'a> {
         self.clock.elapsed().as_secs_f64()
     }
 
-    /// Records what is left, and waits until everything is written; answers with the metrics of the last line.
+    /// Records what is left, and waits until everything is written; returns the metrics of the last line.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -127,7 +126,7 @@ impl<'a> Recording<'a> {
         if steps == 0 {
             return Ok(());
         }
-        let recorded = experiment.model().take_recorded();
+        let recorded = experiment.model().take_means();
         let mut values = recorded.loss()?;
         let sums = std::mem::take(&mut self.errors);
         if sums.frames > 0 {
@@ -144,7 +143,7 @@ impl<'a> Recording<'a> {
         let taken: Vec<_> = values.iter().map(|(name, _)| name.clone()).collect();
         values.extend(recorded.terms()?.into_iter().filter(|(name, _)| !taken.contains(name)));
         let seconds = now.duration_since(self.window.0).as_secs_f64();
-        values.push(own(("streams", experiment.live_streams() as f64)));
+        values.push(own(("streams", experiment.active_streams() as f64)));
         values.push(own(("steps_per_second", steps as f64 / seconds.max(1e-9))));
         self.window = (now, step);
         self.last.clone_from(&values);

@@ -25,9 +25,4 @@ impl Stop {
     pub fn wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
-
-    /// Stops the run after its step.
-    pub fn now(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

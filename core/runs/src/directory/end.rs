@@ -32,6 +32,6 @@ pub enum Ending {
         messages: Vec<String>,
         /// What can be done about it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        cure: Option<String>,
+        help: Option<String>,
     },
 }

@@ -59,7 +59,7 @@ mod op;
 mod parallel;
 mod shared_vjp;
 mod simd;
-mod vjp;
+pub(crate) mod vjp;
 
 pub use apply::apply;
 pub use data::{

@@ -128,7 +128,7 @@ struct RustNode : torch::autograd::Node {
     result.reserve(defined.size());
     for (auto i : defined) result.push_back(std::move(all[i]));
     if (differentiable) {
-      // As Python's `once_differentiable`: whoever asks for the second derivative is told that there is none.
+      // As Python's `once_differentiable`: asking for the second derivative is an error that says so.
       for (auto &t : result) {
         if (t.defined()) t = t.detach().set_requires_grad(true);
       }
@@ -239,7 +239,7 @@ int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, si
   }
 }
 
-// Whether the numbers of a tensor fill one stretch of memory, each once, in whatever order.
+// Whether the elements of a tensor fill one stretch of memory, each once, in whatever order.
 bool efference_autograd_non_overlapping_and_dense(const Tensor *tensor) {
   return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();
 }

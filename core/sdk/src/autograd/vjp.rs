@@ -2,23 +2,52 @@
 //!
 //! A vector-Jacobian product takes the gradient of a function's outputs to that of its input and parameters.
 use super::op::Gradients;
+use crate::bridge::interface;
 use crate::{Error, Result, ensure};
 use tch::Tensor;
 
-/// A custom VJP: the forward and backward of a function `y = f(x, parameters)`, without libtorch's autograd.
-///
-/// A layer or cell that has one is asked for it first; the test kit's `check_vjp` compares it with autograd. It pays where a backward pass has several gradient paths (gradients of the same outputs that are kept
-/// apart), which it computes all at once, and where a step is so short that autograd's own work counts.
-///
-/// Both functions are called with grad mode off and with contiguous tensors.
-pub trait Vjp {
-    /// Of `x` (batch, ins): all outputs, (batch, outs), and the saved tensors: those that [`backward`](Self::backward)
-    /// needs beside the parameters. They must not be changed until then.
-    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)>;
+interface! {
+    /// A custom VJP: the forward and backward of a function `y = f(x, parameters)`, without libtorch's autograd.
+    ///
+    /// A layer or cell that has one is asked for it first; the test kit compares it with autograd. It pays where a
+    /// backward pass has several gradient paths (gradients of the same outputs that are kept apart), which it computes
+    /// all at once, and where a step is so short that autograd's own work counts.
+    ///
+    /// Both functions are called with grad mode off and with contiguous tensors.
+    pub trait Vjp in vjp as efference_abi::VjpVTable {
+        /// Of `x` (batch, ins): all outputs, (batch, outs), and the saved tensors: those that
+        /// [`backward`](Self::backward) needs beside the parameters. They must not be changed until then.
+        shared fn forward(x: &Tensor) -> (Tensor, Vec<Tensor>), checked |result, caller| {
+            let (y, rows) = (&result.0, x.size()[0]);
+            ensure!(
+                y.dim() == 2 && y.size()[0] == rows,
+                "returned a tensor of shape {:?} for {rows} rows",
+                y.size()
+            );
+            caller.forward(x, y)
+        };
+        /// The gradients of input and parameters, from those of the outputs and the tensors that
+        /// [`forward`](Self::forward) saved. May be called several times for one forward.
+        shared fn backward(saved: &[Tensor], grad: &GradOutput<'_>) -> GradInput,
+            context "in its backward pass",
+            checked |result, caller| {
+                let rows = result.input.as_ref().map_or(0, |g| g.size()[0]);
+                let expected = grad.input_paths as i64 * grad.batch();
+                ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");
+                caller.backward(grad);
+                Ok(())
+            };
+    }
+}
 
-    /// The gradients of input and parameters, from those of the outputs and the tensors that [`forward`](Self::forward)
-    /// saved. May be called several times for one forward.
-    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput>;
+impl Vjp for vjp::Borrowed {
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        self.0.forward(x)
+    }
+
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        self.0.backward(saved, grad)
+    }
 }
 
 /// The custom VJP of a layer or cell that had one when it was made.

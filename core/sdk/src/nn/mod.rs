@@ -1,4 +1,5 @@
-//! Building blocks of networks: stacks of layers with residuals, nonlinearities, the loss of a prediction.
+//! Building blocks of networks: stacks of layers with residuals, nonlinearities, the loss of a prediction, sparse
+//! first weights.
 //!
 //! On the CPU each is one operation for autograd, one pass over memory forward and one backward; on other devices it is
 //! composed of libtorch's operations.
@@ -8,9 +9,11 @@ mod prediction;
 mod prediction_loss;
 mod residual;
 mod shape;
+mod sparsify;
 mod stack;
 
 pub use nonlinearity::Nonlinearity;
 pub use prediction::{ObservationLoss, Prediction};
 pub use shape::{check_forward, columns};
+pub use sparsify::sparsify;
 pub use stack::{Stack, StackSpec};

@@ -3,7 +3,7 @@ use super::nonlinearity::{Nonlinearity, backward_with_skip};
 use super::residual::Residual;
 use super::shape::columns;
 use crate::autograd::{GradInput, GradOutput, NamedVjp, SharedVjp, Vjp, pack_saved, required, unpack_saved};
-use crate::{AnyLayer, LayerFactory, ParamStore, Params, Result, Size, bail, ensure};
+use crate::{Layer, LayerFactory, ParamStore, Params, Result, Size, bail, ensure};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -49,7 +49,7 @@ pub struct Stack {
 struct Row {
     nonlinearity: Nonlinearity,
     /// Each with the factor behind it.
-    layers: Vec<(Box<dyn AnyLayer>, Tensor)>,
+    layers: Vec<(Box<dyn Layer>, Tensor)>,
     /// Whether there is a skip connection around the last layer.
     last_skips: bool,
 }
@@ -87,7 +87,7 @@ impl Stack {
         let layers = made.collect::<Result<Vec<_>>>()?;
         let trained =
             params.tensors()?.into_iter().skip(before).map(|(_, t)| t).filter(Tensor::requires_grad);
-        let has_vjp = params.device() == Device::Cpu
+        let has_vjp = params.device()? == Device::Cpu
             && layers.iter().all(|(layer, factor)| layer.vjp().is_some() && factor.requires_grad());
         let row = Row { nonlinearity, layers, last_skips: size.ins == size.outs };
         Ok(Stack { size, row: SharedVjp::new(row), trained: trained.collect(), has_vjp })
@@ -213,7 +213,7 @@ impl Vjp for Row {
 
 /// One over the deviation of a layer's outputs for standard normal inputs.
 fn normalising_factor(
-    layer: &dyn AnyLayer,
+    layer: &dyn Layer,
     size: Size,
     before: Nonlinearity,
     name: &str,
@@ -221,7 +221,7 @@ fn normalising_factor(
 ) -> Result<f64> {
     // Thousands of outputs, from a few million inputs at most.
     let rows = (4096 / size.outs).min((1 << 22) / size.ins).clamp(2, 256);
-    let x = params.random(name).normal(&[rows, size.ins], 1.0).f_to_device(params.device())?;
+    let x = params.random(name)?.normal(&[rows, size.ins], 1.0).f_to_device(params.device()?)?;
     let _no_grad = tch::no_grad_guard();
     let y = layer.forward(&before.apply(&x)?, 0..size.outs)?;
     let deviation = y.f_to_kind(Kind::Double)?.f_std(false)?.f_double_value(&[])?;

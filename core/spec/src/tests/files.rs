@@ -1,33 +1,32 @@
 //! Files that are not there, or are no specs, or extend others.
 use super::*;
-use crate::{OptionMistake, PluginCatalogue};
-use efference_abi::Kind;
+use crate::{OptionError, PluginRegistry};
 
 #[test]
-fn an_empty_file_is_told_what_it_lacks() {
+fn an_empty_file_is_reported_with_what_it_lacks() {
     for text in ["", "# only a comment\n", "\u{feff}"] {
         let parts = [
             "spec.toml: `environment.plugin` is missing",
             "write `[environment]`",
             "plugin = \"NAME\"",
             "worlds",
-            "1 mistake",
+            "1 problem",
         ];
         assert_has(&report_on(text), &parts);
     }
 }
 
 #[test]
-fn a_machine_without_plugins_is_told_once() {
+fn a_machine_without_plugins_is_reported_once() {
     struct Nothing;
-    impl PluginCatalogue for Nothing {
+    impl PluginRegistry for Nothing {
         fn names(&self, _: Kind) -> Vec<String> {
             Vec::new()
         }
         fn schema(&self, _: Kind, _: &str) -> Result<serde_json::Value, String> {
             unreachable!("there is no plugin")
         }
-        fn check(&self, _: Kind, _: &str, _: &serde_json::Value) -> Result<(), OptionMistake> {
+        fn check(&self, _: Kind, _: &str, _: &serde_json::Value) -> Result<(), OptionError> {
             unreachable!("there is no plugin")
         }
     }
@@ -37,12 +36,12 @@ fn a_machine_without_plugins_is_told_once() {
     let report = desk.plain(&load(&path, &[], std::iter::empty(), &Nothing).unwrap_err());
     assert_has(
         &report,
-        &["spec.toml: no plugin was found", "EFFERENCE_PLUGIN_PATH", "1 mistake in spec.toml"],
+        &["spec.toml: no plugin was found", "EFFERENCE_PLUGIN_PATH", "1 problem in spec.toml"],
     );
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told_with_one_that_is() {
+fn a_file_that_is_not_there_is_reported_with_one_that_is() {
     let desk = Desk::new();
     desk.file("first-light.toml", "");
     desk.file("notes.txt", "");
@@ -60,7 +59,7 @@ fn a_file_that_is_not_there_is_told_with_one_that_is() {
 }
 
 #[test]
-fn a_directory_is_told_with_the_specs_in_it() {
+fn a_directory_is_reported_with_the_specs_in_it() {
     let desk = Desk::new();
     desk.file("experiments/b.toml", "");
     desk.file("experiments/a.toml", "");
@@ -75,7 +74,7 @@ fn a_directory_is_told_with_the_specs_in_it() {
 }
 
 #[test]
-fn what_is_not_text_is_told() {
+fn what_is_not_text_is_reported() {
     let desk = Desk::new();
     desk.file("zero.toml", b"seed = 1\n\x00");
     desk.file("latin.toml", b"\n\nname = \"caf\xe9\"");
@@ -94,7 +93,7 @@ fn what_is_not_text_is_told() {
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_its_line() {
+fn what_is_not_toml_is_reported_with_its_line() {
     for (text, parts) in [
         (
             "seed = 1\n[environment\nplugin = \"worlds\"\n",
@@ -103,11 +102,11 @@ fn what_is_not_toml_is_told_with_its_line() {
         ("name = \"x", &["this is not TOML: invalid basic string", "spec.toml:1:10"]),
         (
             "[environment]\nplugin = worlds\n",
-            &["`worlds` is no value of TOML", "spec.toml:2:10", "put it in quotes: \"worlds\"", "1 mistake"],
+            &["`worlds` is no value of TOML", "spec.toml:2:10", "put it in quotes: \"worlds\"", "1 problem"],
         ),
         (
             "seed =\n[environment]\nplugin = \"worlds\"\n",
-            &["a value is missing", "spec.toml:1:7", "1 mistake"],
+            &["a value is missing", "spec.toml:1:7", "1 problem"],
         ),
         (
             "seed = 1\nseed = 2\n[environment]\nplugin = \"worlds\"\n",
@@ -120,11 +119,11 @@ fn what_is_not_toml_is_told_with_its_line() {
         ("ünï = \"é", &["spec.toml:1:"]),
         (
             "seed = 01 # one\n[environment]\nplugin = 'worlds'\n",
-            &["`01` is no value of TOML", "spec.toml:1:8", "unexpected leading zero", "1 mistake"],
+            &["`01` is no value of TOML", "spec.toml:1:8", "unexpected leading zero", "1 problem"],
         ),
         (
             "steps = yes\nsede = 2\n[environment]\nplugin = 'worlds'\n",
-            &["`yes` is no value of TOML", "no key `sede`", "2 mistakes"],
+            &["`yes` is no value of TOML", "no key `sede`", "2 problems"],
         ),
     ] {
         assert_has(&report_on(text), parts);
@@ -156,8 +155,8 @@ fn no_bytes_make_it_panic() {
             }
         }
         desk.file("spec.toml", &bytes);
-        if let Err(mistakes) = desk.load("spec.toml", &[], &[]) {
-            assert!(!mistakes.is_empty() && desk.plain(&mistakes).contains("in spec.toml"));
+        if let Err(diagnostics) = desk.load("spec.toml", &[], &[]) {
+            assert!(!diagnostics.is_empty() && desk.plain(&diagnostics).contains("in spec.toml"));
         }
     }
 }
@@ -174,14 +173,14 @@ fn bases_are_merged_key_by_key_under_what_extends_them() {
     desk.file("spec.toml", "extends = [\"sub/b.toml\", \"c.toml\"]\nthreads = 3\n");
     let spec = desk.load("spec.toml", &[], &[]).unwrap();
     assert_eq!((spec.seed, spec.steps, spec.threads), (2, Some(30), Some(3)));
-    assert_eq!(spec.environment.options["size"], serde_json::json!([4]));
-    assert_eq!(spec.environment.options["world"], "catch");
-    assert_eq!(spec.layer.plugin, "dense");
+    assert_eq!(spec.choice(Kind::Environment).options["size"], serde_json::json!([4]));
+    assert_eq!(spec.choice(Kind::Environment).options["world"], "catch");
+    assert_eq!(spec.choice(Kind::Layer).plugin, "dense");
     assert_eq!(spec.name, "spec");
 }
 
 #[test]
-fn mistakes_in_bases_are_told_with_their_own_lines() {
+fn problems_in_bases_are_reported_with_their_own_lines() {
     let desk = Desk::new();
     desk.file("base.toml", "# a base\n[layer]\nradx = 3\n");
     desk.file(
@@ -191,12 +190,12 @@ fn mistakes_in_bases_are_told_with_their_own_lines() {
     let report = desk.report("spec.toml", &[], &[]);
     assert_has(
         &report,
-        &["no key `bais`", "spec.toml:5:1", "no key `radx`", "base.toml:3:1", "2 mistakes in spec.toml"],
+        &["no key `bais`", "spec.toml:5:1", "no key `radx`", "base.toml:3:1", "2 problems in spec.toml"],
     );
 }
 
 #[test]
-fn circles_and_missing_bases_are_told_where_they_are_said() {
+fn circles_and_missing_bases_are_reported_where_they_are_said() {
     let desk = Desk::new();
     desk.file("a.toml", "seed = 1\nextends = \"b.toml\"\n");
     desk.file("b.toml", "extends = [\"./a.toml\"]\n");
@@ -211,6 +210,6 @@ fn circles_and_missing_bases_are_told_where_they_are_said() {
     assert_has(&desk.report("self.toml", &[], &[]), &["`self.toml` extends itself", "self.toml:1:11"]);
     let lost = desk.report("lost.toml", &[], &[]);
     assert_has(&lost, &["there is no file `c.toml`", "lost.toml:2:12", "did you mean `a.toml`?"]);
-    assert_has(&lost, &["`extends` must be the path of a spec", "lost.toml:2:22", "2 mistakes"]);
+    assert_has(&lost, &["`extends` must be the path of a spec", "lost.toml:2:22", "2 problems"]);
     assert!(desk.load("twice.toml", &[], &[]).is_ok(), "the same base by two ways is no circle");
 }

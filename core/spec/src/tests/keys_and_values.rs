@@ -29,7 +29,7 @@ l2 = 0.5
 [optimizer]
 kind = "adam"
 learning_rate = 0.001
-[optimizer.parts.cell]
+[optimizer.groups.cell]
 weight_decay = 0.01
 [record]
 every = 10
@@ -48,20 +48,20 @@ fn assert_report(good: &str, bad: &str, parts: &[&str]) {
     let place = format!(",-[spec.toml:{line}:");
     assert_has(&report, parts);
     assert_has(&report, &[&place, &format!("{line} | {bad}"), "^"]);
-    assert_has(&report, &["1 mistake in spec.toml"]);
+    assert_has(&report, &["1 problem in spec.toml"]);
 }
 
 #[test]
-fn a_spec_without_mistakes_is_loaded() {
+fn a_spec_without_problems_is_loaded() {
     let desk = Desk::new();
     desk.file("spec.toml", GOOD);
     let spec = desk.load("spec.toml", &[], &[]).unwrap();
     assert!(spec.notes.is_empty(), "{}", desk.plain(&spec.notes));
-    assert_eq!(spec.layer.options["radix"], 16);
+    assert_eq!(spec.choice(Kind::Layer).options["radix"], 16);
 }
 
 #[test]
-fn a_typo_in_each_section_is_told_with_the_key_that_was_meant() {
+fn a_typo_in_each_section_is_reported_with_the_key_that_was_meant() {
     for (good, bad, place, meant) in [
         ("seed = 1", "sed = 1", "at the top of a spec", "seed"),
         ("[environment]", "[enviroment]", "at the top of a spec", "environment"),
@@ -81,7 +81,7 @@ fn a_typo_in_each_section_is_told_with_the_key_that_was_meant() {
         ),
         ("l2 = 0.5", "L2 = 0.5", "in [goal] (plugin `predict`)", "l2"),
         ("learning_rate = 0.001", "learning-rate = 0.001", "in [optimizer]", "learning_rate"),
-        ("weight_decay = 0.01", "weight_dacey = 0.01", "in [optimizer.parts.cell]", "weight_decay"),
+        ("weight_decay = 0.01", "weight_dacey = 0.01", "in [optimizer.groups.cell]", "weight_decay"),
         ("every = 10", "evry = 10", "in [record]", "every"),
         ("keep = 2", "keeps = 2", "in [checkpoint]", "keep"),
         ("path = [\"plugins\"]", "paths = [\"plugins\"]", "in [plugins]", "path"),
@@ -93,7 +93,7 @@ fn a_typo_in_each_section_is_told_with_the_key_that_was_meant() {
 }
 
 #[test]
-fn a_wrong_type_in_each_section_is_told_with_the_right_one() {
+fn a_wrong_type_in_each_section_is_reported_with_the_right_one() {
     for (good, bad, message) in [
         ("seed = 1", "seed = \"one\"", "`seed`: expected a whole number, found the text \"one\""),
         ("steps = 20_000", "steps = true", "`steps`: expected a whole number (or \"none\"), found true"),
@@ -105,7 +105,7 @@ fn a_wrong_type_in_each_section_is_told_with_the_right_one() {
             "size = [\"a\"]",
             "`environment.size[0]`: expected a whole number, found the text \"a\"",
         ),
-        ("size = 64", "size = [64]", "`state.size`: expected a whole number, found a list"),
+        ("size = 64", "size = [64]", "`state.size`: expected a whole number or \"auto\", found a list"),
         ("radix = 16", "radix = \"big\"", "`layer.radix`: expected a whole number, found the text \"big\""),
         ("radix = 16", "sharing = 1", "`layer.sharing`: expected \"axis\" or \"none\", found 1"),
         ("layers = 2", "layers = 2.0", "`cell.layers`: expected a whole number, found 2.0"),
@@ -128,7 +128,7 @@ fn a_wrong_type_in_each_section_is_told_with_the_right_one() {
         (
             "weight_decay = 0.01",
             "weight_decay = []",
-            "`optimizer.parts.cell.weight_decay`: expected a number (or \"none\"), found a list",
+            "`optimizer.groups.cell.weight_decay`: expected a number (or \"none\"), found a list",
         ),
         (
             "every = 10",
@@ -147,7 +147,7 @@ fn a_wrong_type_in_each_section_is_told_with_the_right_one() {
 }
 
 #[test]
-fn a_number_out_of_its_range_is_told_with_the_limit() {
+fn a_number_out_of_its_range_is_reported_with_the_limit() {
     for (good, bad, message) in [
         ("seed = 1", "seed = -1", "`seed` must be at least 0, found -1"),
         ("steps = 20_000", "steps = 0", "`steps` must be at least 1, found 0"),
@@ -168,8 +168,8 @@ fn a_number_out_of_its_range_is_told_with_the_limit() {
 }
 
 #[test]
-fn the_cure_is_told_where_it_is_plain() {
-    for (good, bad, cure) in [
+fn the_help_is_given_where_it_is_plain() {
+    for (good, bad, help) in [
         ("radix = 16", "radix = \"16\"", "write it without quotes: radix = 16"),
         ("steps = 20_000", "steps = 2e4", "write it as a whole number: steps = 20_000"),
         ("every = 10", "tensorboard = \"false\"", "write it without quotes: tensorboard = false"),
@@ -185,7 +185,7 @@ fn the_cure_is_told_where_it_is_plain() {
         ("radix = 16", "sharing = \"axes\"", "did you mean \"axis\"?"),
     ] {
         let spec = format!("\n{GOOD}").replace(&format!("\n{good}\n"), &format!("\n{bad}\n"));
-        assert_has(&report_on(&spec), &["help: ", cure, "1 mistake in"]);
+        assert_has(&report_on(&spec), &["help: ", help, "1 problem in"]);
     }
     let report = report_on("layer = \"dense\"\n[environment]\nplugin = \"worlds\"\n");
     assert_has(
@@ -199,7 +199,7 @@ fn the_cure_is_told_where_it_is_plain() {
 }
 
 #[test]
-fn a_plugin_that_is_not_there_is_told_with_those_that_are() {
+fn a_plugin_that_is_not_there_is_reported_with_those_that_are() {
     assert_report(
         "plugin = \"ldl\"",
         "plugin = \"ldll\"",
@@ -259,25 +259,25 @@ fn names_are_names_of_directories() {
     ] {
         assert_has(
             &report_on(&format!("name = \"{name}\"\n[environment]\nplugin = \"worlds\"\n")),
-            &[message, "spec.toml:1:8", "1 mistake"],
+            &[message, "spec.toml:1:8", "1 problem"],
         );
     }
 }
 
 #[test]
-fn mistakes_within_lists_of_tables_are_on_their_lines() {
+fn problems_within_lists_of_tables_are_on_their_lines() {
     let report = report_on(
         "[environment]\nplugin = \"worlds\"\n[[environment.ears]]\nleft = true\n[[environment.ears]]\nlft = true\nlowest = 0\n",
     );
     assert_has(&report, &["no key `lft` in [environment.ears[1]]", "spec.toml:6:1", "did you mean `left`?"]);
     assert_has(
         &report,
-        &["`environment.ears[1].lowest` must be at least 1, found 0", "spec.toml:7:10", "2 mistakes"],
+        &["`environment.ears[1].lowest` must be at least 1, found 0", "spec.toml:7:10", "2 problems"],
     );
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
+fn all_problems_are_reported_at_once_in_the_order_of_lines() {
     let report = report_on(
         "nam = \"x\"\n[environment]\nplugin = \"wolds\"\n[layer]\nplugin = \"ldl\"\nradix = 1\n[trainer]\nunroll_length = ten\nunrol = 3\n\
          [optimizer]\nkind = 1\n[nonsense]\n",
@@ -299,7 +299,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
             "spec.toml:11:8",
             "there is no key `nonsense`",
             "spec.toml:12:2",
-            "7 mistakes in spec.toml",
+            "7 problems in spec.toml",
         ],
     );
 }
@@ -308,11 +308,11 @@ fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
 fn reports_have_colours_and_frames_where_they_are_asked_for() {
     let desk = Desk::new();
     desk.file("spec.toml", "sede = 1\n[environment]\nplugin = \"worlds\"\n");
-    let mistakes = desk.load("spec.toml", &[], &[]).unwrap_err();
-    let plain = mistakes.report(&ReportStyle::PLAIN);
+    let diagnostics = desk.load("spec.toml", &[], &[]).unwrap_err();
+    let plain = diagnostics.report(&ReportStyle::PLAIN);
     assert!(plain.is_ascii() && !plain.contains('\u{1b}'), "{plain}");
-    let fancy = mistakes.report(&ReportStyle { colour: true, unicode: true, width: 80 });
+    let fancy = diagnostics.report(&ReportStyle { colour: true, unicode: true, width: 80 });
     assert!(fancy.contains("\u{1b}[31m") && fancy.contains('╭'), "{fancy}");
-    let narrow = mistakes.report(&ReportStyle { colour: false, unicode: false, width: 1 });
+    let narrow = diagnostics.report(&ReportStyle { colour: false, unicode: false, width: 1 });
     assert_has(&narrow, &["did you mean `seed`?"]);
 }

@@ -7,7 +7,8 @@ mod resolved;
 mod sweeps;
 mod tables;
 
-use super::{Mistakes, ReportStyle, Spec, load};
+use super::{Diagnostics, ReportStyle, Spec, load};
+use efference_abi::Kind;
 use registry::Declared;
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ impl Desk {
     }
 
     /// Loads a file of this desk, with `--set` texts and variables.
-    fn load(&self, name: &str, sets: &[&str], variables: &[(&str, &str)]) -> Result<Spec, Mistakes> {
+    fn load(&self, name: &str, sets: &[&str], variables: &[(&str, &str)]) -> Result<Spec, Diagnostics> {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         load(&self.0.path().join(name), &sets, variables, &Declared)
@@ -35,13 +36,13 @@ impl Desk {
 
     /// The report on a file that can't be loaded, with the path of this desk taken out.
     fn report(&self, name: &str, sets: &[&str], variables: &[(&str, &str)]) -> String {
-        let mistakes = self.load(name, sets, variables).expect_err("the spec has mistakes");
-        self.plain(&mistakes)
+        let diagnostics = self.load(name, sets, variables).expect_err("the spec has problems");
+        self.plain(&diagnostics)
     }
 
-    fn plain(&self, mistakes: &Mistakes) -> String {
+    fn plain(&self, diagnostics: &Diagnostics) -> String {
         // Wide, since the paths of temporary directories are long and are taken out after lines are broken.
-        mistakes
+        diagnostics
             .report(&ReportStyle { width: 400, ..ReportStyle::PLAIN })
             .replace(&format!("{}/", self.0.path().display()), "")
     }

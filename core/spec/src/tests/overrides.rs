@@ -21,8 +21,8 @@ fn set_goes_over_variables_and_both_over_the_file() {
     let spec =
         desk.load("spec.toml", &["seed=7", "seed=8", "environment.world = catch"], &variables).unwrap();
     assert_eq!((spec.seed, spec.steps), (8, Some(1000)));
-    assert_eq!(spec.trainer.options["unroll_length"], 3);
-    assert_eq!(spec.environment.options["world"], "catch");
+    assert_eq!(spec.choice(Kind::Trainer).options["unroll_length"], 3);
+    assert_eq!(spec.choice(Kind::Environment).options["world"], "catch");
     let origin = |keys: &[&str]| spec.origins.get(&crate::KeyPath::of(keys)).unwrap().to_string();
     assert_eq!(origin(&["seed"]), "--set seed=8");
     assert_eq!(origin(&["trainer", "unroll_length"]), "EFFERENCE_TRAINER__UNROLL_LENGTH");
@@ -40,23 +40,23 @@ fn values_are_toml_if_they_can_be_and_text_if_not() {
         "layer.bias=false",
         "trainer.label=2024-01-01",
         "trainer.synthetic_gradient={layers = 3}",
-        "optimizer.parts.\"my part\".learning_rate=1e-2",
+        "optimizer.groups.\"my group\".learning_rate=1e-2",
         "device=\"cuda:1\"",
         "steps=none",
     ];
     let spec = desk.load("spec.toml", &sets, &[]).unwrap();
-    assert_eq!(spec.environment.options["size"], serde_json::json!([1, 2]));
-    assert_eq!(spec.environment.options["ears"], serde_json::json!([{ "lowest": 5 }]));
+    assert_eq!(spec.choice(Kind::Environment).options["size"], serde_json::json!([1, 2]));
+    assert_eq!(spec.choice(Kind::Environment).options["ears"], serde_json::json!([{ "lowest": 5 }]));
     assert_eq!(
-        (&spec.layer.options["sharing"], &spec.layer.options["bias"]),
+        (&spec.choice(Kind::Layer).options["sharing"], &spec.choice(Kind::Layer).options["bias"]),
         (&"none".into(), &false.into())
     );
-    assert_eq!(spec.trainer.options["label"], "2024-01-01");
+    assert_eq!(spec.choice(Kind::Trainer).options["label"], "2024-01-01");
     assert_eq!(
-        spec.trainer.options["synthetic_gradient"],
+        spec.choice(Kind::Trainer).options["synthetic_gradient"],
         serde_json::json!({ "layers": 3, "learning_rate": 0.03 })
     );
-    assert_eq!(spec.optimizer.of("my part").learning_rate, 0.01);
+    assert_eq!(spec.optimizer.of("my group").learning_rate, 0.01);
     assert_eq!((spec.device, spec.steps), (crate::Device::Cuda(1), None));
 }
 
@@ -65,11 +65,11 @@ fn variables_do_not_tell_capitals_from_small_letters() {
     let desk = Desk::new();
     desk.file("spec.toml", "[environment]\nplugin = \"page\"\nurl = \"about:blank\"\n");
     let spec = desk.load("spec.toml", &[], &[("EFFERENCE_ENVIRONMENT__DIRECTSCORE", "true")]).unwrap();
-    assert_eq!(spec.environment.options["directScore"], true);
+    assert_eq!(spec.choice(Kind::Environment).options["directScore"], true);
 }
 
 #[test]
-fn a_mistake_names_the_variable_or_the_set() {
+fn a_problem_names_the_variable_or_the_set() {
     let desk = desk();
     let report = desk.report(
         "spec.toml",
@@ -97,7 +97,7 @@ fn a_mistake_names_the_variable_or_the_set() {
         &["--set record.evry=3: there is no key `evry` in [record]", "did you mean `every`?"][..],
         &["--set oops: this is not `key=value`", "--set trainer.unroll_length=1"],
         &["--set a b=1: this is not `key=value`"],
-        &["--set state.size=x: `state.size`: expected a whole number, found the text \"x\""],
+        &["--set state.size=x: `state.size`: expected a whole number or \"auto\", found the text \"x\""],
         &["--set extends=a.toml: `extends` can be said by a file only"],
         &["--set layer=dense: `layer`: expected a table, found the text \"dense\""],
         &["--set environment.world=lost: `environment.world`: there is no world 'lost'"],
@@ -110,14 +110,14 @@ fn a_mistake_names_the_variable_or_the_set() {
     ] {
         assert_has(&report, parts);
     }
-    assert_has(&report, &["13 mistakes in spec.toml"]);
+    assert_has(&report, &["13 problems in spec.toml"]);
     assert!(!report.contains("PLUGIN_PATH") && !report.contains("EFFERENCE_LOG"), "{report}");
 }
 
 #[test]
-fn what_is_missing_is_told_of_the_file_even_if_a_set_is_in_its_table() {
+fn what_is_missing_is_reported_for_the_file_even_if_a_set_is_in_its_table() {
     let desk = Desk::new();
     desk.file("spec.toml", "[environment]\n");
     let report = desk.report("spec.toml", &["environment.world=catch"], &[]);
-    assert_has(&report, &["`environment.plugin` is missing", "spec.toml:1:2", "1 mistake"]);
+    assert_has(&report, &["`environment.plugin` is missing", "spec.toml:1:2", "1 problem"]);
 }

@@ -1,5 +1,5 @@
 //! Options as plugins declare them: the same derives as the SDK's `options!`, and the same check by serde.
-use crate::{OptionMistake, PluginCatalogue};
+use crate::{OptionError, PluginRegistry};
 use efference_abi::Kind;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -33,7 +33,7 @@ enum Sharing {
 options! {
     /// Options of `ldl`.
     struct Ldl {
-        /// Numbers mixed at once.
+        /// Elements mixed at once.
         #[schemars(range(min = 2, max = 65_536))]
         radix: i64 = 16,
         /// How the weights are shared.
@@ -84,10 +84,10 @@ pub(super) struct Page {
     /// The page to look at.
     #[expect(dead_code)]
     url: String,
-    /// Score that the page gives itself.
+    /// Reward that the page gives itself.
     #[serde(rename = "directScore", default)]
     #[expect(dead_code)]
-    direct_score: bool,
+    direct_reward: bool,
 }
 
 options! {
@@ -150,14 +150,14 @@ options! {
 /// The plugins of the tests: `worlds`, `page` and `broken`; `ldl` and `dense`; `mgu`; `bptt`; `predict`.
 pub(super) struct Declared;
 
-fn check<O: DeserializeOwned>(options: &Value) -> Result<O, OptionMistake> {
-    serde_path_to_error::deserialize(options).map_err(|error| OptionMistake {
+fn check<O: DeserializeOwned>(options: &Value) -> Result<O, OptionError> {
+    serde_path_to_error::deserialize(options).map_err(|error| OptionError {
         path: error.path().to_string(),
         message: error.into_inner().to_string(),
     })
 }
 
-impl PluginCatalogue for Declared {
+impl PluginRegistry for Declared {
     fn names(&self, kind: Kind) -> Vec<String> {
         let names: &[&str] = match kind {
             Kind::Environment => &["worlds", "page", "broken"],
@@ -183,13 +183,13 @@ impl PluginCatalogue for Declared {
         .to_value())
     }
 
-    fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionMistake> {
+    fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionError> {
         match (kind, name) {
             (Kind::Environment, "worlds") => {
                 let worlds: Worlds = check(options)?;
                 let known = ["bounce", "catch", "copy"].contains(&worlds.world.as_str());
                 let message = format!("there is no world '{}'", worlds.world);
-                if known { Ok(()) } else { Err(OptionMistake { path: "world".into(), message }) }
+                if known { Ok(()) } else { Err(OptionError { path: "world".into(), message }) }
             }
             (Kind::Environment, "page") => check::<Page>(options).map(drop),
             (Kind::Layer, "ldl") => check::<Ldl>(options).map(drop),

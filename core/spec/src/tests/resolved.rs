@@ -1,6 +1,6 @@
 //! What a spec is after all is merged and filled in, and the file that says it.
 use super::*;
-use crate::{Device, KeyPath, OptimizerKind, OptimizerSettings, read};
+use crate::{Device, KeyPath, OptimizerKind, OptimizerSettings, StateSize, read};
 use serde_json::json;
 
 const SPEC: &str = r#"# A spec.
@@ -18,10 +18,10 @@ layers = 3
 kind = "sgd"
 momentum = 0.9
 clip = 2
-[optimizer.parts.cell]
+[optimizer.groups.cell]
 learning_rate = 0.5
 clip = "none"
-[optimizer.parts.goal]
+[optimizer.groups.goal]
 kind = "adamw"
 beta1 = "none"
 [plugins]
@@ -34,18 +34,24 @@ fn defaults_are_filled_in_everywhere() {
     desk.file("my spec.toml", SPEC);
     let spec = desk.load("my spec.toml", &[], &[]).unwrap();
     assert_eq!((spec.name.as_str(), spec.seed, spec.steps, spec.threads), ("my-spec", 1, Some(20_000), None));
-    assert_eq!((spec.device, spec.state.size), (Device::Auto, 1024));
+    assert_eq!((spec.device, spec.state.size), (Device::Auto, StateSize::Auto));
     assert_eq!(
-        serde_json::Value::from(spec.environment.options),
+        serde_json::Value::from(spec.choice(Kind::Environment).options.clone()),
         json!({
             "ears": [{ "lowest": 40, "left": false }, {}], "size": [16, 16], "streams": 1, "world": "bounce",
         })
     );
-    assert_eq!((spec.layer.plugin.as_str(), &spec.layer.options["radix"]), ("ldl", &json!(16)));
-    assert_eq!((spec.cell.plugin.as_str(), spec.goal.plugin.as_str()), ("mgu", "predict"));
-    assert_eq!(spec.trainer.plugin, "bptt");
     assert_eq!(
-        serde_json::Value::from(spec.trainer.options),
+        (spec.choice(Kind::Layer).plugin.as_str(), &spec.choice(Kind::Layer).options["radix"]),
+        ("ldl", &json!(16))
+    );
+    assert_eq!(
+        (spec.choice(Kind::Cell).plugin.as_str(), spec.choice(Kind::Goal).plugin.as_str()),
+        ("mgu", "predict")
+    );
+    assert_eq!(spec.choice(Kind::Trainer).plugin, "bptt");
+    assert_eq!(
+        serde_json::Value::from(spec.choice(Kind::Trainer).options.clone()),
         json!({
             "horizon": 7, "label": "say \"hi\"\u{7f}\n", "noise": { "enabled": true },
             "synthetic_gradient": null, "unroll_length": 1,
@@ -57,7 +63,7 @@ fn defaults_are_filled_in_everywhere() {
 }
 
 #[test]
-fn parts_have_the_settings_of_all_but_for_their_own() {
+fn groups_have_the_settings_of_all_but_for_their_own() {
     let desk = Desk::new();
     desk.file("spec.toml", SPEC);
     let optimizer = desk.load("spec.toml", &[], &[]).unwrap().optimizer;
@@ -73,6 +79,40 @@ fn parts_have_the_settings_of_all_but_for_their_own() {
 }
 
 #[test]
+fn the_longest_prefix_of_whole_words_decides_the_group() {
+    let desk = Desk::new();
+    desk.file(
+        "spec.toml",
+        "[environment]\nplugin = \"worlds\"\n[optimizer]\nclip = 1\n[optimizer.groups.goal]\nclip = 2\n\
+         [optimizer.groups.\"goal.value\"]\nlearning_rate = 0.5\n",
+    );
+    let spec = desk.load("spec.toml", &[], &[]).unwrap();
+    let found = |name| {
+        let settings = spec.optimizer_of(name, Some(0.25));
+        (spec.optimizer.group_of(name).map(|(prefix, _)| prefix), settings.clip, settings.learning_rate)
+    };
+    assert_eq!(found("goal"), (Some("goal"), Some(2.0), 0.25));
+    assert_eq!(found("goal.policy"), (Some("goal"), Some(2.0), 0.25));
+    assert_eq!(found("goal.value"), (Some("goal.value"), Some(1.0), 0.5));
+    assert_eq!(found("goal.value.weight"), (Some("goal.value"), Some(1.0), 0.5));
+    assert_eq!(found("goal.values"), (Some("goal"), Some(2.0), 0.25));
+    assert_eq!(found("goals"), (None, Some(1.0), 0.25));
+}
+
+#[test]
+fn a_state_has_a_number_of_elements_or_finds_it_out() {
+    let desk = Desk::new();
+    desk.file("spec.toml", SPEC);
+    for (set, size) in
+        [("auto", StateSize::Auto), ("\"auto\"", StateSize::Auto), ("4_096", StateSize::Elements(4096))]
+    {
+        assert_eq!(desk.load("spec.toml", &[&format!("state.size={set}")], &[]).unwrap().state.size, size);
+    }
+    let report = desk.report("spec.toml", &["state.size=15"], &[]);
+    assert_has(&report, &["`state.size` must be at least 16, found 15"]);
+}
+
+#[test]
 fn plugin_paths_are_relative_to_the_file_that_says_them() {
     let desk = Desk::new();
     let base = desk.file("sub/base.toml", SPEC);
@@ -81,7 +121,7 @@ fn plugin_paths_are_relative_to_the_file_that_says_them() {
     let draft = read(&path, &[], std::iter::empty()).unwrap();
     assert_eq!(draft.plugin_paths(), more);
     assert_eq!(
-        draft.resolve(&Declared).unwrap().plugins.path,
+        draft.resolve(&Declared).unwrap().plugin_settings.path,
         more.map(|path| path.to_str().unwrap().to_owned())
     );
     let draft = read(&path, &["plugins.path=[\"here\"]".into()], std::iter::empty()).unwrap();
@@ -105,7 +145,7 @@ fn the_resolved_spec_says_where_each_value_came_from() {
         ("device = \"auto\"", "default"),
         ("horizon = 7", "spec.toml:7"),
         ("synthetic_gradient = \"none\"", "spec.toml:8"),
-        ("size = 1024", "default"),
+        ("size = \"auto\"", "default"),
         ("l2 = 2", "--set goal.l2=2"),
         ("epsilon = 1e-8", "default"),
     ] {
@@ -136,7 +176,7 @@ fn the_resolved_spec_makes_the_same_run_again() {
     desk.file("small-again.toml", small.to_toml());
     let again = desk.load("small-again.toml", &[], &[]).unwrap();
     assert!(again.notes.is_empty(), "{}", desk.plain(&again.notes));
-    assert!(!small.to_toml().contains("[optimizer.parts]"));
+    assert!(!small.to_toml().contains("[optimizer.groups]"));
     // In another directory, under another name.
     desk.file("runs/x/resolved.toml", spec.to_toml());
     let again = desk
@@ -147,11 +187,10 @@ fn the_resolved_spec_makes_the_same_run_again() {
         (&again.name, again.seed, again.steps, again.threads),
         (&spec.name, 3, spec.steps, spec.threads)
     );
-    assert_eq!((&again.environment, &again.layer, &again.cell), (&spec.environment, &spec.layer, &spec.cell));
-    assert_eq!((&again.trainer, &again.goal, &again.optimizer), (&spec.trainer, &spec.goal, &spec.optimizer));
+    assert_eq!((&again.plugins, &again.optimizer), (&spec.plugins, &spec.optimizer));
     assert_eq!(
-        (&again.state, &again.record, &again.checkpoint, &again.plugins),
-        (&spec.state, &spec.record, &spec.checkpoint, &spec.plugins)
+        (&again.state, &again.record, &again.checkpoint, &again.plugin_settings),
+        (&spec.state, &spec.record, &spec.checkpoint, &spec.plugin_settings)
     );
     let values = |text: String| {
         text.lines().map(|line| line.split(" # ").next().unwrap().to_owned()).collect::<Vec<_>>()
@@ -160,11 +199,11 @@ fn the_resolved_spec_makes_the_same_run_again() {
 }
 
 #[test]
-fn an_option_of_the_plugin_that_was_swapped_is_a_note_and_no_mistake() {
+fn an_option_of_the_plugin_that_was_swapped_is_a_note_and_no_problem() {
     let desk = Desk::new();
     desk.file("spec.toml", "[environment]\nplugin = \"worlds\"\n[layer]\nplugin = \"ldl\"\nradix = 4\n[optimizer]\nmomentum = 0.5\n");
     let spec = desk.load("spec.toml", &["layer.plugin=dense"], &[]).unwrap();
-    assert_eq!(spec.layer.options.keys().collect::<Vec<_>>(), ["bias"]);
+    assert_eq!(spec.choice(Kind::Layer).options.keys().collect::<Vec<_>>(), ["bias"]);
     let notes = desk.plain(&spec.notes);
     assert_has(
         &notes,
@@ -180,7 +219,7 @@ fn an_option_of_the_plugin_that_was_swapped_is_a_note_and_no_mistake() {
     );
     assert_has(
         &desk.report("spec.toml", &["layer.plugin=dense", "layer.radx=3"], &[]),
-        &["--set layer.radx=3: there is no key `radx`", "1 mistake"],
+        &["--set layer.radx=3: there is no key `radx`", "1 problem"],
     );
 }
 
@@ -191,6 +230,6 @@ fn origins_know_their_lines() {
     let spec = desk.load("spec.toml", &[], &[]).unwrap();
     let line = |keys: &[&str]| spec.origins.get(&KeyPath::of(keys)).unwrap().to_string();
     assert!(line(&["trainer", "warm_up", "layers"]).ends_with("spec.toml:11"));
-    assert!(line(&["optimizer", "parts", "goal", "kind"]).ends_with("spec.toml:20"));
+    assert!(line(&["optimizer", "groups", "goal", "kind"]).ends_with("spec.toml:20"));
     assert_eq!(line(&["trainer", "warm_up", "learning_rate"]), "default");
 }

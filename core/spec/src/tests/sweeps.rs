@@ -37,16 +37,16 @@ fn keys_and_values_of_a_sweep_are_checked_like_any_other() {
     ] {
         assert_has(&report, parts);
     }
-    assert_has(&report, &["9 mistakes in spec.toml"]);
+    assert_has(&report, &["9 problems in spec.toml"]);
 }
 
 #[test]
-fn mistakes_of_the_spec_are_not_told_again_for_each_value() {
+fn problems_of_the_spec_are_not_reported_again_for_each_value() {
     let report =
         report_on(&format!("sede = 1\n{SPEC}seed = [1, 2, 3]\n\"layer.plugin\" = [\"ldl\", \"dense\"]\n"));
-    assert_has(&report, &["no key `sede`", "1 mistake in"]);
+    assert_has(&report, &["no key `sede`", "1 problem in"]);
     let report = report_on(&format!(
         "{SPEC}\"environment.plugin\" = [\"worlds\", \"page\"]\n\"environment.url\" = [\"a:b\"]\n[cell]\nlayres = 1\n"
     ));
-    assert_has(&report, &["no key `layres`", "1 mistake in"]);
+    assert_has(&report, &["no key `layres`", "1 problem in"]);
 }

@@ -1,7 +1,6 @@
 //! The reference of options.
 use super::*;
-use crate::{PluginCatalogue, host_keys_table, options_table};
-use efference_abi::Kind;
+use crate::{PluginRegistry, host_keys_table, options_table};
 
 #[test]
 fn options_are_shown_with_type_default_range_and_doc() {
@@ -9,7 +8,7 @@ fn options_are_shown_with_type_default_range_and_doc() {
     let expected = r#"
 OPTION                              TYPE                        DEFAULT       RANGE
 radix                               whole number                16            2 … 65_536
-    Numbers mixed at once.
+    Elements mixed at once.
 sharing                             "axis" or "none"            "axis"
     How the weights are shared.
       "axis": Along one axis.
@@ -54,7 +53,7 @@ fn tables_fit_100_columns() {
         &host_keys_table(),
         &["\n  optimizer.learning_rate           number                      0.001         > 0\n"],
     );
-    assert_has(&host_keys_table(), &["optimizer.parts.NAME.clip", "\nrecord  ", "record.every "]);
+    assert_has(&host_keys_table(), &["optimizer.groups.NAME.clip", "\nrecord  ", "record.every "]);
     assert_eq!(options_table(&serde_json::json!({ "type": "object" })), "It has no options.\n");
     assert_eq!(options_table(&serde_json::json!(true)), "It has no options.\n");
 }

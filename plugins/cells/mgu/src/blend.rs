@@ -1,7 +1,8 @@
 //! The blend of old state and new: `(1 − f) · x + f · out_mult · tanh(h)`. See [`gate`](super::gate) for what calls what.
 use efference_sdk::autograd::math::tanh;
 use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, slice};
-use efference_sdk::{Result, bail, elementwise, elementwise_paths, tch::Device, tch::Kind, tch::Tensor};
+use efference_sdk::tch::{Device, Kind, Tensor};
+use efference_sdk::{Result, bail, elementwise, elementwise_paths};
 
 /// The blend, of `f`, `x` and `h`, all (batch, outs).
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,8 @@
 //! Backward functions take several gradient paths, whose rows lie one path after the other.
 use efference_sdk::autograd::math::sigmoid;
 use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
-use efference_sdk::{Error, Result, bail, elementwise, elementwise_paths, tch::Tensor};
+use efference_sdk::tch::Tensor;
+use efference_sdk::{Error, Result, bail, elementwise, elementwise_paths};
 
 /// The gate, of `z` and `y`, both (batch, outs).
 pub(crate) struct Gate;

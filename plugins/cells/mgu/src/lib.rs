@@ -5,9 +5,10 @@ mod gate;
 use blend::Blend;
 use efference_sdk::autograd::{NamedVjp, SharedVjp, pack_saved, required, unpack_saved};
 use efference_sdk::nn::{check_forward, columns};
+use efference_sdk::tch::Tensor;
 use efference_sdk::{
-    Cell, GradInput, GradOutput, LayerFactory, Nonlinearity, Params, Result, Size, Stack, StackSpec, Vjp,
-    bail, ensure, tch::Tensor,
+    Cell, CellSetup, GradInput, GradOutput, Nonlinearity, Plugin, Result, Size, Stack, StackSpec, Vjp, bail,
+    ensure,
 };
 use gate::Gate;
 use std::ops::Range;
@@ -26,7 +27,7 @@ efference_sdk::options! {
 }
 
 /// A minimal gated unit (Zhou et al., "Minimal gated unit for recurrent neural networks", arXiv 1603.09420),
-/// with stacks of layers in place of its matrices. Of `x` (batch, ins), whose first `outs` numbers are the state:
+/// with stacks of layers in place of its matrices. Of `x` (batch, ins), whose first `outs` features are the state:
 ///
 /// ```text
 /// y = input(x)                 if sizes differ, else x
@@ -54,17 +55,20 @@ struct Parts {
     h: Stack,
 }
 
-impl Cell for Mgu {
+impl Plugin for Mgu {
     const NAME: &'static str = "mgu";
     const DESCRIPTION: &'static str =
         "Minimal gated unit: one gate says what to keep, to forget and to look at.";
     type Options = Options;
+    type Kind = dyn Cell;
 
-    fn new(options: Options, size: Size, layers: &dyn LayerFactory, params: &Params<'_>) -> Result<Self> {
+    fn new(options: Options, setup: &CellSetup<'_>) -> Result<Self> {
+        let CellSetup { size, layers, params, .. } = setup;
+        let (size, layers) = (*size, *layers);
         let Size { ins, outs } = size;
         ensure!(
             ins >= outs,
-            "mgu keeps a part of its input as the next state, so that its input ({ins} numbers) cannot be smaller \
+            "mgu keeps a part of its input as the next state, so that its input ({ins} features) cannot be smaller \
              than its output ({outs})"
         );
         let Options { layers: count, nonlinearity, out_mult } = options;
@@ -83,7 +87,9 @@ impl Cell for Mgu {
         let has_vjp = parts.input.iter().chain([&parts.z, &parts.h]).all(|stack| stack.vjp().is_some());
         Ok(Mgu { size, trained: trained.collect(), has_vjp, parts: SharedVjp::new(parts) })
     }
+}
 
+impl Cell for Mgu {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         check_forward("mgu", self.size, x, &outs)?;
         if self.has_vjp && outs == (0..self.size.outs) {
@@ -227,10 +233,8 @@ efference_sdk::export! { cell: Mgu }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use efference_sdk::{
-        ParamStore, Random,
-        testkit::{self, LayersOf, Matrix, MemoryStore},
-    };
+    use efference_sdk::{ParamStore, Params, Random};
+    use efference_testkit::{self as testkit, LayersOf, Matrix, MemoryStore};
 
     fn mgu(options: Options, ins: i64, outs: i64) -> Result<(MemoryStore, Mgu)> {
         made(options, ins, outs, "{}")
@@ -239,7 +243,14 @@ mod tests {
     fn made(options: Options, ins: i64, outs: i64, matrix: &str) -> Result<(MemoryStore, Mgu)> {
         let store = MemoryStore::new(4);
         let layers = LayersOf::<Matrix>::new(matrix)?;
-        let mgu = Mgu::new(options, Size { ins, outs }, &layers, &Params::new(&store))?;
+        let setup = CellSetup {
+            size: Size { ins, outs },
+            observation: 0..0,
+            action: 0..0,
+            layers: &layers,
+            params: Params::new(&store),
+        };
+        let mgu = Mgu::new(options, &setup)?;
         Ok((store, mgu))
     }
 

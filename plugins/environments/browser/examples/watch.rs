@@ -1,8 +1,8 @@
-//! Opens a page and drives it at random until it is stopped: `watch [URL [STREAMS]]`. Says once a second how many frames
-//! came, their mean score, and how much changed from frame to frame.
+//! Opens a page and drives it at random until it is stopped; arguments: `[URL [STREAMS]]`. Says once a second how many
+//! frames came, their mean reward, and how much changed from frame to frame.
 #![allow(clippy::print_stdout)] // this is what it is for
 use efference_browser::{Browser, Options};
-use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Random, Result};
+use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Plugin, Random, Result};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,29 @@ use std::time::{Duration, Instant};
 struct Watcher {
     last: HashMap<u64, Vec<f32>>,
     changed: f64,
-    scores: Vec<f32>,
+    rewards: Vec<f32>,
     count: usize,
 }
 
 impl Frames for Watcher {
-    fn begin(&mut self, _: u64) {}
-    fn end(&mut self, _: u64) {}
-    fn close(&mut self) {}
+    fn begin(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn end(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
 
-    fn frame(&mut self, frame: Frame<'_>) {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
         let last = self.last.entry(frame.stream).or_insert_with(|| frame.observation.to_vec());
         let sum: f32 = last.iter().zip(frame.observation).map(|(a, b)| (a - b).abs()).sum();
         self.changed += f64::from(sum) / frame.observation.len() as f64;
         last.copy_from_slice(frame.observation);
-        self.scores.extend(frame.score);
+        self.rewards.extend(frame.reward);
         self.count += 1;
+        Ok(())
     }
 }
 
@@ -35,7 +42,7 @@ fn main() -> Result<()> {
     options.url = arguments.next().unwrap_or(options.url);
     options.streams = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(1);
     let streams = options.streams as u64;
-    let mut browser = Browser::open(options, &EnvironmentSetup::with_seed(0))?;
+    let mut browser = Browser::new(options, &EnvironmentSetup::with_seed(0))?;
     println!("open");
     let mut random = Random::new(1);
     let mut watcher = Watcher::default();
@@ -48,12 +55,12 @@ fn main() -> Result<()> {
         }
         if second.elapsed() > Duration::from_secs(1) {
             let count = watcher.count as f64;
-            let score = watcher.scores.iter().sum::<f32>() / watcher.scores.len().max(1) as f32;
+            let reward = watcher.rewards.iter().sum::<f32>() / watcher.rewards.len().max(1) as f32;
             println!(
-                "{:.1} frames/s, {:.4} change, {} scores of mean {score:.3}",
+                "{:.1} frames/s, {:.4} change, {} rewards of mean {reward:.3}",
                 count / second.elapsed().as_secs_f64(),
                 watcher.changed / count.max(1.0),
-                watcher.scores.len()
+                watcher.rewards.len()
             );
             watcher = Watcher { last: watcher.last, ..Watcher::default() };
             second = Instant::now();

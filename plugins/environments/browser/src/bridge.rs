@@ -1,8 +1,7 @@
-//! What the browser tells without being asked. Everything that the page could wait for is answered at once on the
-//! reading thread; the rest is kept, the newest only, until the environment looks.
+//! Events of the browser. Everything that the page could wait for is answered at once on the reading thread; the rest is kept, the newest only, until the environment looks.
 use crate::devtools::{Connection, Listener, lock, printable};
 use crate::options::BUNDLED;
-use crate::score::{PageKey, Scores};
+use crate::reward::{PageKey, Rewards};
 use efference_sdk::tracing;
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +11,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// The binding's name in the relay's world.
-pub(crate) const BINDING: &str = "efferenceScore";
+pub(crate) const BINDING: &str = "efferenceReward";
 
 /// News of all tabs, by session.
 #[derive(Default)]
@@ -25,7 +24,7 @@ pub(crate) struct Bridge {
 struct State {
     tabs: HashMap<String, News>,
     /// Whether pages were opened, maybe by a page.
-    strangers: bool,
+    unknown_targets: bool,
     /// Grows with every change.
     changes: u64,
 }
@@ -35,8 +34,8 @@ struct State {
 pub(crate) struct News {
     /// The newest picture in base64, not looked at yet.
     pub(crate) picture: Option<Vec<u8>>,
-    /// Scores, not looked at yet.
-    pub(crate) scores: Scores,
+    /// Rewards, not looked at yet.
+    pub(crate) rewards: Rewards,
     /// Its renderer has crashed.
     pub(crate) crashed: bool,
     /// It was closed.
@@ -69,8 +68,8 @@ impl Bridge {
     }
 
     /// Whether pages were opened since the last call.
-    pub(crate) fn take_strangers(&self) -> bool {
-        std::mem::take(&mut lock(&self.state).strangers)
+    pub(crate) fn take_unknown_targets(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).unknown_targets)
     }
 
     /// How many changes there were.
@@ -85,13 +84,13 @@ impl Bridge {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Wakes who waits.
+    /// Ends a [`wait`](Bridge::wait).
     pub(crate) fn wake(&self) {
         lock(&self.state).changes += 1;
         self.changed.notify_all();
     }
 
-    fn tell(&self, session: &str, change: impl FnOnce(&mut News)) {
+    fn update(&self, session: &str, change: impl FnOnce(&mut News)) {
         if self.news(session, change).is_some() {
             self.wake();
         }
@@ -164,14 +163,14 @@ struct Detached {
 
 impl Listener for Bridge {
     fn event(&self, connection: &Connection, session: &str, method: &str, params: &str) {
-        if let Err(error) = self.heard(connection, session, method, params) {
+        if let Err(error) = self.handle(connection, session, method, params) {
             tracing::warn!(method = printable(method), %error, "an event of the browser makes no sense");
         }
     }
 }
 
 impl Bridge {
-    fn heard(
+    fn handle(
         &self,
         connection: &Connection,
         session: &str,
@@ -188,19 +187,19 @@ impl Bridge {
                     json!({ "sessionId": frame.session_id }),
                 );
                 let picture = frame.data.into_owned().into_bytes();
-                self.tell(session, |news| news.picture = Some(picture));
+                self.update(session, |news| news.picture = Some(picture));
             }
             "Runtime.bindingCalled" => {
                 let call: BindingCalled<'_> = serde_json::from_str(params)?;
                 if call.name == BINDING && call.payload.len() < 128 {
                     let (sum, count) = serde_json::from_str(&call.payload)?;
-                    self.news(session, |news| news.scores.add(news.page, sum, count));
+                    self.news(session, |news| news.rewards.add(news.page, sum, count));
                 }
             }
             "Page.frameNavigated" => {
                 let FrameNavigated { frame } = serde_json::from_str(params)?;
                 if frame.parent_id.is_none() {
-                    self.tell(session, |news| {
+                    self.update(session, |news| {
                         news.navigated = true;
                         news.page = PageKey::of(&frame.url);
                         news.frame = frame.id;
@@ -227,7 +226,7 @@ impl Bridge {
                     message = printable(&dialog.message),
                     "dialog"
                 );
-                self.tell(session, |news| news.dialogs = news.dialogs.saturating_add(1));
+                self.update(session, |news| news.dialogs = news.dialogs.saturating_add(1));
             }
             "Fetch.requestPaused" => {
                 let paused: RequestPaused = serde_json::from_str(params)?;
@@ -244,13 +243,13 @@ impl Bridge {
                 });
                 let _ = connection.send(session, "Fetch.fulfillRequest", answer);
             }
-            "Inspector.targetCrashed" => self.tell(session, |news| news.crashed = true),
+            "Inspector.targetCrashed" => self.update(session, |news| news.crashed = true),
             "Target.detachedFromTarget" => {
                 let detached: Detached = serde_json::from_str(params)?;
-                self.tell(&detached.session_id, |news| news.gone = true);
+                self.update(&detached.session_id, |news| news.gone = true);
             }
             "Target.targetCreated" => {
-                lock(&self.state).strangers = true;
+                lock(&self.state).unknown_targets = true;
                 self.wake();
             }
             _ => {}

@@ -20,8 +20,8 @@ use std::time::Duration;
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long the browser itself, not a page, may take to answer.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// How many bytes of what it says to people are kept.
-const LAST_WORDS: usize = 4_096;
+/// How many bytes of its stderr are kept.
+const STDERR_TAIL: usize = 4_096;
 
 /// A running browser; all of its processes and files are gone after it is dropped.
 pub(crate) struct Chromium {
@@ -31,7 +31,7 @@ pub(crate) struct Chromium {
     thread: Option<JoinHandle<()>>,
     /// Gives one message, when the last of its processes has ended.
     ended: Receiver<()>,
-    last_words: Arc<Mutex<VecDeque<u8>>>,
+    stderr_tail: Arc<Mutex<VecDeque<u8>>>,
     profile: Profile,
 }
 
@@ -63,7 +63,7 @@ impl Chromium {
         let started =
             receiver.recv().map_err(|_| Error::msg("the thread that starts the browser has panicked"))?;
         let (group, connection, stderr) = started.with_context(|| cannot_start(program, user))?;
-        let last_words = Arc::default();
+        let stderr_tail = Arc::default();
         let (sender, ended) = sync_channel(1);
         let chromium = Chromium {
             connection,
@@ -71,14 +71,14 @@ impl Chromium {
             group,
             thread: Some(thread),
             ended,
-            last_words: Arc::clone(&last_words),
+            stderr_tail: Arc::clone(&stderr_tail),
             profile,
         };
         thread::Builder::new().name("efference-browser-stderr".to_owned()).spawn(move || {
-            listen(stderr, &last_words);
+            read_stderr(stderr, &stderr_tail);
             let _ = sender.send(());
         })?;
-        let version = chromium.greet().map_err(|failure| chromium.explain(program, options, &failure))?;
+        let version = chromium.handshake().map_err(|failure| chromium.explain(program, options, &failure))?;
         tracing::info!(
             version = printable(&version),
             program = %program.display(),
@@ -89,7 +89,7 @@ impl Chromium {
         Ok(chromium)
     }
 
-    fn greet(&self) -> Result<String, Failure> {
+    fn handshake(&self) -> Result<String, Failure> {
         #[derive(Deserialize)]
         struct Version {
             product: String,
@@ -101,7 +101,7 @@ impl Chromium {
     }
 
     /// Closes every page but these: popups, and what a link opened in a window of its own.
-    pub(crate) fn close_strangers(&self, own: &[&str]) -> Result<(), Failure> {
+    pub(crate) fn close_unknown_targets(&self, own: &[&str]) -> Result<(), Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Target {
@@ -123,24 +123,24 @@ impl Chromium {
         Ok(())
     }
 
-    /// The last of what it said to people, fit for a log.
-    pub(crate) fn last_words(&self) -> String {
+    /// The last lines of its stderr, fit for a log.
+    pub(crate) fn stderr_tail(&self) -> String {
         if self.connection.is_closed() {
             let _ = self.ended.recv_timeout(Duration::from_secs(1));
         }
-        let words: Vec<u8> = lock(&self.last_words).iter().copied().collect();
-        let words = String::from_utf8_lossy(&words);
-        let lines: Vec<_> = words.lines().rev().take(3).map(printable).collect();
+        let tail: Vec<u8> = lock(&self.stderr_tail).iter().copied().collect();
+        let tail = String::from_utf8_lossy(&tail);
+        let lines: Vec<_> = tail.lines().rev().take(3).map(printable).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
     fn explain(&self, program: &Path, options: &Options, failure: &Failure) -> Error {
-        let words = self.last_words();
+        let tail = self.stderr_tail();
         let mut error = Error::msg(failure);
-        if !words.is_empty() {
-            error = error.context(format!("its last words: {words}"));
+        if !tail.is_empty() {
+            error = error.context(format!("its stderr ends with: {tail}"));
         }
-        let sandbox = options.sandbox && words.to_lowercase().contains("sandbox");
+        let sandbox = options.sandbox && tail.to_lowercase().contains("sandbox");
         error.context(if sandbox {
             format!(
                 "{} finds no way to set up its sandbox here; allow unprivileged user namespaces \
@@ -246,13 +246,13 @@ fn cannot_start(program: &Path, user: Option<u32>) -> String {
 }
 
 /// Reads until every process of the browser has ended.
-fn listen(mut stderr: ChildStderr, last_words: &Mutex<VecDeque<u8>>) {
-    let mut chunk = [0; LAST_WORDS];
+fn read_stderr(mut stderr: ChildStderr, saved: &Mutex<VecDeque<u8>>) {
+    let mut chunk = [0; STDERR_TAIL];
     while let Ok(n @ 1..) = stderr.read(&mut chunk) {
-        let mut words = lock(last_words);
-        words.extend(&chunk[..n]);
-        let excess = words.len().saturating_sub(LAST_WORDS);
-        words.drain(..excess);
+        let mut tail = lock(saved);
+        tail.extend(&chunk[..n]);
+        let excess = tail.len().saturating_sub(STDERR_TAIL);
+        tail.drain(..excess);
     }
 }
 

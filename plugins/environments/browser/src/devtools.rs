@@ -27,7 +27,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(2);
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The browser answered with an error.
+    /// The browser returned an error.
     #[error("{method}: the browser refuses: {}", printable(message))]
     Refused { method: &'static str, message: String },
     /// No answer came in time.

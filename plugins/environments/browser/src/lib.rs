@@ -1,19 +1,19 @@
 //! Environment plugin: a headless Chromium to watch and to drive.
 //!
-//! Each stream is a page. A stream **observes** a rectangle of the page around the mouse: `3 · w · h` numbers, red,
+//! Each stream is a page. A stream **observes** a rectangle of the page around the mouse: `3 · w · h` features, red,
 //! green and blue of each colour, row by row from the top left, where `w = view_width / shrink` and
 //! `h = view_height / shrink`; `(2c − 255) / 255` of the average colour of each square of `shrink` pixels, −1 outside of the
-//! window. Two more numbers are where the mouse is: −1 at the left and the top of the window, 1 at the right and
+//! window. Two more features are where the mouse is: −1 at the left and the top of the window, 1 at the right and
 //! the bottom.
 //!
-//! It takes four **actions**: the mouse goes right by `a₀ · mouse_speed` pixels and down by `a₁ · mouse_speed`; its left
+//! It takes four **actions**, each a value: the mouse goes right by `a₀ · mouse_speed` pixels and down by `a₁ · mouse_speed`; its left
 //! button is held while `a₂ ≥ 0.5`; the page is scrolled down by `a₃ · scroll_speed` pixels.
 //!
-//! Its **score** is what the page gives by `directScore(x)`: the mean of the numbers given since the last frame, in
-//! standard deviations from the mean of that page's scores so far, of which three are 0.99. It is absent in a frame before
-//! which the page gave none. Pages without `directScore` have no score.
+//! Its **reward** is what the page gives by `directScore(x)`: the mean of the numbers given since the last frame, in
+//! standard deviations from the mean of that page's rewards so far, of which three are 0.99. It is absent in a frame
+//! before which the page gave none. Pages without `directScore` give no reward. Streams have no episodes.
 //!
-//! Pages are strangers. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
+//! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
 //! nothing), it cannot reach the DevTools pipe, its texts are escaped and cut before they are logged. If it crashes, hangs,
 //! closes itself or cannot be loaded, the address of the options is loaded again, and the stream goes on with the
 //! last picture until then. Popups and downloads are denied, dialogs are answered. As in any browser, a page can
@@ -23,13 +23,13 @@
 
 mod bridge;
 mod chromium;
+mod cleanup;
 mod devtools;
-mod guardian;
 mod mouse;
 mod options;
 mod process;
 mod profile;
-mod score;
+mod reward;
 mod stream;
 mod tab;
 #[cfg(test)]
@@ -40,11 +40,11 @@ pub use options::{Image, Options};
 
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
-use crate::mouse::ACTIONS;
-use crate::score::Normaliser;
+use crate::reward::Normaliser;
 use crate::stream::Stream;
 use efference_sdk::{
-    Environment, EnvironmentSetup, Error, Frame, Frames, Picture, Result, ResultExt, bail, tracing,
+    ActionGroup, Environment, EnvironmentSetup, Error, Frame, Frames, Picture, Plugin, Result, ResultExt,
+    RewardRange, Spaces, StepType, bail, tracing,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -52,10 +52,15 @@ use url::Url;
 
 /// How long all pages may take until their first picture.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
-/// How often pages are looked after while nothing is heard of them.
-const TEND: Duration = Duration::from_millis(200);
+/// How often the pages are checked for faults while no event comes.
+const FAULT_CHECK_PERIOD: Duration = Duration::from_millis(200);
 /// A browser that ends more often than this within a minute is given up.
-const DEATHS: usize = 5;
+const MAX_RESTARTS: usize = 5;
+
+/// What actions a stream takes: mouse to the right, mouse down, button, scroll down.
+const ACTIONS: [ActionGroup; mouse::ACTIONS] = [ActionGroup::VALUE; mouse::ACTIONS];
+/// How many elements of an observation are where the mouse is.
+const MOUSE: usize = 2;
 
 /// The environment: pages of one browser.
 pub struct Browser {
@@ -66,19 +71,20 @@ pub struct Browser {
     streams: Vec<Stream>,
     chromium: Chromium,
     /// When browsers ended, of the last minute.
-    deaths: Vec<Instant>,
+    restarts: Vec<Instant>,
     normaliser: Normaliser,
     clock: Clock,
     observation: Vec<f32>,
 }
 
-impl Environment for Browser {
+impl Plugin for Browser {
     const NAME: &'static str = "browser";
     const DESCRIPTION: &'static str =
         "A headless Chromium: watches pages around the mouse, moves it, clicks and scrolls.";
     type Options = Options;
+    type Kind = dyn Environment;
 
-    fn open(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
+    fn new(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
         let url = options.check()?;
         let program = chromium::find(&options.chromium)?;
         let chromium = Chromium::start(&program, &options)?;
@@ -91,39 +97,40 @@ impl Environment for Browser {
             url,
             program,
             chromium,
-            deaths: Vec::new(),
+            restarts: Vec::new(),
             normaliser: Normaliser::default(),
             observation: Vec::new(),
         };
         browser.wait_for_pages()?;
         Ok(browser)
     }
+}
 
+impl Environment for Browser {
     /// May take longer than `timeout` while a browser that has ended is started again, usually about a second.
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3600));
         loop {
-            self.tend()?;
+            self.check_faults()?;
             let changes = self.chromium.bridge.changes();
             let now = Instant::now();
             let waits_for_pictures = self.clock.period.is_none();
             if waits_for_pictures || self.clock.due(now, false) {
-                self.streams.iter_mut().for_each(|stream| stream.look(&self.options));
+                self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
             }
             if self.clock.due(now, self.streams.iter().all(|stream| stream.fresh)) {
                 self.clock.tick(now);
-                self.give(frames);
-                return Ok(());
+                return self.send_frames(frames);
             }
             if now >= deadline {
                 return Ok(());
             }
-            let until = deadline.min(self.clock.next).min(now + TEND);
+            let until = deadline.min(self.clock.next).min(now + FAULT_CHECK_PERIOD);
             if waits_for_pictures {
                 self.chromium.bridge.wait(changes, until);
             } else {
-                // Nothing that could be heard until then would change when the next frame is due.
+                // No event until then would change when the next frame is due.
                 std::thread::sleep(until.saturating_duration_since(now));
             }
         }
@@ -135,9 +142,18 @@ impl Environment for Browser {
         let Some(Stream { tab, mouse, .. }) = found else {
             bail!("there is no stream {stream}: streams = {count}");
         };
-        // The only failure is that the browser is gone, which `poll` mends.
+        // The only failure is that the browser is gone, from which `poll` recovers.
         let _ = mouse.act(action, &self.options, |event| tab.input(event));
         Ok(())
+    }
+
+    fn spaces(&self) -> Result<Option<Spaces>> {
+        let (width, height) = self.options.view();
+        Ok(Some(Spaces {
+            observation: 3 * width * height + MOUSE,
+            actions: ACTIONS.to_vec(),
+            reward: RewardRange { min: -reward::MAX, max: reward::MAX },
+        }))
     }
 
     fn picture(&self, _stream: u64, observation: &[f32]) -> Result<Option<Picture>> {
@@ -153,59 +169,58 @@ impl Browser {
         for stream in &mut self.streams {
             while stream.window.is_empty() {
                 let changes = self.chromium.bridge.changes();
-                let trouble =
-                    stream.tab.trouble(patience).map_err(|failure| self.chromium.farewell(&failure))?;
-                if let Some(trouble) = trouble {
-                    bail!("{} cannot be opened: {trouble}", self.url);
+                let fault = stream.tab.check_faults(patience);
+                if let Some(fault) = fault.map_err(|failure| self.chromium.exit_error(&failure))? {
+                    bail!("{} cannot be opened: {fault}", self.url);
                 }
                 if Instant::now() > deadline {
                     bail!("{} was not drawn within {} s", self.url, OPEN_LIMIT.as_secs());
                 }
-                stream.look(&self.options);
+                stream.take_picture(&self.options);
                 self.chromium.bridge.wait(changes, Instant::now() + Duration::from_millis(20));
             }
         }
         Ok(())
     }
 
-    /// Mends what went wrong: a page, or the whole browser.
-    fn tend(&mut self) -> Result<()> {
+    /// Recovers from faults of pages and from the end of the whole browser.
+    fn check_faults(&mut self) -> Result<()> {
         loop {
-            match self.tend_pages() {
+            match self.poll_pages() {
                 Ok(()) => return Ok(()),
                 Err(failure) => self.restart(&failure)?,
             }
         }
     }
 
-    fn tend_pages(&mut self) -> Result<(), Failure> {
+    fn poll_pages(&mut self) -> Result<(), Failure> {
         for stream in &mut self.streams {
-            stream.tend(&self.chromium, &self.options, &self.url)?;
+            stream.check_faults(&self.chromium, &self.options, &self.url)?;
         }
-        if self.chromium.bridge.take_strangers() {
+        if self.chromium.bridge.take_unknown_targets() {
             let own: Vec<_> = self.streams.iter().map(|stream| stream.tab.target.as_str()).collect();
-            self.chromium.close_strangers(&own)?;
+            self.chromium.close_unknown_targets(&own)?;
         }
         Ok(())
     }
 
     fn restart(&mut self, failure: &Failure) -> Result<()> {
         let now = Instant::now();
-        self.deaths.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
-        self.deaths.push(now);
-        let farewell = self.chromium.farewell(failure);
-        if self.deaths.len() > DEATHS {
+        self.restarts.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
+        self.restarts.push(now);
+        let error = self.chromium.exit_error(failure);
+        if self.restarts.len() > MAX_RESTARTS {
             return Err(
-                farewell.context(format!("the browser ended {} times within a minute", self.deaths.len()))
+                error.context(format!("the browser ended {} times within a minute", self.restarts.len()))
             );
         }
-        tracing::warn!(why = format!("{farewell:#}"), "the browser is started again");
+        tracing::warn!(why = format!("{error:#}"), "the browser is started again");
         self.chromium.end();
         self.chromium = Chromium::start(&self.program, &self.options)
             .context("the browser ended and cannot be started again")?;
         for stream in &mut self.streams {
             if let Err(failure) = stream.move_to(&self.chromium, &self.options, &self.url) {
-                // The next round of `tend` finds the connection closed.
+                // The next `check_faults` finds the connection closed.
                 tracing::warn!(%failure, "the new browser fails as well");
                 self.chromium.end();
                 break;
@@ -214,32 +229,33 @@ impl Browser {
         Ok(())
     }
 
-    fn give(&mut self, frames: &mut dyn Frames) {
+    fn send_frames(&mut self, frames: &mut dyn Frames) -> Result<()> {
         for (i, stream) in self.streams.iter_mut().enumerate() {
             let size = (self.options.view_width, self.options.view_height);
             self.observation.clear();
             stream.window.cut(stream.mouse.pixel(), size, self.options.shrink, &mut self.observation);
             self.observation.extend(stream.mouse.observed());
             let normaliser = &mut self.normaliser;
-            let score = stream.tab.news(|news| normaliser.take(&mut news.scores)).flatten();
+            let reward = stream.tab.news(|news| normaliser.take(&mut news.rewards)).flatten();
             stream.fresh = false;
             frames.frame(Frame {
                 stream: i as u64,
                 observation: &self.observation,
-                action_length: ACTIONS,
-                score,
-                episode_end: false,
-            });
+                actions: &ACTIONS,
+                reward,
+                step_type: StepType::MIDDLE,
+            })?;
         }
+        Ok(())
     }
 }
 
 impl Chromium {
-    /// The failure, with what the browser said last.
-    fn farewell(&self, failure: &Failure) -> Error {
-        match self.last_words() {
-            words if words.is_empty() => Error::msg(failure),
-            words => Error::msg(format!("its last words: {words}")).context(failure),
+    /// The failure, with the end of the browser's stderr.
+    fn exit_error(&self, failure: &Failure) -> Error {
+        match self.stderr_tail() {
+            tail if tail.is_empty() => Error::msg(failure),
+            tail => Error::msg(format!("its stderr ends with: {tail}")).context(failure),
         }
     }
 }
@@ -253,7 +269,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// How long a picture may stand still before it is given again, if there is no period.
+    /// How long a picture may stand still before it is sent again, if there is no period.
     const STILL: Duration = Duration::from_millis(100);
 
     fn new(frames_per_second: f64) -> Self {
@@ -267,7 +283,7 @@ impl Clock {
         now >= self.next || (self.period.is_none() && fresh)
     }
 
-    /// A frame is given. A late one is not made up for by quick ones.
+    /// A frame is sent. A late one is not made up for by quick ones.
     fn tick(&mut self, now: Instant) {
         self.next = match self.period {
             None => now + Self::STILL,

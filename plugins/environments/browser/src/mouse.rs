@@ -14,8 +14,8 @@ pub(crate) struct Mouse {
     width: f64,
     height: f64,
     pressed: bool,
-    /// Whether the page was told where the mouse is.
-    told: bool,
+    /// Whether the page knows where the mouse is.
+    placed: bool,
 }
 
 impl Mouse {
@@ -28,7 +28,7 @@ impl Mouse {
             width,
             height,
             pressed: false,
-            told: false,
+            placed: false,
         }
     }
 
@@ -46,10 +46,10 @@ impl Mouse {
     /// A new page does not know where the mouse is, nor of any button.
     pub(crate) fn forget(&mut self) {
         self.pressed = false;
-        self.told = false;
+        self.placed = false;
     }
 
-    /// Follows the actions, and sends the events that make them; `send` tells whether one was sent. Actions are cut to
+    /// Follows the actions, and sends the events that make them; `send` returns whether one was sent. Actions are cut to
     /// −1…1; missing ones and NaN are 0.
     pub(crate) fn act<E>(
         &mut self,
@@ -65,8 +65,8 @@ impl Mouse {
         let y = (self.y + number(1) * options.mouse_speed).clamp(0.0, self.height - 1.0);
         let moved = (x.floor(), y.floor()) != (self.x.floor(), self.y.floor());
         (self.x, self.y) = (x, y);
-        if moved || !self.told {
-            self.told = send(&self.event("mouseMoved"))?;
+        if moved || !self.placed {
+            self.placed = send(&self.event("mouseMoved"))?;
         }
         let press = number(2) >= 0.5;
         if press != self.pressed {

@@ -19,7 +19,7 @@ efference_sdk::options! {
 efference_sdk::options! {
     /// Options of `browser`.
     pub struct Options {
-        /// The page of every stream, at the start and after a mishap: an http(s) address, or "bundled" for a page that comes along.
+        /// The page of every stream, at the start and after a page fault: an http(s) address, or "bundled" for a page that comes along.
         pub url: String = "bundled".to_owned(),
         /// Pages that are driven at once, each with cookies and a window of its own.
         #[schemars(range(min = 1, max = 64))]
@@ -61,7 +61,7 @@ efference_sdk::options! {
 }
 
 impl Options {
-    /// Checks what one option's range cannot say, and gives the address of the page.
+    /// Checks what one option's range cannot say, and returns the address of the page.
     pub(crate) fn check(&self) -> Result<Url> {
         ensure!(
             self.shrink > 0

@@ -1,9 +1,9 @@
 //! The folder that a browser writes to, and what is left of those whose host was killed.
 //!
 //! All folders lie under one parent, each beside a lock file that its host holds as long as it lives. When a host is
-//! killed, a [`Guardian`] removes the folder; in case that was killed as well, whoever starts a browser removes the
+//! killed, a [`CleanupProcess`] removes the folder; in case that was killed as well, whoever starts a browser removes the
 //! folders whose lock nobody holds.
-use crate::guardian::Guardian;
+use crate::cleanup::CleanupProcess;
 use efference_sdk::{Error, Result, ResultExt, bail, tracing};
 use rustix::fs::{Gid, Uid, chown};
 use rustix::process::geteuid;
@@ -22,7 +22,7 @@ const USERS: u32 = 4_336;
 pub(crate) struct Profile {
     folder: PathBuf,
     lock: Lock,
-    guardian: Option<Guardian>,
+    cleanup: Option<CleanupProcess>,
     /// Whom the browser is to run as, if not as who the host runs as.
     pub(crate) user: Option<u32>,
 }
@@ -47,9 +47,9 @@ impl Profile {
                 continue; // a browser that is dying still writes there
             }
             let user = root.then_some(FIRST_USER + slot);
-            let guardian = Guardian::start(&folder, &lock.path, &lock.held)
+            let cleanup = CleanupProcess::start(&folder, &lock.path, &lock.held)
                 .inspect_err(|error| tracing::warn!(%error, "no shell to remove the browser's folder if this process is killed"));
-            let profile = Profile { folder, lock, guardian: guardian.ok(), user };
+            let profile = Profile { folder, lock, cleanup: cleanup.ok(), user };
             for folder in [profile.path().to_owned(), profile.temporary()] {
                 DirBuilder::new().mode(0o700).create(&folder).with_context(in_folder)?;
                 if let Some(user) = user {
@@ -80,7 +80,7 @@ impl Profile {
 
 impl Drop for Profile {
     fn drop(&mut self) {
-        drop(self.guardian.take());
+        drop(self.cleanup.take());
         // Killed processes take a moment to be gone, and may create a file until then.
         for _ in 0..20 {
             match remove(&self.folder) {

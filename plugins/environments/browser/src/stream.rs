@@ -3,16 +3,16 @@ use crate::chromium::Chromium;
 use crate::devtools::Failure;
 use crate::mouse::Mouse;
 use crate::options::Options;
-use crate::tab::{Tab, Trouble, new_context};
+use crate::tab::{PageFault, Tab, new_context};
 use crate::view::Window;
 use efference_sdk::tracing;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// A page that stays well this long is not held responsible for its past.
-const FORGIVEN: Duration = Duration::from_secs(3);
-/// The longest wait before the next attempt to mend a page.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// After this long without a fault the next recovery is immediate again.
+const BACKOFF_RESET: Duration = Duration::from_secs(3);
+/// The longest wait before the next recovery of a page.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 pub(crate) struct Stream {
     pub(crate) tab: Tab,
@@ -21,10 +21,10 @@ pub(crate) struct Stream {
     /// Whether the picture is newer than the last frame.
     pub(crate) fresh: bool,
     context: String,
-    /// What is to be mended, and when.
-    mend: Option<(Instant, Trouble)>,
-    /// Mendings in a row, and when the last one was.
-    mended: (u32, Instant),
+    /// The fault to recover from, and when.
+    fault: Option<(Instant, PageFault)>,
+    /// Recoveries in a row, and when the last one was.
+    recoveries: (u32, Instant),
 }
 
 impl Stream {
@@ -37,8 +37,8 @@ impl Stream {
             window: Window::default(),
             fresh: false,
             context,
-            mend: None,
-            mended: (0, Instant::now()),
+            fault: None,
+            recoveries: (0, Instant::now()),
         })
     }
 
@@ -54,34 +54,39 @@ impl Stream {
     }
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
-    pub(crate) fn look(&mut self, options: &Options) {
+    pub(crate) fn take_picture(&mut self, options: &Options) {
         if let Some(Some(picture)) = self.tab.news(|news| news.picture.take()) {
             self.fresh |= self.window.take(&picture, options.width, options.height);
         }
     }
 
-    /// Mends what is wrong, at once the first time and then after longer and longer waits.
-    pub(crate) fn tend(&mut self, chromium: &Chromium, options: &Options, url: &Url) -> Result<(), Failure> {
+    /// Recovers from faults of the page, at once the first time and then after longer and longer waits.
+    pub(crate) fn check_faults(
+        &mut self,
+        chromium: &Chromium,
+        options: &Options,
+        url: &Url,
+    ) -> Result<(), Failure> {
         let now = Instant::now();
-        if self.mend.is_none() {
+        if self.fault.is_none() {
             let patience = Duration::try_from_secs_f64(options.patience).unwrap_or(Duration::MAX);
-            let Some(trouble) = self.tab.trouble(patience)? else { return Ok(()) };
-            if now.duration_since(self.mended.1) > FORGIVEN {
-                self.mended.0 = 0;
+            let Some(fault) = self.tab.check_faults(patience)? else { return Ok(()) };
+            if now.duration_since(self.recoveries.1) > BACKOFF_RESET {
+                self.recoveries.0 = 0;
             }
-            let wait = match self.mended.0 {
+            let wait = match self.recoveries.0 {
                 0 => Duration::ZERO,
-                n => LONGEST_WAIT.min(Duration::from_millis(50 << n.min(10))),
+                n => MAX_BACKOFF.min(Duration::from_millis(50 << n.min(10))),
             };
-            tracing::warn!(%trouble, wait = wait.as_secs_f64(), "the page is mended");
-            self.mend = Some((now + wait, trouble));
+            tracing::warn!(%fault, wait = wait.as_secs_f64(), "recovering from a page fault");
+            self.fault = Some((now + wait, fault));
         }
-        if self.mend.as_ref().is_some_and(|(at, _)| *at > now) {
+        if self.fault.as_ref().is_some_and(|(at, _)| *at > now) {
             return Ok(());
         }
-        let Some((_, trouble)) = self.mend.take() else { return Ok(()) };
-        self.mended = (self.mended.0 + 1, now);
-        if trouble.needs_new_tab() {
+        let Some((_, fault)) = self.fault.take() else { return Ok(()) };
+        self.recoveries = (self.recoveries.0 + 1, now);
+        if fault.needs_new_tab() {
             self.replace(chromium, options, url)
         } else {
             self.mouse.forget();
@@ -89,15 +94,15 @@ impl Stream {
         }
     }
 
-    /// Forgets past mendings, so that a test does not wait.
+    /// Forgets past recoveries, so that a test does not wait.
     #[cfg(test)]
-    pub(crate) fn forgive(&mut self) {
-        self.mended.0 = 0;
+    pub(crate) fn reset_backoff(&mut self) {
+        self.recoveries.0 = 0;
     }
 
     fn replace(&mut self, chromium: &Chromium, options: &Options, url: &Url) -> Result<(), Failure> {
         self.tab = Tab::open(chromium, &self.context, options, url)?;
-        self.mend = None;
+        self.fault = None;
         self.mouse.forget();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! One page of the browser: setting it up, sending it input, and noticing when it is in trouble.
+//! One page of the browser: setting it up, sending it input, and noticing its faults.
 use crate::bridge::{BINDING, Bridge, News};
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
@@ -17,9 +17,9 @@ const INPUTS: usize = 64;
 const PING: Duration = Duration::from_millis(500);
 /// How much longer than a page a server may take to begin its answer.
 const LOAD_PATIENCE: f64 = 6.0;
-/// How many dialogs a second are put up with.
+/// How many dialogs a second a page may open.
 const DIALOGS: u32 = 5;
-/// The world of the score's relay.
+/// The world of the reward's relay.
 const WORLD: &str = "efference";
 
 /// A page and its session; it is closed when dropped.
@@ -31,7 +31,7 @@ pub(crate) struct Tab {
     image: Image,
     load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
-    watched: Arc<AtomicBool>,
+    screencast: Arc<AtomicBool>,
     /// Inputs on their way.
     inputs: Arc<AtomicUsize>,
     navigation: Arc<Mutex<Navigation>>,
@@ -54,7 +54,7 @@ enum Navigation {
 
 /// What is wrong with a page.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum PageFault {
     Crashed,
     Closed,
     Hung,
@@ -64,23 +64,23 @@ pub(crate) enum Trouble {
     ErrorPage,
 }
 
-impl Trouble {
+impl PageFault {
     /// Whether loading a page into the same tab does not help.
     pub(crate) fn needs_new_tab(&self) -> bool {
-        matches!(self, Trouble::Closed | Trouble::StillHung | Trouble::Dialogs)
+        matches!(self, PageFault::Closed | PageFault::StillHung | PageFault::Dialogs)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for PageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Crashed => f.write_str("the page has crashed"),
-            Trouble::Closed => f.write_str("the page has closed itself"),
-            Trouble::Hung => f.write_str("the page does not answer; its scripts are stopped"),
-            Trouble::StillHung => f.write_str("the page does not answer, though its scripts were stopped"),
-            Trouble::Dialogs => write!(f, "the page opens more than {DIALOGS} dialogs a second"),
-            Trouble::NotLoaded(why) => write!(f, "the page cannot be loaded: {why}"),
-            Trouble::ErrorPage => f.write_str("the page leads to one that cannot be loaded"),
+            PageFault::Crashed => f.write_str("the page has crashed"),
+            PageFault::Closed => f.write_str("the page has closed itself"),
+            PageFault::Hung => f.write_str("the page does not answer; its scripts are stopped"),
+            PageFault::StillHung => f.write_str("the page does not answer, though its scripts were stopped"),
+            PageFault::Dialogs => write!(f, "the page opens more than {DIALOGS} dialogs a second"),
+            PageFault::NotLoaded(why) => write!(f, "the page cannot be loaded: {why}"),
+            PageFault::ErrorPage => f.write_str("the page leads to one that cannot be loaded"),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Tab {
             image: options.image,
             load_limit: Duration::try_from_secs_f64(options.patience * LOAD_PATIENCE)
                 .unwrap_or(Duration::MAX),
-            watched: Arc::new(AtomicBool::new(true)),
+            screencast: Arc::new(AtomicBool::new(true)),
             inputs: Arc::default(),
             navigation: Arc::new(Mutex::new(Navigation::Settled)),
             pongs: Arc::default(),
@@ -161,10 +161,10 @@ impl Tab {
         order("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }))?;
         order("Page.setInterceptFileChooserDialog", json!({ "enabled": true }))?;
         order("Runtime.addBinding", json!({ "name": BINDING, "executionContextName": WORLD }))?;
-        let relay = json!({ "source": include_str!("page/score_relay.js"), "worldName": WORLD });
+        let relay = json!({ "source": include_str!("page/reward_relay.js"), "worldName": WORLD });
         order("Page.addScriptToEvaluateOnNewDocument", relay)?;
-        let score = json!({ "source": include_str!("page/score.js") });
-        order("Page.addScriptToEvaluateOnNewDocument", score)?;
+        let page_script = json!({ "source": include_str!("page/direct_score.js") });
+        order("Page.addScriptToEvaluateOnNewDocument", page_script)?;
         if url.as_str() == BUNDLED {
             let patterns = json!({ "patterns": [{ "urlPattern": format!("{BUNDLED}*") }] });
             order("Fetch.enable", patterns)?;
@@ -174,20 +174,20 @@ impl Tab {
 
     /// Asks for pictures: one at once, and one whenever something changes. A page that takes the place of another has
     /// to be asked anew, and one that is about to do so refuses.
-    fn watch(&self) -> Result<(), Failure> {
+    fn start_screencast(&self) -> Result<(), Failure> {
         let params = match self.image {
             Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
             Image::Png => json!({ "format": "png" }),
         };
-        let watched = Arc::clone(&self.watched);
-        watched.store(true, Ordering::Relaxed);
+        let screencast = Arc::clone(&self.screencast);
+        screencast.store(true, Ordering::Relaxed);
         self.connection.send(&self.session, "Page.stopScreencast", json!({}))?;
         self.connection.send_then(&self.session, "Page.startScreencast", params, move |answer| {
-            watched.store(answer.is_ok(), Ordering::Relaxed);
+            screencast.store(answer.is_ok(), Ordering::Relaxed);
         })
     }
 
-    /// Begins to load an address. Whether it fails is seen by [`trouble`](Self::trouble).
+    /// Begins to load an address. Whether it fails is seen by [`check_faults`](Self::check_faults).
     pub(crate) fn load(&self, url: &Url) -> Result<(), Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -213,7 +213,7 @@ impl Tab {
         )
     }
 
-    /// Loads the address after trouble, forgetting what waited for the page that was there.
+    /// Loads the address after a fault, forgetting what waited for the page that was there.
     pub(crate) fn reload(&mut self, url: &Url) -> Result<(), Failure> {
         self.connection.forget(&self.session);
         self.inputs = Arc::default();
@@ -245,23 +245,23 @@ impl Tab {
             .map(|()| true)
     }
 
-    /// Asks for signs of life and, from a new page, for pictures; tells what is wrong.
-    pub(crate) fn trouble(&mut self, patience: Duration) -> Result<Option<Trouble>, Failure> {
+    /// Asks for signs of life and, from a new page, for pictures; returns what is wrong.
+    pub(crate) fn check_faults(&mut self, patience: Duration) -> Result<Option<PageFault>, Failure> {
         let now = Instant::now();
         let second_over = now.duration_since(self.dialogs_since) >= Duration::from_secs(1);
-        let trouble = self.news(|news| {
+        let fault = self.news(|news| {
             let dialogs = news.dialogs;
             if second_over {
                 news.dialogs = 0;
             }
             if std::mem::take(&mut news.navigated) {
-                self.watched.store(false, Ordering::Relaxed);
+                self.screencast.store(false, Ordering::Relaxed);
             }
             match news {
-                News { gone: true, .. } => Some(Trouble::Closed),
-                News { crashed: true, .. } => Some(Trouble::Crashed),
-                _ if dialogs > DIALOGS => Some(Trouble::Dialogs),
-                News { error_page: true, .. } => Some(Trouble::ErrorPage),
+                News { gone: true, .. } => Some(PageFault::Closed),
+                News { crashed: true, .. } => Some(PageFault::Crashed),
+                _ if dialogs > DIALOGS => Some(PageFault::Dialogs),
+                News { error_page: true, .. } => Some(PageFault::ErrorPage),
                 _ => None,
             }
         });
@@ -272,25 +272,25 @@ impl Tab {
         {
             let mut navigation = lock(&self.navigation);
             match std::mem::replace(&mut *navigation, Navigation::Settled) {
-                Navigation::Failed(why) => return Ok(Some(Trouble::NotLoaded(why))),
+                Navigation::Failed(why) => return Ok(Some(PageFault::NotLoaded(why))),
                 Navigation::Pending(since) if now.duration_since(since) > self.load_limit => {
                     self.connection.send(&self.session, "Page.stopLoading", json!({}))?;
                     let why = format!("the server gave no answer within {} s", self.load_limit.as_secs_f64());
-                    return Ok(Some(Trouble::NotLoaded(why)));
+                    return Ok(Some(PageFault::NotLoaded(why)));
                 }
                 other => *navigation = other,
             }
         }
-        if let Some(Some(trouble)) = trouble {
-            return Ok(Some(trouble));
+        if let Some(Some(fault)) = fault {
+            return Ok(Some(fault));
         }
-        if !self.watched.load(Ordering::Relaxed) {
-            self.watch()?;
+        if !self.screencast.load(Ordering::Relaxed) {
+            self.start_screencast()?;
         }
-        self.check_pulse(now, patience)
+        self.check_pings(now, patience)
     }
 
-    fn check_pulse(&mut self, now: Instant, patience: Duration) -> Result<Option<Trouble>, Failure> {
+    fn check_pings(&mut self, now: Instant, patience: Duration) -> Result<Option<PageFault>, Failure> {
         let pongs = self.pongs.load(Ordering::Relaxed);
         if pongs != self.pongs_seen {
             self.pongs_seen = pongs;
@@ -299,11 +299,11 @@ impl Tab {
         }
         if self.unanswered.is_some_and(|since| now.duration_since(since) > patience) {
             if self.stopped {
-                return Ok(Some(Trouble::StillHung));
+                return Ok(Some(PageFault::StillHung));
             }
             self.stopped = true;
             self.connection.send(&self.session, "Runtime.terminateExecution", json!({}))?;
-            return Ok(Some(Trouble::Hung));
+            return Ok(Some(PageFault::Hung));
         }
         if self.last_ping.is_none_or(|last| now.duration_since(last) >= PING) {
             self.last_ping = Some(now);
@@ -325,7 +325,7 @@ impl Tab {
     }
 
     #[cfg(test)]
-    pub(crate) fn tell(&self, method: &'static str) {
+    pub(crate) fn send(&self, method: &'static str) {
         self.connection.send(&self.session, method, json!({})).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Tests with the real Chromium, on pages that a small server on a free port of this machine gives.
 use crate::{Browser, Image, Options, chromium};
-use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames};
+use efference_sdk::{ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Result, StepType};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,34 +33,37 @@ fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED a test of the browser plugin: {why}");
 }
 
-/// The last frame of each stream, and all scores.
+/// The last frame of each stream, and all rewards.
 #[derive(Default)]
 struct Seen {
     observations: HashMap<u64, Vec<f32>>,
-    scores: Vec<f32>,
+    rewards: Vec<f32>,
     count: usize,
 }
 
 impl Frames for Seen {
-    fn begin(&mut self, _: u64) {}
-    fn end(&mut self, stream: u64) {
+    fn begin(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn end(&mut self, stream: u64) -> Result<()> {
         panic!("stream {stream} has ended");
     }
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<()> {
         panic!("closed");
     }
-    fn frame(&mut self, frame: Frame<'_>) {
-        assert_eq!(frame.action_length, 4);
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
+        assert_eq!((frame.actions, frame.step_type), (&[ActionGroup::VALUE; 4][..], StepType::MIDDLE));
         assert!(frame.observation.iter().all(|x| (-1.0..=1.0).contains(x)));
-        assert!(frame.score.is_none_or(|s| (-0.99..=0.99).contains(&s)));
+        assert!(frame.reward.is_none_or(|s| (-0.99..=0.99).contains(&s)));
         self.observations.insert(frame.stream, frame.observation.to_vec());
-        self.scores.extend(frame.score);
+        self.rewards.extend(frame.reward);
         self.count += 1;
+        Ok(())
     }
 }
 
 fn open(options: Options) -> Browser {
-    Browser::open(options, &EnvironmentSetup::with_seed(0)).unwrap_or_else(|e| panic!("{e:#}"))
+    Browser::new(options, &EnvironmentSetup::with_seed(0)).unwrap_or_else(|e| panic!("{e:#}"))
 }
 
 fn options(url: &str) -> Options {
@@ -134,7 +137,7 @@ fn serve(pages: &'static [(&'static str, &'static str)]) -> String {
     root
 }
 
-/// Processes whose command line names the folder, and are no corpses.
+/// Processes whose command line names the folder, and that have not ended.
 fn processes_of(folder: &Path) -> Vec<u32> {
     let folder = folder.to_str().unwrap();
     let mut found = Vec::new();
@@ -157,16 +160,18 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn the_bundled_page_moves_and_scores_and_nothing_stays_behind() {
+fn the_bundled_page_moves_and_rewards_and_nothing_stays_behind() {
     let Some(_turn) = turn() else { return };
     let mut browser = open(options("bundled"));
     let mut first = None;
-    let seen = until(&mut browser, "the picture moves and scores come", |_, seen| {
+    let seen = until(&mut browser, "the picture moves and rewards come", |_, seen| {
         let Some(now) = seen.observations.get(&0) else { return false };
         let first = first.get_or_insert_with(|| now.clone());
-        first != now && seen.scores.len() > 5
+        first != now && seen.rewards.len() > 5
     });
-    assert_eq!(seen.observations[&0].len(), 32 * 32 * 3 + 2);
+    let spaces = browser.spaces().unwrap().unwrap();
+    assert_eq!((spaces.observation, spaces.action_width()), (32 * 32 * 3 + 2, 4));
+    assert_eq!(seen.observations[&0].len(), spaces.observation);
 
     // The mouse goes where the actions say, and is seen by the page.
     for _ in 0..3 {
@@ -212,14 +217,14 @@ fn pngs_are_exact_and_still_pages_give_frames_at_the_asked_pace() {
 }
 
 #[test]
-fn crashes_hangs_and_pages_that_leave_are_mended() {
+fn the_browser_recovers_from_crashes_hangs_and_pages_that_leave() {
     let Some(_turn) = turn() else { return };
     let root =
         serve(&[("/", "<body style='background:#00f'><script>directScore(1)</script>"), ("/green", GREEN)]);
     let mut browser = open(options(&root));
     // As `window.close()` does, where a page may.
     let target = browser.streams[0].tab.target.clone();
-    browser.streams[0].tab.tell("Page.close");
+    browser.streams[0].tab.send("Page.close");
     until(&mut browser, "Page.close", |browser, seen| {
         browser.streams[0].tab.target != target && is_blue(middle(browser, seen))
     });
@@ -233,36 +238,36 @@ fn crashes_hangs_and_pages_that_leave_are_mended() {
         ("a place that does not exist", "location = 'http://nowhere.invalid/'"),
         ("a refused port", "location = 'http://127.0.0.1:1/'"),
     ] {
-        // The page goes to green, and from there into trouble; it is mended when it is blue again.
-        browser.streams[0].forgive();
+        // The page goes to green, and from there to a fault; it has recovered when it is blue again.
+        browser.streams[0].reset_backoff();
         browser.streams[0].tab.evaluate("location = '/green'").unwrap();
         until(&mut browser, what, |browser, seen| is_green(middle(browser, seen)));
         let target = browser.streams[0].tab.target.clone();
         browser.streams[0].tab.evaluate(&format!("setTimeout(() => {{ {mishap} }}, 0); 0")).unwrap();
         let seen = until(&mut browser, what, |browser, seen| {
-            is_blue(middle(browser, seen)) && !seen.scores.is_empty()
+            is_blue(middle(browser, seen)) && !seen.rewards.is_empty()
         });
         let replaced = browser.streams[0].tab.target != target;
         eprintln!(
-            "{what}: mended after {} frames, {} tab",
+            "{what}: recovered after {} frames, {} tab",
             seen.count,
             if replaced { "another" } else { "the same" }
         );
     }
     for what in ["Page.crash", "Browser.crash"] {
-        browser.streams[0].forgive();
+        browser.streams[0].reset_backoff();
         browser.streams[0].tab.evaluate("location = '/green'").unwrap();
         until(&mut browser, what, |browser, seen| is_green(middle(browser, seen)));
-        browser.streams[0].tab.tell(what);
+        browser.streams[0].tab.send(what);
         let seen = until(&mut browser, what, |browser, seen| {
-            is_blue(middle(browser, seen)) && !seen.scores.is_empty()
+            is_blue(middle(browser, seen)) && !seen.rewards.is_empty()
         });
-        eprintln!("{what}: mended after {} frames", seen.count);
+        eprintln!("{what}: recovered after {} frames", seen.count);
     }
 }
 
 #[test]
-fn one_stream_in_trouble_leaves_the_other_alone_and_popups_are_closed() {
+fn a_fault_of_one_stream_leaves_the_other_alone_and_popups_are_closed() {
     let Some(_turn) = turn() else { return };
     let mut browser = open(Options { streams: 2, frames_per_second: 0.0, ..options("bundled") });
     let page =
@@ -286,18 +291,18 @@ fn one_stream_in_trouble_leaves_the_other_alone_and_popups_are_closed() {
         most = most.max(now);
         most > 2 && now == 2
     });
-    browser.streams[0].tab.tell("Page.crash");
+    browser.streams[0].tab.send("Page.crash");
     let before = page(&browser, 1);
-    let mut scored = 0;
+    let mut rewards = 0;
     until(&mut browser, "both streams go on", |_, seen| {
-        scored = seen.scores.len();
-        seen.observations.len() == 2 && scored > 20
+        rewards = seen.rewards.len();
+        seen.observations.len() == 2 && rewards > 20
     });
     assert_eq!((before, page(&browser, 1)), (origin.clone(), origin), "the other page was not loaded again");
 }
 
 #[test]
-fn scores_hold_against_a_hostile_page() {
+fn rewards_hold_against_a_hostile_page() {
     let Some(_turn) = turn() else { return };
     let root = serve(&[
         ("/", "<iframe src='/inner'></iframe>"),
@@ -305,7 +310,7 @@ fn scores_hold_against_a_hostile_page() {
     ]);
     let mut browser = open(options(&root));
     let evaluate = |browser: &Browser, script: &str| browser.streams[0].tab.evaluate(script).unwrap();
-    assert_eq!(evaluate(&browser, "typeof efferenceScore"), "undefined", "the binding is out of reach");
+    assert_eq!(evaluate(&browser, "typeof efferenceReward"), "undefined", "the binding is out of reach");
     until(&mut browser, "the inner frame was loaded", |browser, _| {
         evaluate(browser, "framed") == "undefined"
     });
@@ -313,28 +318,28 @@ fn scores_hold_against_a_hostile_page() {
     evaluate(
         &browser,
         "for (const x of [NaN, Infinity, {}, 'x'.repeat(1e7), undefined]) directScore(x);
-         dispatchEvent(new CustomEvent('efference-score', { detail: { a: 'forged' } })); 0",
+         dispatchEvent(new CustomEvent('efference-reward', { detail: { a: 'forged' } })); 0",
     );
     let seen = until(&mut browser, "10 frames", |_, seen| seen.count >= 10);
-    assert!(seen.scores.is_empty(), "none of that is a score: {:?}", seen.scores);
+    assert!(seen.rewards.is_empty(), "none of that is a reward: {:?}", seen.rewards);
 
     evaluate(&browser, "for (let i = 0; i < 200000; i++) directScore(0.25); 0");
-    let seen = until(&mut browser, "a flood arrives as a few scores", |_, seen| !seen.scores.is_empty());
-    assert!((seen.scores[0] - 0.25).abs() < 1e-6, "{:?}", seen.scores);
+    let seen = until(&mut browser, "a flood arrives as a few rewards", |_, seen| !seen.rewards.is_empty());
+    assert!((seen.rewards[0] - 0.25).abs() < 1e-6, "{:?}", seen.rewards);
 
     until(&mut browser, "the flood has passed", |_, seen| seen.count >= 10);
 
-    // That page's scores have a mean of 0.25 by now; what it gives just before it is gone counts.
+    // That page's rewards have a mean of 0.25 by now; what it gives just before it is gone counts.
     evaluate(&browser, "directScore(1e300); location = '/inner'; 0");
-    let seen = until(&mut browser, "a last score arrives", |_, seen| !seen.scores.is_empty());
-    assert!((seen.scores[0] - 0.99).abs() < 1e-6, "{:?}", seen.scores);
+    let seen = until(&mut browser, "a last reward arrives", |_, seen| !seen.rewards.is_empty());
+    assert!((seen.rewards[0] - 0.99).abs() < 1e-6, "{:?}", seen.rewards);
 }
 
 #[test]
 fn what_cannot_be_opened_is_said() {
     let Some(_turn) = turn() else { return };
     let refused = |options: Options| {
-        let opened = Browser::open(options, &EnvironmentSetup::with_seed(0));
+        let opened = Browser::new(options, &EnvironmentSetup::with_seed(0));
         format!("{:#}", opened.err().expect("this must not open"))
     };
     let error = refused(options("http://127.0.0.1:1/"));
@@ -348,7 +353,7 @@ fn what_cannot_be_opened_is_said() {
     assert!(error.contains("no such file"), "{error}");
     // A program that is no browser: it ends at once, and says why.
     let error = refused(Options { chromium: "/bin/ls".to_owned(), ..options("bundled") });
-    assert!(error.contains("does not answer") && error.contains("last words"), "{error}");
+    assert!(error.contains("does not answer") && error.contains("stderr ends with"), "{error}");
 }
 
 #[test]
@@ -387,7 +392,7 @@ fn nothing_stays_behind_when_the_host_is_killed() {
     kill(start());
     assert!(!parent.exists(), "nothing lies around");
 
-    // Killed along with its guardian: then the folder stays, and the next start removes it.
+    // Killed along with its cleanup process: then the folder stays, and the next start removes it.
     let victim = start();
     for id in processes_of(&temporary) {
         if std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() == "sh") {

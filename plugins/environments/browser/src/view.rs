@@ -72,7 +72,7 @@ impl Window {
     }
 }
 
-/// Draws what [`Window::cut`] made, or a prediction of it. Holes, and numbers that are missing, are grey.
+/// Draws what [`Window::cut`] made, or a prediction of it. Missing values, and elements that are not there, are grey.
 pub(crate) fn draw(observation: &[f32], size: (usize, usize)) -> Picture {
     let count = 3 * size.0 * size.1;
     let numbers = observation.iter().copied().chain(std::iter::repeat(f32::NAN)).take(count);

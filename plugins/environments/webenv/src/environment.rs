@@ -1,26 +1,30 @@
-//! The environment: frames out of packets, replies out of actions, and what to say when it goes wrong.
-use crate::inbox::{Frame, Over};
+//! The environment: frames from packets, replies from actions, and errors with help.
+use crate::frame_buffer::{Frame, OutputEnd};
 use crate::link::{Link, Start};
 use crate::options::Options;
-use crate::protocol::{Form, Limits, Reply, SCORE_LENGTH};
+use crate::protocol::{Form, Limits, REWARD_LENGTH, Reply};
 use crate::script;
-use efference_sdk::{Environment, EnvironmentSetup, Error, Frames, Picture, Result, ensure, tracing};
+use efference_sdk::{
+    ActionGroup, Environment, EnvironmentSetup, Error, Frames, Picture, Plugin, Result, StepType, ensure,
+    tracing,
+};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often a wait is interrupted to see whether WebEnv is still well.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const CHECK_PERIOD: Duration = Duration::from_millis(100);
 
 /// A running WebEnv.
 ///
-/// Observations are WebEnv's without the score's 4 numbers, clamped to −1…1. A frame's score is the last one that
-/// the page has given, as WebEnv says it with every packet: it stays as it is until the page gives the next, and
-/// is absent before the first. So it is how well things stand, and not an event to be added up.
+/// Observations are WebEnv's without the reward's 4 features, clamped to −1…1. A frame's reward is the last reward that
+/// the page has given, as WebEnv repeats it with every packet: it stays as it is until the page gives the next, and
+/// is absent before the first. So it is how well things stand, and not an event to be added up. Streams have no
+/// episodes; each action is a value. The sizes are not known before the first frame.
 pub struct WebEnv {
     link: Link,
     options: Options,
     form: Form,
-    /// The streams that have begun; of each, how many actions its last frame wants, if that is unanswered.
+    /// The streams that have begun; of each, how many actions its last frame wants, if there was no response to it.
     streams: BTreeMap<u32, Option<usize>>,
     waits_for_people: bool,
     /// Packets until now.
@@ -29,14 +33,17 @@ pub struct WebEnv {
     last: Instant,
     over: bool,
     warned: bool,
+    /// As many values as the frame with the most actions wants.
+    actions: Vec<ActionGroup>,
 }
 
-impl Environment for WebEnv {
+impl Plugin for WebEnv {
     const NAME: &'static str = "webenv";
     const DESCRIPTION: &'static str = "WebEnv from a checkout of yours, in Node, over its stdio protocol.";
     type Options = Options;
+    type Kind = dyn Environment;
 
-    fn open(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
+    fn new(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
         let folder = options.checked_checkout()?;
         ensure!(
             !options.node.trim().is_empty(),
@@ -45,7 +52,7 @@ impl Environment for WebEnv {
         let form = Form::new(options.value_kind, options.byte_order);
         let limits = Limits {
             streams: options.max_streams,
-            observation: options.max_observation.saturating_add(SCORE_LENGTH as u32),
+            observation: options.max_observation.saturating_add(REWARD_LENGTH as u32),
             action: options.max_action,
         };
         let script = script::script(&folder.join("webenv.js"), &options)?;
@@ -61,29 +68,30 @@ impl Environment for WebEnv {
             last: Instant::now(),
             over: false,
             warned: false,
+            actions: Vec::new(),
         })
     }
+}
 
+impl Environment for WebEnv {
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         self.log();
         if self.over {
-            frames.close();
-            return Ok(());
+            return frames.close();
         }
-        let told = self.tell(timeout, frames);
-        if told.is_err() {
+        let delivered = self.deliver(timeout, frames);
+        if delivered.is_err() {
             self.over = true;
             self.log();
         }
-        told
+        delivered
     }
 
     fn act(&mut self, stream: u64, prediction: &[f32], action: &[f32]) -> Result<()> {
-        let unanswered =
-            u32::try_from(stream).ok().and_then(|s| Some((s, self.streams.get_mut(&s)?.take()?)));
-        match unanswered {
+        let open = u32::try_from(stream).ok().and_then(|s| Some((s, self.streams.get_mut(&s)?.take()?)));
+        match open {
             Some((stream, wanted)) => self.reply(stream, wanted, prediction, action),
-            // It has ended in between, and nobody waits for an answer.
+            // It has ended in between, and nobody waits for a response.
             None => Ok(()),
         }
     }
@@ -94,7 +102,7 @@ impl Environment for WebEnv {
         let Some(values) = observation.get(from..from.saturating_add(3 * width * height)) else {
             return Ok(None);
         };
-        // WebEnv's (2c − 255) / 255, backwards; a hole is black.
+        // WebEnv's (2c − 255) / 255, backwards; a missing value is black.
         let color = |v: &f32| (v.clamp(-1.0, 1.0) * 127.5 + 127.5).round() as u8;
         let rgb: Vec<u8> = values.iter().map(color).collect();
         Ok((!rgb.is_empty()).then_some(Picture { width, height, rgb }))
@@ -102,35 +110,35 @@ impl Environment for WebEnv {
 }
 
 impl WebEnv {
-    fn tell(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
+    fn deliver(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let start = Instant::now();
         let mut was_over = false;
         loop {
             let left = timeout.saturating_sub(start.elapsed());
-            let patience = if was_over { LOOK_EVERY } else { left.min(LOOK_EVERY) };
-            let mut waiting = self.link.inbox.wait(patience);
-            if waiting.received != self.received {
-                self.received = waiting.received;
+            let patience = if was_over { CHECK_PERIOD } else { left.min(CHECK_PERIOD) };
+            let mut pending = self.link.buffer.wait(patience);
+            if pending.received != self.received {
+                self.received = pending.received;
                 self.last = Instant::now();
             }
-            let over = if waiting.is_empty() { waiting.over.take() } else { None };
-            let taken = self.link.inbox.take(waiting);
+            let end = if pending.is_empty() { pending.output_end.take() } else { None };
+            let taken = self.link.buffer.take(pending);
             if !taken.is_empty() {
                 return taken
                     .into_iter()
-                    .try_for_each(|(stream, ended, frame)| self.tell_one(stream, ended, frame, frames));
+                    .try_for_each(|(stream, ended, frame)| self.deliver_one(stream, ended, frame, frames));
             }
-            match over {
-                Some(Over::Ended) => return self.ended(frames),
-                Some(Over::Broken(e)) => {
+            match end {
+                Some(OutputEnd::Ended) => return self.ended(frames),
+                Some(OutputEnd::Broken(e)) => {
                     let place = "WebEnv's stdout does not follow its protocol, and there is no way to find the next packet: ";
                     return Err(self.error(format!("{place}{e}")));
                 }
                 None => {}
             }
-            // Something that it has started may hold its stdout open, and then reading does not tell. What it
-            // wrote last has had the time of a look to be read.
-            if was_over && over.is_none() {
+            // Something that it has started may hold its stdout open, and then reading does not end. What it
+            // wrote last has had the time of a check to be read.
+            if was_over && end.is_none() {
                 return self.ended(frames);
             }
             was_over = self.link.process.ended().is_some();
@@ -141,7 +149,7 @@ impl WebEnv {
         }
     }
 
-    fn tell_one(
+    fn deliver_one(
         &mut self,
         stream: u32,
         ended: bool,
@@ -149,17 +157,17 @@ impl WebEnv {
         frames: &mut dyn Frames,
     ) -> Result<()> {
         if ended && self.streams.remove(&stream).is_some() {
-            frames.end(u64::from(stream));
+            frames.end(u64::from(stream))?;
         }
         let Some(Frame { mut observation, action_length }) = frame else { return Ok(()) };
         ensure!(
-            observation.len() >= SCORE_LENGTH,
-            "a packet of WebEnv's stream {stream} has {} numbers, and the score's {SCORE_LENGTH} come first: use no we.directScore() that is hidden",
+            observation.len() >= REWARD_LENGTH,
+            "a packet of WebEnv's stream {stream} has {} features, and the {REWARD_LENGTH} of we.directScore() come first: use none that is hidden",
             observation.len()
         );
         match self.streams.get(&stream) {
-            None => frames.begin(u64::from(stream)),
-            // The host has passed over a frame. WebEnv counts on an answer to each.
+            None => frames.begin(u64::from(stream))?,
+            // The host has passed over a frame. WebEnv counts on a reply to each.
             Some(Some(wanted)) => self.reply(stream, *wanted, &[], &[])?,
             Some(None) => {}
         }
@@ -168,21 +176,22 @@ impl WebEnv {
         for value in &mut observation {
             *value = value.clamp(-1.0, 1.0); // NaN stays NaN
         }
-        let score = Some(observation[0]).filter(|s| !s.is_nan());
+        if self.actions.len() < action_length {
+            self.actions.resize(action_length, ActionGroup::VALUE);
+        }
         frames.frame(efference_sdk::Frame {
             stream: u64::from(stream),
-            observation: &observation[SCORE_LENGTH..],
-            action_length,
-            score,
-            episode_end: false,
-        });
-        Ok(())
+            observation: &observation[REWARD_LENGTH..],
+            actions: &self.actions[..action_length],
+            reward: Some(observation[0]).filter(|s| !s.is_nan()),
+            step_type: StepType::MIDDLE,
+        })
     }
 
     fn reply(&mut self, stream: u32, wanted: usize, prediction: &[f32], action: &[f32]) -> Result<()> {
         let clean = |v: &f32| if v.is_nan() { 0.0 } else { v.clamp(-1.0, 1.0) };
-        // The score's numbers are not predicted. WebEnv only shows predictions, so zeros do.
-        let prediction = [0.0; SCORE_LENGTH].into_iter().chain(prediction.iter().map(clean)).collect();
+        // The reward's numbers are not predicted. WebEnv only shows predictions, so zeros do.
+        let prediction = [0.0; REWARD_LENGTH].into_iter().chain(prediction.iter().map(clean)).collect();
         let mut action: Vec<f32> = action.iter().map(clean).collect();
         action.resize(wanted, 0.0);
         let mut reply = Reply { stream, prediction, action };
@@ -204,8 +213,7 @@ impl WebEnv {
             _ => {
                 tracing::info!("WebEnv has ended");
                 self.over = true;
-                frames.close();
-                Ok(())
+                frames.close()
             }
         }
     }
@@ -220,10 +228,10 @@ impl WebEnv {
                 return Err(self.error(what));
             }
         } else if limit.silence_timeout > 0.0 && silent > limit.silence_timeout {
-            // Without streams it waits for people; with an unanswered frame, it waits for the agent.
+            // Without streams it waits for people; with a frame that was not responded to, it waits for the agent.
             if !self.streams.is_empty() && self.streams.values().all(Option::is_none) {
                 let what = format!(
-                    "WebEnv has sent nothing for {silent:.0} s (silence_timeout), though each frame was answered: it hangs, or has closed its streams without saying so"
+                    "WebEnv has sent nothing for {silent:.0} s (silence_timeout), though each frame was responded to: it hangs, or has closed its streams without saying so"
                 );
                 return Err(self.error(what));
             }
@@ -231,22 +239,22 @@ impl WebEnv {
         Ok(())
     }
 
-    /// An error with the cure if what WebEnv printed shows it, and with what it printed.
+    /// The exit error: with help if what WebEnv printed shows what helps, and with what it printed.
     fn error(&self, what: String) -> Error {
-        let words = self.link.last_words();
-        let what = match cure(&words) {
-            Some(cure) => format!("{what}. {cure}"),
+        let printed = self.link.stderr_tail();
+        let what = match help(&printed) {
+            Some(help) => format!("{what}. {help}"),
             None => what,
         };
-        let words = if words.is_empty() {
+        let printed = if printed.is_empty() {
             "it printed nothing".to_owned()
         } else {
-            format!("it printed last:{words}")
+            format!("it printed last:{printed}")
         };
-        Error::msg(words).context(what)
+        Error::msg(printed).context(what)
     }
 
-    /// Hands to the log what Node has printed.
+    /// Logs what Node has printed.
     fn log(&mut self) {
         let (dropped, lines) = self.link.log.take();
         if dropped > 0 {
@@ -258,7 +266,7 @@ impl WebEnv {
                 self.warned = true;
                 tracing::warn!(
                     "WebEnv tries to start its browser again. {}",
-                    cure(&line).unwrap_or_default()
+                    help(&line).unwrap_or_default()
                 );
             }
         }
@@ -266,7 +274,7 @@ impl WebEnv {
 }
 
 /// What helps, by what WebEnv prints in known cases.
-fn cure(words: &str) -> Option<&'static str> {
+fn help(printed: &str) -> Option<&'static str> {
     let known = [
         (
             "Cannot find module",
@@ -303,5 +311,5 @@ fn cure(words: &str) -> Option<&'static str> {
         ("is not a function", "The option 'interfaces' calls something that this WebEnv does not have"),
         ("must be webenv", "The option 'interfaces' has a string that is no interface of WebEnv"),
     ];
-    known.into_iter().find(|(sign, _)| words.contains(sign)).map(|(_, cure)| cure)
+    known.into_iter().find(|(sign, _)| printed.contains(sign)).map(|(_, help)| help)
 }

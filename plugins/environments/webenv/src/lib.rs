@@ -12,10 +12,10 @@
 //! ```
 //!
 //! [`protocol`] has the packets, in both directions. The rest: `script` makes the program for `node -e`;
-//! `process` starts Node and ends it with all that it started; `link` runs the pipes; `inbox` holds what came;
+//! `process` starts Node and ends it with all that it started; `link` runs the pipes; `frame_buffer` holds what came;
 //! `environment` turns it into frames.
 mod environment;
-mod inbox;
+mod frame_buffer;
 mod link;
 mod log;
 mod options;

@@ -1,5 +1,5 @@
 //! The plugin's end of the pipes to Node: three threads, so that neither side ever waits for the other's pipe.
-use crate::inbox::{Inbox, Over};
+use crate::frame_buffer::{FrameBuffer, OutputEnd};
 use crate::log::Log;
 use crate::process::{Pipes, Process};
 use crate::protocol::{Form, Limits, PacketReader};
@@ -28,9 +28,9 @@ pub(crate) struct Start {
 /// A running WebEnv. Dropping it ends the process and the threads.
 pub(crate) struct Link {
     pub(crate) process: Arc<Process>,
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) buffer: Arc<FrameBuffer>,
     pub(crate) log: Arc<Log>,
-    outbox: Option<Sender<Vec<u8>>>,
+    replies: Option<Sender<Vec<u8>>>,
     unread: Arc<AtomicUsize>,
     /// Each disconnects when its threads have ended.
     log_ended: Receiver<()>,
@@ -38,9 +38,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Starts Node, and says the handshake.
+    /// Starts Node, and sends the handshake.
     pub(crate) fn start(start: Start) -> Result<Link> {
-        let (log, inbox) = (Arc::new(Log::default()), Arc::new(Inbox::default()));
+        let (log, buffer) = (Arc::new(Log::default()), Arc::new(FrameBuffer::default()));
         let unread = Arc::new(AtomicUsize::new(0));
         let (running, threads_ended) = mpsc::channel();
         let (logging, log_ended) = mpsc::channel();
@@ -48,7 +48,7 @@ impl Link {
 
         // Node gets a signal when the thread that has started it ends: this one ends after Node.
         let (started, is_started) = mpsc::channel();
-        let inbox_there = inbox.clone();
+        let filled = buffer.clone();
         let alive = running.clone();
         Builder::new().name("webenv stdout".to_owned()).spawn(move || {
             let _alive = alive;
@@ -57,7 +57,7 @@ impl Link {
                 Ok((process, Pipes { stdin, stdout, stderr })) => {
                     let process = Arc::new(process);
                     if started.send(Ok((process.clone(), stdin, stderr))).is_ok() {
-                        read(stdout, form, limits, &inbox_there);
+                        read(stdout, form, limits, &filled);
                         while process.wait(Duration::from_secs(1)).is_none() {}
                     }
                 }
@@ -66,13 +66,13 @@ impl Link {
         let Ok(is_started) = is_started.recv() else { bail!("the thread that starts node has ended early") };
         let (process, stdin, stderr) = is_started?;
 
-        let (outbox, replies) = mpsc::channel();
+        let (sender, replies) = mpsc::channel();
         // From here on, dropping the link ends the process.
         let link = Link {
             process,
-            inbox,
+            buffer,
             log: log.clone(),
-            outbox: Some(outbox),
+            replies: Some(sender),
             unread: unread.clone(),
             log_ended,
             threads_ended,
@@ -90,48 +90,48 @@ impl Link {
         Ok(link)
     }
 
-    /// Hands bytes to the thread that writes. If WebEnv has gone, they are lost, and reading tells why.
+    /// Passes bytes to the thread that writes. If WebEnv has gone, they are lost, and reading shows why.
     pub(crate) fn send(&self, bytes: Vec<u8>) -> Result<()> {
         let unread = self.unread.fetch_add(bytes.len(), Ordering::Relaxed);
         if unread > UNREAD {
-            bail!("WebEnv goes on sending but has left {} MiB of answers unread: it hangs", unread >> 20);
+            bail!("WebEnv goes on sending but has left {} MiB of replies unread: it hangs", unread >> 20);
         }
-        if let Some(outbox) = &self.outbox {
-            let _ = outbox.send(bytes);
+        if let Some(replies) = &self.replies {
+            let _ = replies.send(bytes);
         }
         Ok(())
     }
 
     /// The last lines on stderr, after waiting a little for what is still under way if Node has ended.
-    pub(crate) fn last_words(&self) -> String {
+    pub(crate) fn stderr_tail(&self) -> String {
         if self.process.ended().is_some() {
             let _ = self.log_ended.recv_timeout(Duration::from_millis(500));
         }
-        self.log.last()
+        self.log.tail()
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.inbox.close();
-        self.outbox = None;
+        self.buffer.close();
+        self.replies = None;
         self.process.stop();
         // They end with their pipes. Should something that Node has started hold one open, they are left behind.
         let _ = self.threads_ended.recv_timeout(Duration::from_secs(1));
     }
 }
 
-fn read(stdout: ChildStdout, form: Form, limits: Limits, inbox: &Inbox) {
+fn read(stdout: ChildStdout, form: Form, limits: Limits, buffer: &FrameBuffer) {
     let mut reader = PacketReader::new(stdout, form, limits);
     loop {
         match reader.next_packet() {
             Ok(Some(packet)) => {
-                if !inbox.put(packet) {
+                if !buffer.push(packet) {
                     return;
                 }
             }
-            Ok(None) => return inbox.end(Over::Ended),
-            Err(e) => return inbox.end(Over::Broken(e)),
+            Ok(None) => return buffer.end(OutputEnd::Ended),
+            Err(e) => return buffer.end(OutputEnd::Broken(e)),
         }
     }
 }

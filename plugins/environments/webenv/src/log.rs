@@ -16,7 +16,7 @@ pub(crate) struct Log(Mutex<Lines>);
 struct Lines {
     waiting: VecDeque<String>,
     dropped: usize,
-    last: VecDeque<String>,
+    tail: VecDeque<String>,
 }
 
 impl Log {
@@ -48,10 +48,10 @@ impl Log {
         let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
         // Where in its sources something happened helps nobody here, and would push out what happened.
         if !line.trim_start().starts_with("at ") {
-            if lines.last.len() == QUOTED {
-                lines.last.pop_front();
+            if lines.tail.len() == QUOTED {
+                lines.tail.pop_front();
             }
-            lines.last.push_back(line.clone());
+            lines.tail.push_back(line.clone());
         }
         if lines.waiting.len() == WAITING {
             lines.waiting.pop_front();
@@ -66,10 +66,10 @@ impl Log {
         (std::mem::take(&mut lines.dropped), std::mem::take(&mut lines.waiting))
     }
 
-    /// The last lines, for an error.
-    pub(crate) fn last(&self) -> String {
+    /// The last lines, to be quoted in an error.
+    pub(crate) fn tail(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        lines.last.iter().map(|line| format!("\n  | {line}")).collect()
+        lines.tail.iter().map(|line| format!("\n  | {line}")).collect()
     }
 }
 
@@ -92,6 +92,6 @@ mod tests {
         log.read("a line\n    at f (g.js:1)\n".repeat(30).as_bytes());
         let (dropped, lines) = log.take();
         assert_eq!((dropped, lines.len()), (10, WAITING));
-        assert_eq!(log.last(), "\n  | a line".repeat(QUOTED));
+        assert_eq!(log.tail(), "\n  | a line".repeat(QUOTED));
     }
 }

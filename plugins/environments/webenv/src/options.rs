@@ -1,5 +1,6 @@
 //! Options of the plugin.
-use efference_sdk::{Result, bail, ensure, serde_json::Value};
+use efference_sdk::serde_json::Value;
+use efference_sdk::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
 efference_sdk::options! {
@@ -41,14 +42,14 @@ efference_sdk::options! {
         pub interfaces: Vec<Value> = vec![Value::from("we.remote()"), Value::from("we.defaults")],
         /// The page that a stream begins with; empty: WebEnv's own choice.
         pub homepage: String = String::new(),
-        /// How many steps of a stream may be under way at once: more is quicker, and answers come later.
+        /// How many steps of a stream may be under way at once: more is quicker, and responses come later.
         #[schemars(range(min = 1, max = 256))]
         pub simultaneous_steps: u32 = 16,
         /// How values are written between WebEnv and the plugin.
         pub value_kind: ValueKind = ValueKind::Float32,
         /// The byte order between WebEnv and the plugin.
         pub byte_order: ByteOrder = ByteOrder::Native,
-        /// The longest observation that is accepted, in numbers.
+        /// The longest observation that is accepted, in elements.
         #[schemars(range(min = 1, max = 67_108_864))]
         pub max_observation: u32 = 4_194_304,
         /// The most actions that a stream may ask for.
@@ -61,11 +62,11 @@ efference_sdk::options! {
         /// `we.remote`: for ever, since nothing comes before somebody connects.
         #[schemars(range(min = 0))]
         pub start_timeout: f64 = 90.0,
-        /// How long open streams may all be silent with each frame answered, in seconds; 0: for ever. WebEnv
+        /// How long open streams may all be silent with each frame responded to, in seconds; 0: for ever. WebEnv
         /// restarts a stuck browser after 15 to 45 s.
         #[schemars(range(min = 0))]
         pub silence_timeout: f64 = 120.0,
-        /// Where a picture begins in the observation (the score's numbers are not counted).
+        /// Where a picture begins in the observation (the reward's numbers are not counted).
         pub picture_offset: usize = 0,
         /// Width of that picture in pixels, as of `we.imageRect(100)`; 0: there is none.
         #[schemars(range(min = 0, max = 16_384))]
@@ -77,13 +78,13 @@ efference_sdk::options! {
 }
 
 impl Options {
-    /// The folder of the checkout, absolute; an error with the cure if it is none.
+    /// The folder of the checkout, absolute; an error with the remedy if it is none.
     pub(crate) fn checked_checkout(&self) -> Result<PathBuf> {
-        const CURE: &str =
+        const HELP: &str =
             "`git clone https://github.com/Antipurity/webenv`, then `npm install` in it, gives one";
         ensure!(
             !self.checkout.as_os_str().is_empty(),
-            "the option 'checkout' is empty: it must be the folder of your WebEnv checkout, the one with webenv.js ({CURE})"
+            "the option 'checkout' is empty: it must be the folder of your WebEnv checkout, the one with webenv.js ({HELP})"
         );
         let shown = self.checkout.display();
         let folder = match self.checkout.canonicalize() {
@@ -91,12 +92,12 @@ impl Options {
             Ok(_) => {
                 bail!("the option 'checkout', '{shown}', is a file: it must be the folder that has webenv.js")
             }
-            Err(e) => bail!("the option 'checkout', '{shown}', is no folder ({e}); {CURE}"),
+            Err(e) => bail!("the option 'checkout', '{shown}', is no folder ({e}); {HELP}"),
         };
         let program: &Path = &folder.join("webenv.js");
         ensure!(
             program.is_file(),
-            "there is no webenv.js in '{shown}', so it is no WebEnv checkout: correct the option 'checkout' ({CURE})"
+            "there is no webenv.js in '{shown}', so it is no WebEnv checkout: correct the option 'checkout' ({HELP})"
         );
         Ok(folder)
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// How long Node has to end its browser and itself after SIGINT.
 const GRACE: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const CHECK_PERIOD: Duration = Duration::from_millis(5);
 
 /// In the environment of Node and of whatever it starts, with a value that only these have: browsers are started
 /// in process groups of their own, and this finds them.
@@ -91,7 +91,7 @@ impl Process {
             if ended.is_some() || Instant::now() >= deadline {
                 return ended;
             }
-            sleep(LOOK_EVERY);
+            sleep(CHECK_PERIOD);
         }
     }
 

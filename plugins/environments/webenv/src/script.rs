@@ -28,13 +28,13 @@ new (require('worker_threads').Worker)(`
 `, { eval: true }).unref();
 ";
 
-/// What runs once `we` is there. The score's numbers come first. `we.defaults` has a score of its own; it is that
-/// one which is used, for two would take the scores away from each other.
-const SCORE: &str = r"
+/// What runs once `we` is there. The numbers of `we.directScore()`, which are the reward, come first. `we.defaults` has
+/// one of its own; it is that one which is used, for two would take the rewards away from each other.
+const REWARD: &str = r"
 setStdout(stdout);
 const io = we.io();
 setStdout(process.stderr);
-const findScore = async () => {
+const findReward = async () => {
     for (const one of [we.defaults].flat(Infinity)) {
         const found = await one;
         if (found && found.priority === 999999999 && found.reads === 4) return found;
@@ -71,17 +71,17 @@ pub(crate) fn script(program: &Path, options: &Options) -> Result<String> {
         interfaces.push(argument(interface, &place)?);
     }
     let interfaces = interfaces.join(", ");
-    // Who names the score brings it with settings of their own; WebEnv puts it first all the same.
-    let score = if interfaces.contains("directScore") { "[]" } else { "await findScore()" };
+    // Who names it brings it with settings of their own; WebEnv puts it first all the same.
+    let reward = if interfaces.contains("directScore") { "[]" } else { "await findReward()" };
     let program = Value::from(program);
     let before = BEFORE.replace("{MARK}", MARK);
     let script = format!(
-        "{before}const we = require({program});\n{SCORE}\
-         (async () => {{ await we.init(io, {score}, {interfaces}) }})();\n"
+        "{before}const we = require({program});\n{REWARD}\
+         (async () => {{ await we.init(io, {reward}, {interfaces}) }})();\n"
     );
     ensure!(
         script.len() <= LONGEST,
-        "the interfaces make a program of {} bytes, and {LONGEST} can be handed to node: put some into a file of the checkout, and name it as \"require('./FILE.js')\"",
+        "the interfaces make a program of {} bytes, and {LONGEST} can be passed to node: put some into a file of the checkout, and name it as \"require('./FILE.js')\"",
         script.len()
     );
     Ok(script)
@@ -143,12 +143,12 @@ mod tests {
         ]);
         assert_eq!(
             interfaces(list).unwrap(),
-            "(async () => { await we.init(io, await findScore(), we.settings({\"simultaneousSteps\":16}), \
+            "(async () => { await we.init(io, await findReward(), we.settings({\"simultaneousSteps\":16}), \
              we.loopback(2), we.mouse({\"wheel\":1,\"absolute\":false}), \
              we.triggers({}, we.triggers.homepage, we.f(we.g(-0.5), null)), \
              we.settings({\"homepage\":\"a'\\\"</script>\\n\"})) })();"
         );
-        let line = interfaces(json!(["we.directScore(false, {scoreFile: 'scores.json'})"])).unwrap();
+        let line = interfaces(json!(["we.directScore(false, {scoreFile: 'rewards.json'})"])).unwrap();
         assert!(line.contains("we.init(io, [], we.settings("), "{line}");
     }
 
@@ -172,6 +172,6 @@ mod tests {
         );
         assert!(error(json!([" "])).starts_with("interfaces[0] is empty"));
         assert!(error(json!([])).contains("'interfaces' is empty"));
-        assert!(error(json!(["a".repeat(200_000)])).contains("120000 can be handed to node"));
+        assert!(error(json!(["a".repeat(200_000)])).contains("120000 can be passed to node"));
     }
 }

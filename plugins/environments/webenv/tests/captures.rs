@@ -47,7 +47,7 @@ fn exchange(name: &str, form: Form) -> Exchange {
     Exchange { packets, replies }
 }
 
-/// Holes and numbers of a frame, and what it wants.
+/// Missing and present values of a frame, and what it wants.
 fn frame(packet: &Packet) -> (u32, Vec<Option<f32>>, u32) {
     match packet {
         Packet::Frame { stream, observation, action_length } => {
@@ -108,7 +108,7 @@ fn two_streams_of_which_one_ends() {
     let [(at, Packet::End { stream: 1 })] = ends.as_slice() else { panic!("{ends:?}") };
     assert!(packets[..*at].iter().any(|p| frame(p).0 == 1));
     assert!(packets[at + 1..].iter().all(|p| frame(p).0 == 0));
-    // 16 steps of the stream that is left stand unanswered.
+    // 16 steps of the stream that is left have no reply.
     let of_0 = packets.iter().filter(|p| frame(p).0 == 0).count();
     assert_eq!(of_0 - replies.iter().filter(|r| r.stream == 0).count(), 16);
     assert!(replies.iter().all(|r| r.action.len() == 1));

@@ -1,7 +1,7 @@
 //! The plugin with a real Node. The program in it is a peer (`tests/fixtures/webenv/peer/webenv.js`), not WebEnv: it
 //! speaks the protocol as the recorded exchanges show it, and misbehaves when asked to.
 use efference_sdk::serde_json::{Value, json};
-use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames};
+use efference_sdk::{ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Result, StepType};
 use efference_webenv::{ByteOrder, Options, ValueKind, WebEnv};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ fn options(interfaces: Value) -> Options {
     Options { checkout: peer(), interfaces, ..Options::default() }
 }
 
-fn open(options: Options) -> efference_sdk::Result<WebEnv> {
-    WebEnv::open(options, &EnvironmentSetup::with_seed(1))
+fn open(options: Options) -> Result<WebEnv> {
+    WebEnv::new(options, &EnvironmentSetup::with_seed(1))
 }
 
-/// What a stream has told.
+/// What came of a stream.
 #[derive(Debug, PartialEq, Clone)]
-enum Told {
+enum Event {
     Begin,
     Frame(Vec<f32>, Option<f32>, usize),
     End,
@@ -33,44 +33,50 @@ enum Told {
 
 #[derive(Default)]
 struct Record {
-    told: BTreeMap<u64, Vec<Told>>,
-    unanswered: Vec<(u64, usize)>,
+    events: BTreeMap<u64, Vec<Event>>,
+    open: Vec<(u64, usize)>,
     closed: bool,
 }
 
 impl Frames for Record {
-    fn begin(&mut self, stream: u64) {
-        self.told.entry(stream).or_default().push(Told::Begin);
+    fn begin(&mut self, stream: u64) -> Result<()> {
+        self.events.entry(stream).or_default().push(Event::Begin);
+        Ok(())
     }
-    fn frame(&mut self, frame: Frame<'_>) {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
+        assert!(self.open.iter().all(|(stream, _)| *stream != frame.stream), "two frames of one stream");
         assert!(
-            self.unanswered.iter().all(|(stream, _)| *stream != frame.stream),
-            "two frames of one stream"
+            frame.actions.iter().all(|a| *a == ActionGroup::VALUE) && frame.step_type == StepType::MIDDLE
         );
-        let told = Told::Frame(frame.observation.to_vec(), frame.score, frame.action_length);
-        self.told.entry(frame.stream).or_default().push(told);
-        self.unanswered.push((frame.stream, frame.action_length));
+        let event = Event::Frame(frame.observation.to_vec(), frame.reward, frame.actions.len());
+        self.events.entry(frame.stream).or_default().push(event);
+        self.open.push((frame.stream, frame.actions.len()));
+        Ok(())
     }
-    fn end(&mut self, stream: u64) {
-        self.told.entry(stream).or_default().push(Told::End);
+    fn end(&mut self, stream: u64) -> Result<()> {
+        self.events.entry(stream).or_default().push(Event::End);
+        Ok(())
     }
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<()> {
         self.closed = true;
+        Ok(())
     }
 }
 
-/// Plays until the environment closes, answering each frame; the prediction is the observation with holes.
-fn play(environment: &mut WebEnv) -> efference_sdk::Result<Record> {
+/// Plays until the environment closes, responding to each frame; the prediction is the observation with a missing value.
+fn play(environment: &mut WebEnv) -> Result<Record> {
     let mut record = Record::default();
     let start = Instant::now();
     while !record.closed {
-        assert!(start.elapsed() < PATIENCE, "still going on: {:?}", record.told);
+        assert!(start.elapsed() < PATIENCE, "still going on: {:?}", record.events);
         environment.poll(Duration::from_millis(50), &mut record)?;
-        for (stream, wanted) in std::mem::take(&mut record.unanswered) {
-            let Some(Told::Frame(observation, ..)) = record.told[&stream].last() else { panic!("no frame") };
+        for (stream, wanted) in std::mem::take(&mut record.open) {
+            let Some(Event::Frame(observation, ..)) = record.events[&stream].last() else {
+                panic!("no frame")
+            };
             let mut prediction = observation.clone();
-            if let Some(hole) = prediction.get_mut(1) {
-                *hole = f32::NAN;
+            if let Some(missing) = prediction.get_mut(1) {
+                *missing = f32::NAN;
             }
             let action: Vec<f32> = (0..wanted).map(|i| [0.5, f32::NAN, -7.0][i % 3]).collect();
             environment.act(stream, &prediction, &action)?;
@@ -82,7 +88,7 @@ fn play(environment: &mut WebEnv) -> efference_sdk::Result<Record> {
 fn failure(options: Options) -> String {
     let mut environment = open(options).unwrap();
     let error = match play(&mut environment) {
-        Ok(record) => panic!("no error after {:?}", record.told),
+        Ok(record) => panic!("no error after {:?}", record.events),
         Err(error) => format!("{error:#}"),
     };
     // Afterwards it is over, and says so.
@@ -96,22 +102,22 @@ fn failure(options: Options) -> String {
 fn expected(stream: u64, step: usize, ahead: usize, padded_to: usize) -> (Vec<f32>, Option<f32>) {
     let part = |n: usize| n as f32 / 100.0;
     let mut observation = vec![stream as f32 / 10.0, part(step)];
-    let mut score = Some(part(step)).filter(|s| *s > 0.0);
+    let mut reward = Some(part(step)).filter(|s| *s > 0.0);
     if step >= ahead {
         // The lengths with what pads them; then of the prediction: the observation before, its step as 0 for NaN.
-        let answered = expected(stream, step - ahead, ahead, padded_to).0;
-        let lengths = [4 + answered.len(), 3].map(|n| n.next_multiple_of(padded_to));
+        let replied = expected(stream, step - ahead, ahead, padded_to).0;
+        let lengths = [4 + replied.len(), 3].map(|n| n.next_multiple_of(padded_to));
         observation.extend(lengths.map(part));
-        observation.extend([answered[0], 0.0]);
-        observation.extend(answered.get(2));
+        observation.extend([replied[0], 0.0]);
+        observation.extend(replied.get(2));
         observation.extend([0.5, 0.0, -1.0]);
     } else {
         observation.extend([0.0, 0.0]);
     }
     if step == 0 {
-        score = None;
+        reward = None;
     }
-    (observation, score)
+    (observation, reward)
 }
 
 #[test]
@@ -123,19 +129,19 @@ fn streams_of_each_kind_and_byte_order_even_from_before_the_handshake() {
             let simultaneous_steps = 4;
             let chosen = Options { value_kind: kind, byte_order, simultaneous_steps, ..options(echo) };
             let record = play(&mut open(chosen).unwrap()).unwrap();
-            assert_eq!(record.told.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
-            for (stream, told) in record.told {
-                assert_eq!((told.len(), &told[0]), (11, &Told::Begin), "{kind:?}, {byte_order:?}");
-                for (step, frame) in told[1..].iter().enumerate() {
-                    let Told::Frame(observation, score, 3) = frame else { panic!("{frame:?}") };
-                    let (want, want_score) =
+            assert_eq!(record.events.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
+            for (stream, events) in record.events {
+                assert_eq!((events.len(), &events[0]), (11, &Event::Begin), "{kind:?}, {byte_order:?}");
+                for (step, frame) in events[1..].iter().enumerate() {
+                    let Event::Frame(observation, reward, 3) = frame else { panic!("{frame:?}") };
+                    let (want, want_reward) =
                         expected(stream, step, simultaneous_steps as usize, 4 / kind.size());
                     let close = |a: f32, b: f32| (a - b).abs() < steps * 1.5;
                     assert_eq!(observation.len(), want.len(), "{observation:?} {want:?}");
                     let all = observation.iter().zip(&want).all(|(a, b)| close(*a, *b));
                     assert!(all, "{kind:?}, {byte_order:?}, step {step}: {observation:?} is not {want:?}");
-                    assert_eq!(score.is_some(), want_score.is_some());
-                    assert!(close(score.unwrap_or(0.0), want_score.unwrap_or(0.0)));
+                    assert_eq!(reward.is_some(), want_reward.is_some());
+                    assert!(close(reward.unwrap_or(0.0), want_reward.unwrap_or(0.0)));
                 }
             }
         }
@@ -146,34 +152,34 @@ fn streams_of_each_kind_and_byte_order_even_from_before_the_handshake() {
 fn a_stream_ends_and_comes_back_as_a_new_one() {
     let echo = json!([["we.echo", { "streams": 2, "steps": 40, "ends": true }]]);
     let record = play(&mut open(options(echo)).unwrap()).unwrap();
-    let told = &record.told[&1];
-    let end = told.iter().position(|t| *t == Told::End).unwrap();
-    // 20 answers were given when it ended; up to 16 frames more were under way, and may have been seen.
+    let events = &record.events[&1];
+    let end = events.iter().position(|t| *t == Event::End).unwrap();
+    // 20 responses were sent when it ended; up to 16 frames more were under way, and may have been seen.
     assert!((21..=38).contains(&end), "{end}");
-    assert_eq!(told[end + 1..], [Told::Begin, Told::Frame(vec![0.5], None, 0)]);
-    assert_eq!(record.told[&0].len(), 41);
+    assert_eq!(events[end + 1..], [Event::Begin, Event::Frame(vec![0.5], None, 0)]);
+    assert_eq!(record.events[&0].len(), 41);
 }
 
 #[test]
-fn a_frame_that_is_passed_over_is_answered_for_the_host() {
+fn a_frame_that_is_passed_over_is_replied_to_for_the_host() {
     let mut environment = open(options(json!([["we.echo", { "steps": 40 }]]))).unwrap();
     let (mut record, start) = (Record::default(), Instant::now());
-    while record.told.get(&0).is_none_or(|told| told.len() < 41) {
+    while record.events.get(&0).is_none_or(|events| events.len() < 41) {
         assert!(start.elapsed() < PATIENCE);
         environment.poll(Duration::from_millis(50), &mut record).unwrap();
-        // Answers to what never was are no harm.
+        // Responses to what never was do no harm.
         environment.act(9, &[], &[]).unwrap();
-        record.unanswered.clear();
+        record.open.clear();
     }
-    let Told::Frame(observation, ..) = record.told[&0].last().unwrap() else { panic!() };
-    // The score's 4 numbers and nothing else as prediction; 3 actions.
+    let Event::Frame(observation, ..) = record.events[&0].last().unwrap() else { panic!() };
+    // The reward's 4 features and nothing else as prediction; 3 actions.
     assert_eq!(observation[2..], [0.04, 0.03, 0.0, 0.0, 0.0]);
 }
 
 #[test]
 fn what_interfaces_print_does_no_harm() {
     let list = json!([["we.print", "\"stray\""], ["we.echo", { "steps": 3 }]]);
-    assert_eq!(play(&mut open(options(list)).unwrap()).unwrap().told[&0].len(), 4);
+    assert_eq!(play(&mut open(options(list)).unwrap()).unwrap().events[&0].len(), 4);
 }
 
 #[test]
@@ -186,18 +192,18 @@ fn garbage_between_packets_ends_the_run_with_what_came() {
     let absurd = [0, 0, 0, 0, 0x70, 0xff, 0xff, 0x70, 0, 0, 0, 0];
     for value_kind in [ValueKind::Float32, ValueKind::Int16] {
         let text = failure(Options { value_kind, byte_order: ByteOrder::Little, ..options(raw(&absurd)) });
-        assert!(text.contains("an observation of 1895825264 numbers on stream 0"), "{text}");
+        assert!(text.contains("an observation of 1895825264 elements on stream 0"), "{text}");
     }
-    // Too few numbers to have the score's.
+    // Too few features to have the reward's.
     let text = failure(Options {
         byte_order: ByteOrder::Little,
         ..options(raw(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]))
     });
-    assert!(text.contains("stream 0 has 0 numbers"), "{text}");
+    assert!(text.contains("stream 0 has 0 features"), "{text}");
 }
 
 #[test]
-fn a_sudden_end_is_told_with_what_was_printed_and_the_cure() {
+fn a_sudden_end_is_reported_with_what_was_printed_and_help() {
     let text = failure(options(json!(["we.one()", "we.die(3, 'it is \\u001b[31m broken')"])));
     assert!(text.contains("ended by itself, with exit status: 3"), "{text}");
     assert!(text.contains(r"it is \u{1b}[31m broken"), "{text}");
@@ -205,7 +211,7 @@ fn a_sudden_end_is_told_with_what_was_printed_and_the_cure() {
     assert!(text.contains("SIGSEGV"), "{text}");
     let text = failure(options(json!(["we.die(0)"])));
     assert!(text.contains("before its first packet"), "{text}");
-    for (code, cure) in [
+    for (code, help) in [
         ("we.nothing()", "calls something that this WebEnv does not have"),
         ("nothing", "uses a name that is not there"),
         ("we.(", "makes a program that is no JavaScript"),
@@ -214,7 +220,7 @@ fn a_sudden_end_is_told_with_what_was_printed_and_the_cure() {
         ("we.die(1, 'Error: listen EADDRINUSE: address already in use :::1234')", "port = 1235"),
     ] {
         let text = failure(options(json!([code])));
-        assert!(text.contains(cure), "{code}: {text}");
+        assert!(text.contains(help), "{code}: {text}");
     }
 }
 
@@ -226,7 +232,7 @@ fn silence_is_told_apart() {
     assert!(text.contains("nothing in the") && text.contains("since its start"), "{text}");
     let list = json!(["we.one()", "we.silence()"]);
     let text = failure(Options { interfaces: list.as_array().unwrap().clone(), ..silent.clone() });
-    assert!(text.contains("though each frame was answered"), "{text}");
+    assert!(text.contains("though each frame was responded to"), "{text}");
     assert!(start.elapsed() < PATIENCE / 2);
 
     // Somebody may come at any time.
@@ -234,7 +240,7 @@ fn silence_is_told_apart() {
     let mut waits = open(Options { interfaces: list.as_array().unwrap().clone(), ..silent }).unwrap();
     let mut record = Record::default();
     waits.poll(Duration::from_millis(1000), &mut record).unwrap();
-    assert!(record.told.is_empty() && !record.closed);
+    assert!(record.events.is_empty() && !record.closed);
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn a_flood_is_held_up() {
     let mut record = Record::default();
     for _ in 0..3 {
         environment.poll(Duration::from_secs(5), &mut record).unwrap();
-        record.unanswered.clear();
+        record.open.clear();
     }
     // More than 67 million numbers never wait here: 16 packets a GiB would be 256.
     std::thread::sleep(Duration::from_millis(500));
@@ -276,7 +282,7 @@ fn what_cannot_start_says_how_it_could() {
 }
 
 #[test]
-fn pictures_are_cut_out_and_holes_are_black() {
+fn pictures_are_cut_out_and_missing_values_are_black() {
     let picture = Options {
         picture_offset: 1,
         picture_width: 2,

@@ -1,7 +1,7 @@
 //! A look at the real WebEnv, if there is a checkout: `WEBENV_CHECKOUT=… cargo test --release -p efference-webenv --
 //! --ignored`. Its streams need no browser here: they have only interfaces that need none.
 use efference_sdk::serde_json::{Value, json};
-use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames};
+use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Plugin, Result};
 use efference_webenv::{ByteOrder, Options, ValueKind, WebEnv};
 use std::time::{Duration, Instant};
 
@@ -25,18 +25,20 @@ struct Last {
 }
 
 impl Frames for Last {
-    fn begin(&mut self, _stream: u64) {
+    fn begin(&mut self, _stream: u64) -> Result<()> {
         self.begun += 1;
+        Ok(())
     }
-    fn frame(&mut self, frame: Frame<'_>) {
-        assert_eq!(frame.score, None);
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
+        assert_eq!(frame.reward, None);
         self.count += 1;
-        self.frames.push((frame.stream, frame.observation.to_vec(), frame.action_length));
+        self.frames.push((frame.stream, frame.observation.to_vec(), frame.actions.len()));
+        Ok(())
     }
-    fn end(&mut self, stream: u64) {
+    fn end(&mut self, stream: u64) -> Result<()> {
         panic!("stream {stream} has ended");
     }
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<()> {
         panic!("it has closed");
     }
 }
@@ -49,7 +51,7 @@ fn loopback_with_every_kind_and_byte_order_and_two_streams() {
             let list = json!([STREAM, STREAM, "we.const()", ["we.loopback", 2], "we.frameTime()"]);
             let options = Options { value_kind, byte_order, ..options(list) };
             let start = Instant::now();
-            let mut environment = WebEnv::open(options, &EnvironmentSetup::with_seed(1)).unwrap();
+            let mut environment = WebEnv::new(options, &EnvironmentSetup::with_seed(1)).unwrap();
             let mut last = Last::default();
             while last.count < 2000 {
                 assert!(start.elapsed() < Duration::from_secs(30), "{} frames", last.count);
@@ -77,7 +79,7 @@ fn loopback_with_every_kind_and_byte_order_and_two_streams() {
 #[ignore = "needs a WebEnv checkout, named by WEBENV_CHECKOUT"]
 fn its_own_browser_comes_up_or_the_error_says_what_to_do() {
     let options = Options { start_timeout: 50.0, ..options(json!(["we.browser(we.imageRect(10))"])) };
-    let mut environment = WebEnv::open(options, &EnvironmentSetup::with_seed(1)).unwrap();
+    let mut environment = WebEnv::new(options, &EnvironmentSetup::with_seed(1)).unwrap();
     let mut last = Last::default();
     let start = Instant::now();
     let error = loop {
@@ -89,7 +91,7 @@ fn its_own_browser_comes_up_or_the_error_says_what_to_do() {
     };
     eprintln!("after {:.0} s: {error}", start.elapsed().as_secs_f64());
     assert!(
-        ["Manifest V2", "npm install", "as root", "a display"].iter().any(|cure| error.contains(cure)),
+        ["Manifest V2", "npm install", "as root", "a display"].iter().any(|help| error.contains(help)),
         "{error}"
     );
 }

@@ -1,26 +1,33 @@
 //! Prints how many frames a second each world makes with random actions, for 1 stream and for 64:
 //! `cargo run --release -p efference-worlds --example frames_per_second`
-#![allow(clippy::print_stdout)] // the answer of this command
+#![allow(clippy::print_stdout)] // the output of this command
 
-use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Random, Result};
-use efference_worlds::{Options, World, Worlds};
+use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Plugin, Random, Result, action_width};
+use efference_worlds::{Options, WorldName, Worlds};
 use std::time::{Duration, Instant};
 
-/// The frames that wait for an answer: stream, length of the prediction, number of actions.
+/// The frames that wait for a response: stream, length of the prediction, length of the action.
 #[derive(Default)]
 struct Waiting(Vec<(u64, usize, usize)>);
 
 impl Frames for Waiting {
-    fn begin(&mut self, _: u64) {}
-    fn frame(&mut self, frame: Frame<'_>) {
-        self.0.push((frame.stream, frame.observation.len(), frame.action_length));
+    fn begin(&mut self, _: u64) -> Result<()> {
+        Ok(())
     }
-    fn end(&mut self, _: u64) {}
-    fn close(&mut self) {}
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
+        self.0.push((frame.stream, frame.observation.len(), action_width(frame.actions)));
+        Ok(())
+    }
+    fn end(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn frames_per_second(options: Options) -> Result<f64> {
-    let mut world = Worlds::open(options, &EnvironmentSetup::with_seed(1))?;
+    let mut world = Worlds::new(options, &EnvironmentSetup::with_seed(1))?;
     let (mut random, mut waiting, mut frames) = (Random::new(1), Waiting::default(), 0_u64);
     let (mut prediction, mut action) = (Vec::new(), Vec::new());
     let start = Instant::now();
@@ -40,12 +47,14 @@ fn frames_per_second(options: Options) -> Result<f64> {
 }
 
 fn main() {
-    for world in [World::Bounce, World::Catch, World::Copy] {
+    for world in
+        [WorldName::Bounce, WorldName::Catch, WorldName::CartPole, WorldName::Memory, WorldName::Copy]
+    {
         for streams in [1, 64] {
             let name = format!("{world:?}").to_lowercase();
             match frames_per_second(Options { world, streams, ..Options::default() }) {
-                Ok(rate) => println!("{name:>6}, {streams:>2} streams: {rate:>11.0} frames/s"),
-                Err(error) => println!("{name:>6}, {streams:>2} streams: {error:#}"),
+                Ok(rate) => println!("{name:>8}, {streams:>2} streams: {rate:>11.0} frames/s"),
+                Err(error) => println!("{name:>8}, {streams:>2} streams: {error:#}"),
             }
         }
     }

@@ -6,11 +6,12 @@
 //!
 //! With the default options an error of `½·Σ(prediction − observation)²` is 11.5 for an all-black prediction, 10.5
 //! for the mean picture and 3.8 for the last frame again (a test measures it).
-use crate::draws::Draws;
-use crate::rules::Rules;
-use crate::{Options, picture};
+use crate::options::Options;
+use crate::picture;
+use crate::random::SplitMix64;
+use crate::world::World;
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{Picture, Result, ensure, serde_json};
+use efference_sdk::{Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
 use std::ops::Range;
 
 pub(crate) struct Bounce {
@@ -57,7 +58,7 @@ impl Bounce {
         );
         let room = Room { size, radius, softness, speed };
         let balls: Vec<Ball> =
-            (0..options.streams).map(|s| room.throw(&mut Draws::of_stream(seed, s))).collect();
+            (0..options.streams).map(|s| room.throw(&mut SplitMix64::of_stream(seed, s))).collect();
         let mut pictures = vec![vec![-1.0; size * size]; balls.len()];
         balls.iter().zip(&mut pictures).for_each(|(ball, picture)| room.draw(ball, picture));
         Ok(Bounce { room, balls, pictures })
@@ -66,12 +67,12 @@ impl Bounce {
 
 impl Room {
     /// A ball anywhere, flying anywhere.
-    fn throw(&self, draws: &mut Draws) -> Ball {
+    fn throw(&self, random: &mut SplitMix64) -> Ball {
         let room = self.size as f64 - 2.0 * self.radius;
-        let (x, y) = (self.radius + room * draws.unit(), self.radius + room * draws.unit());
+        let (x, y) = (self.radius + room * random.unit(), self.radius + room * random.unit());
         // A point of the disc, not an angle: sines differ between machines in their last bits, roots do not.
         loop {
-            let (dx, dy) = (2.0 * draws.unit() - 1.0, 2.0 * draws.unit() - 1.0);
+            let (dx, dy) = (2.0 * random.unit() - 1.0, 2.0 * random.unit() - 1.0);
             let length = (dx * dx + dy * dy).sqrt();
             if (0.1..=1.0).contains(&length) {
                 return Ball { x, y, dx: dx / length * self.speed, dy: dy / length * self.speed };
@@ -130,17 +131,22 @@ impl Room {
     }
 }
 
-impl Rules for Bounce {
+impl World for Bounce {
+    fn spaces(&self) -> Spaces {
+        let observation = self.room.size * self.room.size;
+        Spaces { observation, actions: Vec::new(), reward: RewardRange::default() }
+    }
+
     fn observation(&self, stream: usize) -> &[f32] {
         &self.pictures[stream]
     }
 
-    fn action_length(&self) -> usize {
-        0
+    fn reward(&self, _stream: usize) -> Option<f32> {
+        None
     }
 
-    fn outcome(&self, _stream: usize) -> (Option<f32>, bool) {
-        (None, false)
+    fn step_type(&self, _stream: usize) -> StepType {
+        StepType::MIDDLE
     }
 
     fn step(&mut self, stream: usize, _prediction: &[f32], _action: &[f32]) {

@@ -1,14 +1,16 @@
 //! `catch`: a paddle and a falling dot.
 //!
 //! A dot starts in a random column of the top row and falls by one row a frame; the paddle, in the bottom row, moves
-//! by one cell to either side with each answer, and stays where it is from one fall to the next. The frame in which
-//! the dot is in the bottom row carries the score, 1 on the paddle and −1 beside it, and ends the episode; the frame
-//! after it shows the next dot. Lit cells are 1, all others −1.
-use crate::draws::Draws;
-use crate::rules::Rules;
-use crate::{Control, Options, picture};
+//! by one cell to either side with each action, and stays where it is from one fall to the next. An episode is one
+//! fall, of as many frames as there are rows. Its last frame, in which the dot is in the bottom row, carries the reward, 1
+//! on the paddle and −1 beside it; all other frames have none. The frame after it shows the next dot. Every dot can be
+//! reached from everywhere. Lit cells are 1, all others −1.
+use crate::options::{Control, Options};
+use crate::picture;
+use crate::random::SplitMix64;
+use crate::world::{World, chosen};
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{Picture, Result, ensure, serde_json};
+use efference_sdk::{ActionGroup, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
 
 pub(crate) struct Catch {
     court: Court,
@@ -27,7 +29,7 @@ struct Court {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(crate = "efference_sdk::serde", deny_unknown_fields)]
 struct Game {
-    draws: Draws,
+    random: SplitMix64,
     row: usize,
     column: usize,
     /// The leftmost cell of the paddle.
@@ -44,7 +46,8 @@ impl Catch {
         );
         let seen_rows = if seen_rows == 0 { size } else { seen_rows };
         let court = Court { size, paddle, control, seen_rows };
-        let games: Vec<Game> = (0..options.streams).map(|s| court.begin(Draws::of_stream(seed, s))).collect();
+        let games: Vec<Game> =
+            (0..options.streams).map(|s| court.begin(SplitMix64::of_stream(seed, s))).collect();
         let mut pictures = vec![vec![-1.0; size * size]; games.len()];
         games.iter().zip(&mut pictures).for_each(|(game, picture)| court.draw(game, picture, 1.0));
         Ok(Catch { court, games, pictures })
@@ -52,30 +55,35 @@ impl Catch {
 }
 
 impl Court {
-    fn begin(&self, mut draws: Draws) -> Game {
-        let (column, paddle) = (draws.below(self.size), draws.below(self.size - self.paddle + 1));
-        Game { draws, row: 0, column, paddle }
+    fn begin(&self, mut random: SplitMix64) -> Game {
+        let (column, paddle) = (random.below(self.size), random.below(self.size - self.paddle + 1));
+        Game { random, row: 0, column, paddle }
     }
 
     /// How many cells to the right; the action holds no NaN.
     fn move_of(&self, action: &[f32]) -> isize {
-        match (self.control, action) {
-            (Control::Choice, [left, stay, right]) => {
-                isize::from(right > left && right > stay) - isize::from(left > right && left > stay)
+        match self.control {
+            Control::Choice => chosen(action) as isize - 1,
+            Control::Lever => {
+                let right = |x: f32| isize::from(x > 1.0 / 3.0);
+                right(action[0]) - right(-action[0])
             }
-            (Control::Lever, [lever]) => isize::from(*lever > 1.0 / 3.0) - isize::from(*lever < -1.0 / 3.0),
-            _ => 0,
         }
     }
 
     fn play(&self, game: &mut Game, action: &[f32]) {
-        let right_most = self.size - self.paddle;
-        game.paddle = game.paddle.saturating_add_signed(self.move_of(action)).min(right_most);
-        game.row += 1;
-        if game.row == self.size {
+        if self.has_landed(game) {
             game.row = 0;
-            game.column = game.draws.below(self.size);
+            game.column = game.random.below(self.size);
+        } else {
+            let right_most = self.size - self.paddle;
+            game.paddle = game.paddle.saturating_add_signed(self.move_of(action)).min(right_most);
+            game.row += 1;
         }
+    }
+
+    fn has_landed(&self, game: &Game) -> bool {
+        game.row + 1 == self.size
     }
 
     /// Writes `lit` into the cells of the dot and the paddle: 1 draws them, −1 erases them.
@@ -92,25 +100,32 @@ impl Court {
     }
 }
 
-impl Rules for Catch {
+impl World for Catch {
+    fn spaces(&self) -> Spaces {
+        let action = match self.court.control {
+            Control::Choice => ActionGroup::choice(3),
+            Control::Lever => ActionGroup::VALUE,
+        };
+        let observation = self.court.size * self.court.size;
+        Spaces { observation, actions: vec![action], reward: RewardRange::default() }
+    }
+
     fn observation(&self, stream: usize) -> &[f32] {
         &self.pictures[stream]
     }
 
-    fn action_length(&self) -> usize {
-        match self.court.control {
-            Control::Choice => 3,
-            Control::Lever => 1,
-        }
+    fn reward(&self, stream: usize) -> Option<f32> {
+        let game = &self.games[stream];
+        let caught = (game.paddle..game.paddle + self.court.paddle).contains(&game.column);
+        self.court.has_landed(game).then_some(if caught { 1.0 } else { -1.0 })
     }
 
-    fn outcome(&self, stream: usize) -> (Option<f32>, bool) {
-        let game = &self.games[stream];
-        if game.row + 1 < self.court.size {
-            return (None, false);
+    fn step_type(&self, stream: usize) -> StepType {
+        match &self.games[stream] {
+            game if self.court.has_landed(game) => StepType::TERMINATED,
+            Game { row: 0, .. } => StepType::FIRST,
+            _ => StepType::MIDDLE,
         }
-        let caught = (game.paddle..game.paddle + self.court.paddle).contains(&game.column);
-        (Some(if caught { 1.0 } else { -1.0 }), true)
     }
 
     fn step(&mut self, stream: usize, _prediction: &[f32], action: &[f32]) {

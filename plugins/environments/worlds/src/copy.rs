@@ -5,11 +5,11 @@
 //!
 //! | frames | input channels | targets |
 //! |---|---|---|
-//! | 1 | the start flag | holes |
-//! | N | the vectors | holes |
-//! | 1 | the count R | holes |
+//! | 1 (first) | the start flag | missing |
+//! | N | the vectors | missing |
+//! | 1 | the count R | missing |
 //! | R·N | – | the vectors, R times over |
-//! | 1 (`episode_end`) | – | the end flag |
+//! | 1 (terminated) | – | the end flag |
 //!
 //! An observation is the input channels (`bits`, then start flag and count), then the targets (`bits`, then end flag).
 //! 0 is coded −1 and 1 is coded 1, an input channel with nothing to say shows −1, and the count shows
@@ -18,14 +18,15 @@
 //!
 //! The sequences grow: of each target number the cross-entropy of the agent's prediction `x` is taken, with
 //! `p = (x + 1) / 2` as the probability of a 1 (what is best for a squared error), kept within 0.001…0.999 and ½
-//! where the prediction is a hole. After `batch` sequences, over all streams, their mean in bits is compared with
+//! where nothing is predicted. After `batch` sequences, over all streams, their mean in bits is compared with
 //! `grow_below`: `R += 1 if R < N else N += 1`. Streams take that up with their next sequence; those that were begun
 //! before do not count for the new batch. Metrics: `copy_n`, `copy_r`, and after each batch `copy_bits`.
-use crate::draws::Draws;
-use crate::rules::Rules;
-use crate::{Options, picture};
+use crate::options::Options;
+use crate::random::SplitMix64;
+use crate::world::World;
+use crate::{exact, picture};
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{Picture, Result, ensure, metric, serde_json};
+use efference_sdk::{Picture, Result, RewardRange, Spaces, StepType, ensure, metric, serde_json};
 
 /// No certainty costs more than log₂ 1000 bits.
 const LEAST_PROBABILITY: f64 = 0.001;
@@ -52,7 +53,7 @@ struct Course {
     vectors: usize,
     repeats: usize,
     sequences: u64,
-    #[serde(with = "exactly")]
+    #[serde(with = "exact")]
     entropy: f64,
 }
 
@@ -60,14 +61,14 @@ struct Course {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(crate = "efference_sdk::serde", deny_unknown_fields)]
 struct Tape {
-    draws: Draws,
+    random: SplitMix64,
     /// The lowest bits of each.
     vectors: Vec<u32>,
     repeats: usize,
     /// The frame of the sequence that is shown, from 0.
     time: usize,
     /// Cross-entropy of the targets so far, in bits.
-    #[serde(with = "exactly")]
+    #[serde(with = "exact")]
     entropy: f64,
 }
 
@@ -78,22 +79,9 @@ struct Saved {
     tapes: Vec<Tape>,
 }
 
-/// Saves the bits of a number, since JSON's decimals need not come back the same.
-mod exactly {
-    use efference_sdk::serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(number.to_bits())
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<f64, D::Error> {
-        u64::deserialize(from).map(f64::from_bits)
-    }
-}
-
 impl Tape {
-    fn new(draws: Draws, course: &Course, bits: usize) -> Self {
-        let mut tape = Tape { draws, vectors: Vec::new(), repeats: 0, time: 0, entropy: 0.0 };
+    fn new(random: SplitMix64, course: &Course, bits: usize) -> Self {
+        let mut tape = Tape { random, vectors: Vec::new(), repeats: 0, time: 0, entropy: 0.0 };
         tape.begin(course, bits);
         tape
     }
@@ -109,7 +97,7 @@ impl Tape {
 
     fn begin(&mut self, course: &Course, bits: usize) {
         self.vectors.clear();
-        self.vectors.extend((0..course.vectors).map(|_| (self.draws.bits() >> (64 - bits)) as u32));
+        self.vectors.extend((0..course.vectors).map(|_| (self.random.bits() >> (64 - bits)) as u32));
         self.repeats = course.repeats;
         self.time = 0;
         self.entropy = 0.0;
@@ -153,14 +141,19 @@ impl Copy {
         let course = Course { vectors, repeats, sequences: 0, entropy: 0.0 };
         let task = Task { bits, most_repeats, batch, grow_below };
         let tapes: Vec<Tape> =
-            (0..options.streams).map(|s| Tape::new(Draws::of_stream(seed, s), &course, bits)).collect();
-        let mut observations = vec![vec![-1.0; 2 * bits + 3]; tapes.len()];
+            (0..options.streams).map(|s| Tape::new(SplitMix64::of_stream(seed, s), &course, bits)).collect();
+        let mut observations = vec![vec![-1.0; task.observation()]; tapes.len()];
         tapes.iter().zip(&mut observations).for_each(|(tape, observation)| task.write(tape, observation));
         Ok(Copy { task, course, tapes, observations })
     }
 }
 
 impl Task {
+    /// Elements of an observation.
+    fn observation(&self) -> usize {
+        2 * self.bits + 3
+    }
+
     fn write(&self, tape: &Tape, observation: &mut [f32]) {
         let n = tape.vectors.len();
         let (inputs, targets) = observation.split_at_mut(self.bits + 2);
@@ -203,18 +196,26 @@ fn entropy(prediction: f32, target: f32) -> f64 {
     -right.clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY).log2()
 }
 
-impl Rules for Copy {
+impl World for Copy {
+    fn spaces(&self) -> Spaces {
+        let observation = self.task.observation();
+        Spaces { observation, actions: Vec::new(), reward: RewardRange::default() }
+    }
+
     fn observation(&self, stream: usize) -> &[f32] {
         &self.observations[stream]
     }
 
-    fn action_length(&self) -> usize {
-        0
+    fn reward(&self, _stream: usize) -> Option<f32> {
+        None
     }
 
-    fn outcome(&self, stream: usize) -> (Option<f32>, bool) {
-        let tape = &self.tapes[stream];
-        (None, tape.time == tape.last())
+    fn step_type(&self, stream: usize) -> StepType {
+        match &self.tapes[stream] {
+            Tape { time: 0, .. } => StepType::FIRST,
+            tape if tape.time == tape.last() => StepType::TERMINATED,
+            _ => StepType::MIDDLE,
+        }
     }
 
     fn step(&mut self, stream: usize, prediction: &[f32], _action: &[f32]) {
@@ -226,9 +227,10 @@ impl Rules for Copy {
         }
         self.task.write(tape, observation);
         if tape.time >= tape.first_target() {
-            let targets = self.task.bits + 2..;
-            let pairs = prediction[targets.clone()].iter().zip(&observation[targets]);
-            tape.entropy += pairs.map(|(x, target)| entropy(*x, *target)).sum::<f64>();
+            let at = self.task.bits + 2;
+            let predicted = prediction.iter().skip(at).copied().chain(std::iter::repeat(f32::NAN));
+            let pairs = predicted.zip(&observation[at..]);
+            tape.entropy += pairs.map(|(x, target)| entropy(x, *target)).sum::<f64>();
         }
         if tape.time == tape.last() {
             self.course.count(tape, &self.task);
@@ -237,7 +239,7 @@ impl Rules for Copy {
 
     /// Two columns, inputs left and targets right: the bits from the top, then the flags, then the count.
     fn picture(&self, observation: &[f32]) -> Result<Picture> {
-        picture::require_length(observation, 2 * self.task.bits + 3)?;
+        picture::require_length(observation, self.task.observation())?;
         let (inputs, targets) = observation.split_at(self.task.bits + 2);
         // The count has no target beside it.
         let number = |row: usize, column: usize| if column == 0 { inputs.get(row) } else { targets.get(row) };

@@ -1,37 +1,44 @@
 //! Environment plugin: small deterministic worlds, drawn as pictures.
 //!
-//! | world | observation | actions | score | episode |
+//! | world | observation | actions | reward | episode |
 //! |---|---|---|---|---|
-//! | `bounce` | `size²` numbers, a picture row by row | none | absent | endless |
-//! | `catch` | `size²` numbers, a picture row by row | 3 or 1, see [`Control`] | ±1 when the dot lands | one fall |
-//! | `copy` | `2·bits + 3` numbers, see [`World::Copy`] | none | absent | one sequence |
+//! | `bounce` | `size²` elements, a picture row by row | none | absent | none: all frames are middle ones |
+//! | `catch` | `size²` elements, a picture row by row | a choice of 3, or a value, see [`Control`] | ±1 when the dot lands | one fall |
+//! | `cartpole` | position, its velocity, angle, its velocity | a choice of 2: left, right | 1 a step | until the pole falls (terminated) or time is up (truncated) |
+//! | `memory` | time, query, context | a choice of 2: the context was −1, or 1 | ±1 at the end | `memory_length + 1` frames |
+//! | `copy` | `2·bits + 3` elements, see [`WorldName::Copy`] | none | absent | one sequence |
 //!
-//! Every stream is a world of its own, with its own random numbers from the experiment's seed, and moves on only
-//! when it is answered: a run sees the same frames whatever the timing. Saved and restored, a world goes on bit
-//! for bit as if it had never stopped.
+//! All observations lie in −1…1. Every stream is a world of its own, with its own random numbers from the
+//! experiment's seed, and moves on only when it is responded to: a run sees the same frames whatever the timing. Saved
+//! and restored, a world goes on bit for bit as if it had never stopped.
 
 mod bounce;
+mod cartpole;
 mod catch;
 mod copy;
-mod draws;
+mod exact;
+mod memory;
 mod options;
 mod picture;
-mod rules;
+mod random;
+mod world;
 
-pub use options::{Control, Options, World};
+pub use options::{Control, Options, WorldName};
 
 use efference_sdk::serde::{Deserialize, Serialize};
 use efference_sdk::{
-    Environment, EnvironmentSetup, Frame, Frames, Picture, Restores, Result, ResultExt, ensure, serde_json,
+    Environment, EnvironmentSetup, Frame, Frames, Picture, Plugin, Restores, Result, ResultExt, Spaces,
+    ensure, serde_json,
 };
-use rules::Rules;
 use std::time::Duration;
+use world::World;
 
 /// The environment: one world, in as many streams as the options say.
 pub struct Worlds {
     options: Options,
-    rules: Box<dyn Rules>,
-    /// Per stream: whether its frame waits to be polled. A stream whose frame was polled waits for its answer.
+    world: Box<dyn World>,
+    spaces: Spaces,
+    /// Per stream: whether its frame waits to be polled. A stream whose frame was polled waits for its response.
     ready: Vec<bool>,
 }
 
@@ -46,46 +53,50 @@ struct Saved {
 }
 
 /// Goes up when older saved bytes can no longer be read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-impl Environment for Worlds {
+impl Plugin for Worlds {
     const NAME: &'static str = "worlds";
     const DESCRIPTION: &'static str =
-        "Small deterministic worlds: a ball in a box, a catching game, a copying task.";
+        "Small deterministic worlds: a ball in a box, catch, cartpole, a memory chain, a copying task.";
     type Options = Options;
+    type Kind = dyn Environment;
 
     /// Errors: options that contradict each other, such as a ball too large for its box.
-    fn open(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
+    fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         ensure!(options.streams > 0, "streams = 0, but a world needs one stream at least");
         options.warn_of_unused();
-        let rules: Box<dyn Rules> = match options.world {
-            World::Bounce => Box::new(bounce::Bounce::new(&options, setup.seed)?),
-            World::Catch => Box::new(catch::Catch::new(&options, setup.seed)?),
-            World::Copy => Box::new(copy::Copy::new(&options, setup.seed)?),
+        let world: Box<dyn World> = match options.world {
+            WorldName::Bounce => Box::new(bounce::Bounce::new(&options, setup.seed)?),
+            WorldName::Catch => Box::new(catch::Catch::new(&options, setup.seed)?),
+            WorldName::CartPole => Box::new(cartpole::CartPole::new(&options, setup.seed)?),
+            WorldName::Memory => Box::new(memory::Memory::new(&options, setup.seed)?),
+            WorldName::Copy => Box::new(copy::Copy::new(&options, setup.seed)?),
         };
-        Ok(Worlds { ready: vec![true; options.streams], options, rules })
+        Ok(Worlds { ready: vec![true; options.streams], spaces: world.spaces(), options, world })
     }
+}
 
-    /// Gives a frame of each stream that was answered (at first: of each stream), and returns at once: nothing
-    /// more can come before the next answer.
+impl Environment for Worlds {
+    /// Sends a frame of each stream that was responded to (at first: of each stream), and returns at once: nothing
+    /// more can come before the next response.
     fn poll(&mut self, _timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         for (stream, ready) in self.ready.iter_mut().enumerate() {
             if std::mem::take(ready) {
-                let (score, episode_end) = self.rules.outcome(stream);
                 frames.frame(Frame {
                     stream: stream as u64,
-                    observation: self.rules.observation(stream),
-                    action_length: self.rules.action_length(),
-                    score,
-                    episode_end,
-                });
+                    observation: self.world.observation(stream),
+                    actions: &self.spaces.actions,
+                    reward: self.world.reward(stream),
+                    step_type: self.world.step_type(stream),
+                })?;
             }
         }
         Ok(())
     }
 
     /// Moves one stream on. Errors, which leave it where it is: a stream that does not exist or that does not wait
-    /// for an answer, wrong lengths, an action that is not a number.
+    /// for a response, wrong lengths, an action that is not a number.
     fn act(&mut self, stream: u64, prediction: &[f32], action: &[f32]) -> Result<()> {
         let index = usize::try_from(stream).ok().filter(|s| *s < self.ready.len());
         let Some(index) = index else {
@@ -94,47 +105,51 @@ impl Environment for Worlds {
         };
         ensure!(
             !self.ready[index],
-            "stream {stream} does not wait for an answer: poll its next frame before answering again"
+            "stream {stream} does not wait for a response: poll its next frame before acting again"
         );
-        let seen = self.rules.observation(index).len();
         ensure!(
-            prediction.len() == seen,
-            "the prediction for stream {stream} has {} numbers, but its observation has {seen}",
-            prediction.len()
+            prediction.is_empty() || prediction.len() == self.spaces.observation,
+            "the prediction for stream {stream} has {} elements, but its observation has {}",
+            prediction.len(),
+            self.spaces.observation
         );
-        let wanted = self.rules.action_length();
         ensure!(
-            action.len() == wanted,
-            "the answer to stream {stream} has {} actions, but its frame asked for {wanted}",
-            action.len()
+            action.len() == self.spaces.action_width(),
+            "the action for stream {stream} has {} elements, but its frame asked for {}",
+            action.len(),
+            self.spaces.action_width()
         );
         if let Some(nan) = action.iter().position(|a| a.is_nan()) {
             efference_sdk::bail!(
-                "action {nan} of stream {stream} is not a number (NaN): the agent has diverged"
+                "element {nan} of the action for stream {stream} is not a number (NaN): the agent has diverged"
             );
         }
-        self.rules.step(index, prediction, action);
+        self.world.step(index, prediction, action);
         self.ready[index] = true;
         Ok(())
     }
 
-    /// Draws an observation or a prediction of the same length: black is −1, white is 1, a hole is violet.
+    fn spaces(&self) -> Result<Option<Spaces>> {
+        Ok(Some(self.spaces.clone()))
+    }
+
+    /// Draws an observation or a prediction of the same length: black is −1, white is 1, a missing value is violet.
     fn picture(&self, _stream: u64, observation: &[f32]) -> Result<Option<Picture>> {
-        self.rules.picture(observation).map(Some)
+        self.world.picture(observation).map(Some)
     }
 
-    fn restores(&self) -> Restores {
-        Restores::Exact
+    fn restores(&self) -> Result<Restores> {
+        Ok(Restores::Exact)
     }
 
-    /// All that is needed to go on bit for bit, as JSON. Also which streams wait for an answer: whoever saves
-    /// between a poll and the answer to it must answer, not poll, after restoring.
+    /// All that is needed to go on bit for bit, as JSON. Also which streams wait for a response: whoever saves
+    /// between a poll and the response to it must act, not poll, after restoring.
     fn save(&self) -> Result<Vec<u8>> {
         let saved = Saved {
             format: FORMAT,
             options: self.options.clone(),
             ready: self.ready.clone(),
-            world: self.rules.save()?,
+            world: self.world.save()?,
         };
         Ok(serde_json::to_vec(&saved)?)
     }
@@ -155,7 +170,7 @@ impl Environment for Worlds {
             saved.ready.len(),
             self.ready.len()
         );
-        self.rules.restore(saved.world).context("the saved world is damaged")?;
+        self.world.restore(saved.world).context("the saved world is damaged")?;
         self.ready = saved.ready;
         Ok(())
     }

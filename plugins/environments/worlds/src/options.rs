@@ -3,11 +3,16 @@ use efference_sdk::{Result, ensure, serde_json, tracing};
 
 efference_sdk::options! {
     /// Which world.
-    pub enum World {
+    pub enum WorldName {
         /// A soft ball that flies through a grey box and bounces off its walls: nothing to do, all to predict.
         Bounce,
-        /// A dot falls, a paddle in the bottom row catches it: score 1, or misses it: score −1. Random play gets −0.5.
+        /// A dot falls, a paddle in the bottom row catches it: reward 1, or misses it: reward −1. Random play gets −0.5.
         Catch,
+        /// A pole on a cart that is pushed to the left or to the right: reward 1 a step until it falls.
+        #[serde(rename = "cartpole")]
+        CartPole,
+        /// A bit is shown once and asked for later: reward 1 for the right one, −1 for the other.
+        Memory,
         /// Copy and repeat: N vectors of random bits, how often to repeat them, then the agent predicts them R times
         /// over; the sequences grow as it gets better.
         Copy,
@@ -17,9 +22,9 @@ efference_sdk::options! {
 efference_sdk::options! {
     /// How actions move the paddle of `catch` by one cell, or not at all.
     pub enum Control {
-        /// 3 numbers: left, stay, right; the largest wins, and nothing moves unless one side is above both others.
+        /// A choice of three: left, stay, right.
         Choice,
-        /// 1 number in thirds: below −1/3 left, above 1/3 right.
+        /// A value, in thirds: below −1/3 left, above 1/3 right.
         Lever,
     }
 }
@@ -28,11 +33,11 @@ efference_sdk::options! {
     /// Options of `worlds`.
     pub struct Options {
         /// Which world.
-        pub world: World = World::Bounce,
+        pub world: WorldName = WorldName::Bounce,
         /// Streams: independent copies of the world.
         #[schemars(range(min = 1, max = 65_536))]
         pub streams: usize = 1,
-        /// bounce, catch: side of the square picture, in cells; an observation has size² numbers.
+        /// bounce, catch: side of the square picture, in cells; an observation has size² features.
         #[schemars(range(min = 4, max = 256))]
         pub size: usize = 12,
         /// bounce: radius of the ball, in cells.
@@ -52,7 +57,13 @@ efference_sdk::options! {
         /// catch: the dot is seen in this many rows from the top only, and must be remembered below; 0: in all.
         #[schemars(range(min = 0, max = 256))]
         pub seen_rows: usize = 0,
-        /// copy: bits in a vector; an observation has 2·bits + 3 numbers.
+        /// cartpole: steps after which an episode is cut off.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub time_limit: u32 = 500,
+        /// memory: frames of an episode that want an action, N; N − 1 steps lie between the bit and the question.
+        #[schemars(range(min = 2, max = 128))]
+        pub memory_length: usize = 10,
+        /// copy: bits in a vector; an observation has 2·bits + 3 features.
         #[schemars(range(min = 1, max = 32))]
         pub bits: usize = 8,
         /// copy: vectors in a sequence at the start, N.
@@ -73,13 +84,15 @@ efference_sdk::options! {
     }
 }
 
-impl World {
+impl WorldName {
     /// The options that this world reads, besides `world` and `streams`.
     fn reads(self) -> &'static [&'static str] {
         match self {
-            World::Bounce => &["size", "radius", "softness", "speed"],
-            World::Catch => &["size", "paddle", "control", "seen_rows"],
-            World::Copy => &["bits", "vectors", "repeats", "most_repeats", "batch", "grow_below"],
+            WorldName::Bounce => &["size", "radius", "softness", "speed"],
+            WorldName::Catch => &["size", "paddle", "control", "seen_rows"],
+            WorldName::CartPole => &["time_limit"],
+            WorldName::Memory => &["memory_length"],
+            WorldName::Copy => &["bits", "vectors", "repeats", "most_repeats", "batch", "grow_below"],
         }
     }
 }

@@ -1,13 +1,13 @@
 //! From numbers to colours.
 use efference_sdk::{Picture, Result, ensure};
 
-/// The colour of a hole: a number that was not observed.
-const HOLE: [u8; 3] = [112, 0, 160];
+/// The colour of a missing value.
+pub(crate) const MISSING: [u8; 3] = [112, 0, 160];
 
-/// Black at −1, white at 1, and no further; violet where there is no number.
+/// Black at −1, white at 1, and no further; violet where the value is missing.
 pub(crate) fn colour(number: f32) -> [u8; 3] {
     if number.is_nan() {
-        return HOLE;
+        return MISSING;
     }
     [((number.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8; 3]
 }
@@ -40,11 +40,11 @@ pub(crate) fn square(size: usize, numbers: &[f32]) -> Result<Picture> {
     Ok(grid(size, size, scale, |row, column| colour(numbers[row * size + column])))
 }
 
-/// Errors unless there are as many numbers as an observation has.
+/// Errors unless there are as many features as an observation has.
 pub(crate) fn require_length(numbers: &[f32], wanted: usize) -> Result<()> {
     ensure!(
         numbers.len() == wanted,
-        "there are {} numbers to draw, but an observation of this world has {wanted}",
+        "there are {} features to draw, but an observation of this world has {wanted}",
         numbers.len()
     );
     Ok(())
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(colour(0.0), [128; 3]);
         assert_eq!(colour(f32::INFINITY), [255; 3]);
         assert_eq!(colour(-7.0), [0; 3]);
-        assert_eq!(colour(f32::NAN), HOLE);
+        assert_eq!(colour(f32::NAN), MISSING);
     }
 
     #[test]

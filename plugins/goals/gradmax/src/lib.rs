@@ -1,19 +1,19 @@
-//! Goal plugin: predict, and follow the gradient of a learned score.
+//! Goal plugin: predict, and follow the gradient of a learned reward.
+use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{
-    Goal, LayerFactory, Loss, LossInput, Nonlinearity, ObservationLoss, Params, Prediction, Result, Size,
-    Stack, StackSpec, ensure, tch,
-    tch::{Kind, Tensor},
+    Goal, GoalSetup, Loss, LossInput, Nonlinearity, ObservationLoss, Plugin, Prediction, Result, Size, Stack,
+    StackSpec, ensure, tch,
 };
 
 efference_sdk::options! {
     /// Options of `gradmax`.
     pub struct Options {
-        /// What the error of an observation is multiplied with, beside that of the score and the misprediction.
+        /// What the error of an observation is multiplied with, beside that of the reward and the misprediction.
         #[schemars(range(min = 0.0))]
         pub observation_importance: f64 = 0.05,
         /// How the error of an observation is measured: "l1" or "l2".
         pub observation_loss: ObservationLoss = ObservationLoss::L2,
-        /// How many layers the model of the score has.
+        /// How many layers the model of the reward has.
         #[schemars(range(min = 1))]
         pub layers: i64 = 2,
         /// What stands between the layers of the model.
@@ -21,19 +21,19 @@ efference_sdk::options! {
         /// How slow the copy is that the gradient comes from: its share that stays at each step, in 0…1.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub momentum: f64 = 0.99,
-        /// What the score that is maximised is multiplied with.
+        /// What the reward that is maximised is multiplied with.
         pub strength: f64 = 1.0,
-        /// Whether the model's own error changes the state too, so that the score can be told from it.
+        /// Whether the model's own error changes the state too, so that the reward can be predicted from it.
         pub pred_gradient: bool = true,
     }
 }
 
-/// Minimises the error of predictions ([`Prediction`]), learns a model of the score from the state, and maximises
-/// what a slow copy of the model says of the state. At each step, with `x` the states and `score` what came:
+/// Minimises the error of predictions ([`Prediction`]), learns a model of the reward from the state, and maximises
+/// what a slow copy of the model says of the state. At each step, with `x` the states and `r` the reward that came:
 ///
 /// ```text
 /// target = momentum · target + (1 − momentum) · model
-/// reward_model = ½ · sum((model(x) − score)²)          streams without a score left out
+/// reward_model = ½ · sum((model(x) − r)²)              streams without a reward left out
 /// reward       = −strength · sum(target(x))            without gradient to target
 /// ```
 ///
@@ -49,21 +49,19 @@ pub struct GradMax {
     pairs: Vec<(Tensor, Tensor)>,
 }
 
-impl Goal for GradMax {
+impl Plugin for GradMax {
     const NAME: &'static str = "gradmax";
     const DESCRIPTION: &'static str =
-        "Predict what is observed next, and follow the gradient of a learned score.";
+        "Predict what is observed next, and follow the gradient of a learned reward.";
     type Options = Options;
+    type Kind = dyn Goal;
 
-    fn new(
-        options: Options,
-        state_size: i64,
-        layers: &dyn LayerFactory,
-        params: &Params<'_>,
-    ) -> Result<Self> {
+    fn new(options: Options, setup: &GoalSetup<'_>) -> Result<Self> {
+        let GoalSetup { state_size, layers, params, .. } = setup;
+        let (state_size, layers) = (*state_size, *layers);
         ensure!(
             state_size > Prediction::RESERVED,
-            "state.size is {state_size}, and must be above {}: so many numbers are reserved for the score and \
+            "state.size is {state_size}, and must be above {}: so many features are reserved for the reward and \
              the misprediction",
             Prediction::RESERVED
         );
@@ -78,10 +76,10 @@ impl Goal for GradMax {
             nonlinearity: options.nonlinearity,
             zero_at_start: false,
         };
-        let (trained, kept) = (params.scope("model"), params.scope("target").frozen());
+        let (trained, frozen) = (params.scope("model"), params.scope("target").frozen());
         let model = Stack::new(spec, layers, &trained)?;
-        let target = Stack::new(spec, layers, &kept)?;
-        let pairs = trained.tensors()?.into_iter().zip(kept.tensors()?).map(|((_, m), (_, t))| (m, t));
+        let target = Stack::new(spec, layers, &frozen)?;
+        let pairs = trained.tensors()?.into_iter().zip(frozen.tensors()?).map(|((_, m), (_, t))| (m, t));
         let mut pairs: Vec<_> = pairs.collect();
         let _no_grad = tch::no_grad_guard();
         for (model, target) in &mut pairs {
@@ -92,24 +90,27 @@ impl Goal for GradMax {
         let prediction = Prediction { observation_importance, observation_loss };
         Ok(GradMax { prediction, momentum, strength, pred_gradient, model, target, pairs })
     }
+}
 
-    fn reserved(&self) -> i64 {
-        Prediction::RESERVED
+impl Goal for GradMax {
+    fn reserved(&self) -> Result<i64> {
+        Ok(Prediction::RESERVED)
     }
 
-    fn loss(&mut self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {
+    fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
+        let mut loss = Loss::default();
         {
             let _no_grad = tch::no_grad_guard();
             for (model, target) in &mut self.pairs {
                 let _ = target.f_lerp_(model, 1.0 - self.momentum)?;
             }
         }
-        self.prediction.add(input, loss)?;
+        self.prediction.add(input, &mut loss)?;
 
-        let score = input.observation.f_narrow(1, 0, 1)?;
-        let absent = score.f_isnan()?;
+        let reward = input.moment.observation.f_narrow(1, 0, 1)?;
+        let absent = reward.f_isnan()?;
         let x = if self.pred_gradient { input.state.shallow_clone() } else { input.state.f_detach()? };
-        let miss = self.model.forward(&x)?.f_sub(&score)?.f_masked_fill(&absent, 0.0)?;
+        let miss = self.model.forward(&x)?.f_sub(&reward)?.f_masked_fill(&absent, 0.0)?;
         loss.term("reward_model", miss.f_square()?.f_sum(Kind::Float)?.f_mul_scalar(0.5)?);
 
         // The gradient of the copy is taken at once, since the copy has moved on by the time the trainer asks for
@@ -126,7 +127,7 @@ impl Goal for GradMax {
         let change = input.state.f_sub(&now)?.f_mul(&gradient)?.f_sum(Kind::Float)?;
         let reward = change.f_add(&promised.f_sum(Kind::Float)?)?;
         loss.term("reward", reward.f_mul_scalar(-self.strength)?);
-        Ok(())
+        Ok(loss)
     }
 }
 
@@ -135,35 +136,29 @@ efference_sdk::export! { goal: GradMax }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use efference_sdk::testkit::{LayersOf, Matrix, MemoryStore};
-    use efference_sdk::{ParamStore, Random};
+    use efference_sdk::{ParamStore, Params, Random};
+    use efference_testkit::{LayersOf, Matrix, MemoryStore, with_loss_input};
 
     const SIZE: i64 = 8;
 
     fn gradmax(options: Options) -> (MemoryStore, GradMax) {
         let store = MemoryStore::new(3);
         let layers = LayersOf::<Matrix>::new("{}").unwrap();
-        let goal = GradMax::new(options, SIZE, &layers, &Params::new(&store)).unwrap();
+        let setup =
+            GoalSetup { state_size: SIZE, spaces: None, layers: &layers, params: Params::new(&store) };
+        let goal = GradMax::new(options, &setup).unwrap();
         (store, goal)
     }
 
-    fn loss(goal: &mut GradMax, state: &Tensor, scores: &[f32]) -> Loss {
-        let score = Tensor::from_slice(scores).reshape([-1, 1]);
-        let holes = score.full_like(f64::NAN).expand([-1, 3], false);
-        let observation = Tensor::cat(&[score, holes], 1);
-        let mut loss = Loss::default();
-        let input = LossInput {
-            state,
-            got: &state.detach(),
-            observation: &observation,
-            episode_ends: &vec![false; scores.len()],
-        };
-        Goal::loss(goal, &input, &mut loss).unwrap();
-        loss
+    fn loss(goal: &mut GradMax, state: &Tensor, rewards: &[f32]) -> Loss {
+        let reward = Tensor::from_slice(rewards).reshape([-1, 1]);
+        let missing = reward.full_like(f64::NAN).expand([-1, 3], false);
+        let observation = Tensor::cat(&[reward, missing], 1);
+        with_loss_input(state, &state.detach(), &observation, |input| goal.loss(input)).unwrap()
     }
 
     fn term(loss: &Loss, name: &str) -> Tensor {
-        loss.terms.iter().find(|(n, _)| n == name).unwrap().1.shallow_clone()
+        loss.terms.iter().find(|t| t.name == name).unwrap().value.shallow_clone()
     }
 
     #[test]
@@ -182,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_that_is_absent_teaches_the_model_nothing() {
+    fn a_reward_that_is_absent_teaches_the_model_nothing() {
         let (store, mut goal) = gradmax(Options::default());
         let state = Random::new(1).normal(&[2, SIZE], 1.0);
         let both = loss(&mut goal, &state, &[0.3, f32::NAN]);

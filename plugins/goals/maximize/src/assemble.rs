@@ -1,7 +1,10 @@
 //! The next state, put together from the gradient paths' values: in one pass each way on the CPU.
-use crate::GOALS;
 use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
-use efference_sdk::{Result, bail, tch::Tensor};
+use efference_sdk::tch::Tensor;
+use efference_sdk::{Result, bail};
+
+/// Where the two goals stand in the state.
+pub(crate) const GOALS: std::ops::Range<i64> = 2..4;
 
 /// `cat(first, second)`, both (batch, size); its numbers 2 and 3 are `goals`, (batch, 2), if there are such.
 pub(crate) fn assemble(first: &Tensor, second: &Tensor, goals: Option<&Tensor>) -> Result<Tensor> {

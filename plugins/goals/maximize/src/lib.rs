@@ -1,28 +1,29 @@
-//! Goal plugin: predict, and maximise the predicted score through the model.
+//! Goal plugin: predict, and maximise the predicted reward through the model.
 //!
 //! One network, two agents. The first half of the state is a model: it learns to predict. The second half acts:
-//! it learns whatever makes the model predict a higher score. To keep either from doing the other's work, the
+//! it learns whatever makes the model predict a higher reward. To keep either from doing the other's work, the
 //! gradient of each half reaches its own half of each input alone.
 mod assemble;
 
-use assemble::assemble;
+use assemble::{GOALS, assemble};
+use efference_sdk::tch::Tensor;
 use efference_sdk::{
-    Goal, GradMask, GradPath, LayerFactory, Loss, LossInput, ObservationLoss, Params, Prediction, Result,
-    Transition, ensure, tch::Tensor,
+    Goal, GoalSetup, GradMask, GradPath, Loss, LossInput, ObservationLoss, Plugin, Prediction, Result,
+    Transition, ensure,
 };
 
 efference_sdk::options! {
     /// Options of `maximize`.
     pub struct Options {
-        /// What the error of an observation is multiplied with, beside that of the score and the misprediction.
+        /// What the error of an observation is multiplied with, beside that of the reward and the misprediction.
         #[schemars(range(min = 0.0))]
         pub observation_importance: f64 = 0.05,
         /// How the error of an observation is measured: "l1" or "l2".
         pub observation_loss: ObservationLoss = ObservationLoss::L2,
-        /// Whether what is maximised is the model's prediction of score and misprediction; else it is two numbers
+        /// Whether what is maximised is the model's prediction of reward and misprediction; else it is two features
         /// of the state's own.
         pub goals_for_actions: bool = true,
-        /// How much of the misprediction is maximised beside the score. Above 0 the agent looks for what it
+        /// How much of the misprediction is maximised beside the reward. Above 0 the agent looks for what it
         /// cannot predict, noise included; below 0 it avoids that.
         pub error_reward: f64 = 0.0,
     }
@@ -34,9 +35,9 @@ efference_sdk::options! {
 /// goal = pred[2] + error_reward · pred[3]
 /// ```
 ///
-/// of each live stream. Let `m` be half the state's size. The input is cut into chunks of `m`; `first` is the
+/// of each active stream. Let `m` be half the state's size. The input is cut into chunks of `m`; `first` is the
 /// cell where the even chunks alone carry gradient, `second` the cell where the odd ones do. The next state is
-/// `cat(first[:m], second[m:])`; with `goals_for_actions` its numbers 2 and 3 are what `second` has as numbers
+/// `cat(first[:m], second[m:])`; with `goals_for_actions` its features 2 and 3 are what `second` has as features
 /// 0 and 1, without gradient to the cell's parameters.
 pub struct Maximize {
     prediction: Prediction,
@@ -44,16 +45,15 @@ pub struct Maximize {
     error_reward: f64,
 }
 
-/// Where the two goals stand in the state.
-const GOALS: std::ops::Range<i64> = 2..4;
-
-impl Goal for Maximize {
+impl Plugin for Maximize {
     const NAME: &'static str = "maximize";
     const DESCRIPTION: &'static str =
-        "Predict what is observed next, and act so that a high score is predicted.";
+        "Predict what is observed next, and act so that a high reward is predicted.";
     type Options = Options;
+    type Kind = dyn Goal;
 
-    fn new(options: Options, state_size: i64, _: &dyn LayerFactory, _: &Params<'_>) -> Result<Self> {
+    fn new(options: Options, setup: &GoalSetup<'_>) -> Result<Self> {
+        let state_size = setup.state_size;
         ensure!(
             state_size % 2 == 0 && state_size >= 2 * Prediction::RESERVED,
             "state.size is {state_size}, and must be an even number of at least {}: maximize splits the state in \
@@ -65,18 +65,20 @@ impl Goal for Maximize {
         let prediction = Prediction { observation_importance, observation_loss };
         Ok(Maximize { prediction, goals_for_actions, error_reward })
     }
+}
 
-    fn reserved(&self) -> i64 {
-        Prediction::RESERVED
+impl Goal for Maximize {
+    fn reserved(&self) -> Result<i64> {
+        Ok(Prediction::RESERVED)
     }
 
     fn transition(&mut self, cell: &dyn Transition, x: &Tensor) -> Result<Tensor> {
-        let outs = cell.outs();
+        let outs = cell.outs()?;
         let size = outs / 2;
         let width = x.size()[1];
         ensure!(
             width % size == 0,
-            "maximize cuts the cell's input into chunks of {size} numbers, and {width} is no multiple of it"
+            "maximize cuts the cell's input into chunks of {size} features, and {width} is no multiple of it"
         );
         let first = GradPath { outs: 0..size, mask: GradMask::EvenChunks { size }, frozen: false };
         let second = GradPath { outs: size..outs, mask: GradMask::OddChunks { size }, frozen: false };
@@ -96,17 +98,18 @@ impl Goal for Maximize {
         assemble(first, second, Some(goals))
     }
 
-    fn loss(&mut self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {
-        let [score, misprediction] = self.prediction.add_beside_goals(input, loss)?;
+    fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
+        let mut loss = Loss::default();
+        let [reward, misprediction] = self.prediction.add_beside_goals(input, &mut loss)?;
         let goal = if self.error_reward == 0.0 {
-            score
+            reward
         } else {
-            score.f_add(&misprediction.f_mul_scalar(self.error_reward)?)?
+            reward.f_add(&misprediction.f_mul_scalar(self.error_reward)?)?
         };
         let streams = input.state.size()[0] as f64;
         loss.metric("goal", goal.f_detach()?.f_div_scalar(streams)?);
         loss.term("goal", goal.f_neg()?);
-        Ok(())
+        Ok(loss)
     }
 }
 
@@ -116,13 +119,13 @@ efference_sdk::export! { goal: Maximize }
 mod tests {
     use super::*;
     use efference_sdk::tch::Kind;
-    use efference_sdk::testkit::{LayersOf, Matrix, MemoryStore, PlainTransition};
-    use efference_sdk::{AnyCell, AnyLayer, Layer, Random, Size};
+    use efference_sdk::{Cell, Layer, LayerSetup, Params, Random, Size};
+    use efference_testkit::{LayersOf, Matrix, MemoryStore, PlainTransition, with_loss_input};
 
     /// One matrix, as a cell.
-    struct Plain(Box<dyn AnyLayer>);
+    struct Plain(Box<dyn Layer>);
 
-    impl AnyCell for Plain {
+    impl Cell for Plain {
         fn forward(&self, x: &Tensor, outs: std::ops::Range<i64>) -> Result<Tensor> {
             self.0.forward(x, outs)
         }
@@ -130,14 +133,18 @@ mod tests {
 
     fn maximize(options: Options, size: i64) -> Result<Maximize> {
         let store = MemoryStore::new(0);
-        Maximize::new(options, size, &LayersOf::<Matrix>::new("{}")?, &Params::new(&store))
+        let layers = LayersOf::<Matrix>::new("{}")?;
+        let setup =
+            GoalSetup { state_size: size, spaces: None, layers: &layers, params: Params::new(&store) };
+        Maximize::new(options, &setup)
     }
 
     #[test]
     fn each_half_sends_its_gradient_to_its_own_half_and_goals_none_to_the_cell() {
         let (m, outs, ins) = (4, 8, 16);
         let store = MemoryStore::new(1);
-        let matrix = Matrix::new(Default::default(), Size { ins, outs }, &Params::new(&store)).unwrap();
+        let setup = LayerSetup { size: Size { ins, outs }, params: Params::new(&store) };
+        let matrix = Matrix::new(Default::default(), &setup).unwrap();
         let cell = Plain(Box::new(matrix));
         let weight = store.get("weight").unwrap();
         for goals_for_actions in [false, true] {
@@ -162,16 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn the_goal_is_the_predicted_score_and_misprediction() {
+    fn the_goal_is_the_predicted_reward_and_misprediction() {
         let mut goal = maximize(Options { error_reward: 0.5, ..Options::default() }, 8).unwrap();
         let state = Tensor::from_slice(&[0.0f32, -1.0, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0]).reshape([1, 8]);
         let state = state.set_requires_grad(true);
-        let mut loss = Loss::default();
-        let got = state.detach();
-        let input =
-            LossInput { state: &state, got: &got, observation: &got.narrow(1, 0, 5), episode_ends: &[false] };
-        Goal::loss(&mut goal, &input, &mut loss).unwrap();
-        let term = &loss.terms.iter().find(|(n, _)| n == "goal").unwrap().1;
+        let target = state.detach();
+        let observation = target.narrow(1, 0, 5);
+        let loss = with_loss_input(&state, &target, &observation, |input| goal.loss(input)).unwrap();
+        let term = &loss.terms.iter().find(|t| t.name == "goal").unwrap().value;
         assert_eq!(term.double_value(&[]), -0.5);
         let gradient = Tensor::run_backward(&[term], &[&state], true, false).remove(0);
         assert_eq!(
@@ -187,8 +192,8 @@ mod tests {
         }
         let mut goal = maximize(Options::default(), 8).unwrap();
         let store = MemoryStore::new(1);
-        let matrix =
-            Matrix::new(Default::default(), Size { ins: 10, outs: 8 }, &Params::new(&store)).unwrap();
+        let setup = LayerSetup { size: Size { ins: 10, outs: 8 }, params: Params::new(&store) };
+        let matrix = Matrix::new(Default::default(), &setup).unwrap();
         let cell = Plain(Box::new(matrix));
         let x = Random::new(2).normal(&[1, 10], 1.0);
         let transition = PlainTransition { cell: &cell, outs: 8, parameters: &store };

@@ -1,12 +1,10 @@
 //! Goal plugin: predict what is observed next.
-use efference_sdk::{
-    Goal, LayerFactory, Loss, LossInput, ObservationLoss, Params, Prediction, Result, ensure,
-};
+use efference_sdk::{Goal, GoalSetup, Loss, LossInput, ObservationLoss, Plugin, Prediction, Result, ensure};
 
 efference_sdk::options! {
     /// Options of `predict`.
     pub struct Options {
-        /// What the error of an observation is multiplied with, beside that of the score and the misprediction.
+        /// What the error of an observation is multiplied with, beside that of the reward and the misprediction.
         #[schemars(range(min = 0.0))]
         pub observation_importance: f64 = 1.0,
         /// How the error of an observation is measured: "l1" or "l2".
@@ -19,29 +17,35 @@ pub struct Predict {
     prediction: Prediction,
 }
 
-impl Goal for Predict {
+impl Plugin for Predict {
     const NAME: &'static str = "predict";
     const DESCRIPTION: &'static str =
         "Predict what is observed next; actions are whatever the state ends with.";
     type Options = Options;
+    type Kind = dyn Goal;
 
-    fn new(options: Options, state_size: i64, _: &dyn LayerFactory, _: &Params<'_>) -> Result<Self> {
+    fn new(options: Options, setup: &GoalSetup<'_>) -> Result<Self> {
+        let state_size = setup.state_size;
         ensure!(
             state_size > Prediction::RESERVED,
-            "state.size is {state_size}, and must be above {}: so many numbers are reserved for the score and \
+            "state.size is {state_size}, and must be above {}: so many features are reserved for the reward and \
              the misprediction",
             Prediction::RESERVED
         );
         let Options { observation_importance, observation_loss } = options;
         Ok(Predict { prediction: Prediction { observation_importance, observation_loss } })
     }
+}
 
-    fn reserved(&self) -> i64 {
-        Prediction::RESERVED
+impl Goal for Predict {
+    fn reserved(&self) -> Result<i64> {
+        Ok(Prediction::RESERVED)
     }
 
-    fn loss(&mut self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {
-        self.prediction.add(input, loss)
+    fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
+        let mut loss = Loss::default();
+        self.prediction.add(input, &mut loss)?;
+        Ok(loss)
     }
 }
 
@@ -50,12 +54,16 @@ efference_sdk::export! { goal: Predict }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use efference_sdk::testkit::{LayersOf, Matrix, MemoryStore};
-    use efference_sdk::{Random, tch::Tensor};
+    use efference_sdk::tch::Tensor;
+    use efference_sdk::{Params, Random};
+    use efference_testkit::{LayersOf, Matrix, MemoryStore, with_loss_input};
 
     fn predict(size: i64) -> Result<Predict> {
         let store = MemoryStore::new(0);
-        Predict::new(Options::default(), size, &LayersOf::<Matrix>::new("{}")?, &Params::new(&store))
+        let layers = LayersOf::<Matrix>::new("{}")?;
+        let setup =
+            GoalSetup { state_size: size, spaces: None, layers: &layers, params: Params::new(&store) };
+        Predict::new(Options::default(), &setup)
     }
 
     #[test]
@@ -66,11 +74,8 @@ mod tests {
         let mut state = Random::new(1).normal(&[1, 7], 0.5);
         for _ in 0..200 {
             state = state.detach().set_requires_grad(true);
-            let got = state.where_self(&observation.isnan(), &observation).clamp(-1.0, 1.0).detach();
-            let mut loss = Loss::default();
-            let input =
-                LossInput { state: &state, got: &got, observation: &observation, episode_ends: &[false] };
-            Goal::loss(&mut goal, &input, &mut loss).unwrap();
+            let target = state.where_self(&observation.isnan(), &observation).clamp(-1.0, 1.0).detach();
+            let loss = with_loss_input(&state, &target, &observation, |input| goal.loss(input)).unwrap();
             let total = loss.total().unwrap().unwrap();
             let gradient = Tensor::run_backward(&[total], &[&state], false, false).remove(0);
             state = state.detach() - gradient * 0.2;

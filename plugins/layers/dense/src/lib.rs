@@ -1,8 +1,9 @@
 //! Layer plugin: a full matrix, for comparison.
 use efference_sdk::autograd::{NamedVjp, SharedVjp};
 use efference_sdk::nn::check_forward;
+use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{
-    GradInput, GradOutput, Layer, Params, Result, Size, Vjp, bail, ensure, tch::Kind, tch::Tensor,
+    GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Size, Vjp, WeightLayout, bail, ensure,
 };
 use std::ops::Range;
 
@@ -38,12 +39,15 @@ struct Linear {
     bias: Option<Tensor>,
 }
 
-impl Layer for Dense {
+impl Plugin for Dense {
     const NAME: &'static str = "dense";
     const DESCRIPTION: &'static str = "Dense layer: one weight for each pair of an input and an output.";
     type Options = Options;
+    type Kind = dyn Layer;
 
-    fn new(options: Options, size: Size, params: &Params<'_>) -> Result<Self> {
+    fn new(options: Options, setup: &LayerSetup<'_>) -> Result<Self> {
+        let LayerSetup { size, params } = setup;
+        let size = *size;
         let deviation = options.gain / (size.ins as f64).sqrt();
         ensure!(deviation.is_finite(), "gain must be a finite number, and is {}", options.gain);
         let weight = params.normal("weight", &[size.outs, size.ins], deviation)?;
@@ -52,7 +56,9 @@ impl Layer for Dense {
         let linear = Linear { weight, bias };
         Ok(Dense { size, params: linear.params(), linear: SharedVjp::new(linear), trained })
     }
+}
 
+impl Layer for Dense {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         check_forward("dense", self.size, x, &outs)?;
         if outs == (0..self.size.outs) {
@@ -67,8 +73,12 @@ impl Layer for Dense {
         self.trained.then_some(&self.linear)
     }
 
-    fn multiply_accumulates(&self) -> Option<u64> {
-        Some((self.size.ins * self.size.outs) as u64)
+    fn multiply_accumulates(&self) -> Result<Option<u64>> {
+        Ok(Some((self.size.ins * self.size.outs) as u64))
+    }
+
+    fn weights(&self) -> Result<Vec<WeightLayout>> {
+        Ok(vec![WeightLayout { name: "weight".to_owned(), input_dims: vec![1] }])
     }
 }
 
@@ -126,11 +136,14 @@ efference_sdk::export! { layer: Dense }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use efference_sdk::{Random, testkit};
+    use efference_sdk::{Params, Random};
+    use efference_testkit as testkit;
 
     fn dense(options: Options, ins: i64, outs: i64) -> (testkit::MemoryStore, Dense) {
         let store = testkit::MemoryStore::new(1);
-        let dense = Dense::new(options, Size { ins, outs }, &Params::new(&store)).unwrap();
+        let dense =
+            Dense::new(options, &LayerSetup { size: Size { ins, outs }, params: Params::new(&store) })
+                .unwrap();
         (store, dense)
     }
 
@@ -162,7 +175,8 @@ mod tests {
 
     #[test]
     fn it_multiplies_each_input_for_each_output() {
-        assert_eq!(Layer::multiply_accumulates(&dense(Options::default(), 12, 9).1), Some(12 * 9));
+        let dense = dense(Options::default(), 12, 9).1;
+        assert_eq!(dense.multiply_accumulates().unwrap(), Some(12 * 9));
     }
 
     #[test]

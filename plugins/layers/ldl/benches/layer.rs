@@ -8,8 +8,8 @@ use efference_ldl::native::{GradientsOut, Parameters, Plan};
 use efference_ldl::{Factors, Kernel, Ldl, Options};
 use efference_sdk::autograd::OutputBuffer;
 use efference_sdk::tch::{self, Kind};
-use efference_sdk::testkit::MemoryStore;
-use efference_sdk::{Layer, Nonlinearity, Params, Random, Size};
+use efference_sdk::{Layer, LayerSetup, Nonlinearity, Params, Plugin, Random, Size};
+use efference_testkit::MemoryStore;
 use std::fmt;
 
 fn main() {
@@ -182,7 +182,9 @@ fn layer(bencher: Bencher<'_, '_>, size: i64, kernel: Kernel, threads: i32) {
     tch::set_num_threads(threads);
     let store = MemoryStore::new(1);
     let options = Options { kernel, ..Options::default() };
-    let ldl = Ldl::new(options, Size { ins: size, outs: size }, &Params::new(&store)).expect("a layer");
+    let ldl =
+        Ldl::new(options, &LayerSetup { size: Size { ins: size, outs: size }, params: Params::new(&store) })
+            .expect("a layer");
     let x = Random::new(2).normal(&[1, size], 1.0).set_requires_grad(true);
     bencher.bench_local(|| {
         let y = Layer::forward(&ldl, &x, 0..size).expect("a forward pass");

@@ -14,13 +14,13 @@ pub mod native;
 #[cfg(test)]
 mod tests;
 
-pub use factors::{Factors, SubLayer};
-
 use efference_sdk::autograd::SharedVjp;
 use efference_sdk::nn::{check_forward, columns};
+use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{
-    Layer, Nonlinearity, ParamStore, Params, Result, Size, Vjp, ensure, tch::Device, tch::Tensor,
+    Layer, LayerSetup, Nonlinearity, ParamStore, Plugin, Result, Size, Vjp, WeightLayout, ensure,
 };
+pub use factors::{Factors, SubLayer};
 use std::ops::Range;
 
 efference_sdk::options! {
@@ -48,7 +48,7 @@ efference_sdk::options! {
 efference_sdk::options! {
     /// Options of `ldl`.
     pub struct Options {
-        /// How many numbers are mixed at once.
+        /// How many features are mixed at once.
         #[schemars(range(min = 2, max = 65_536))]
         pub radix: i64 = 16,
         /// Along what the weights of a sub-layer are the same: "axis" takes radix times fewer of them.
@@ -87,16 +87,18 @@ pub struct Ldl {
     skip_connections: bool,
 }
 
-impl Layer for Ldl {
+impl Plugin for Ldl {
     const NAME: &'static str = "ldl";
     const DESCRIPTION: &'static str =
         "Linearithmic dense layer: N·log N weights in place of N², mixed dim by dim.";
     type Options = Options;
+    type Kind = dyn Layer;
 
-    fn new(options: Options, size: Size, params: &Params<'_>) -> Result<Self> {
+    fn new(options: Options, setup: &LayerSetup<'_>) -> Result<Self> {
+        let (size, params) = (setup.size, &setup.params);
         let share = options.sharing == Sharing::Axis;
         let factors = Factors::new(size, options.radix, share, options.local_first)?;
-        let on_cpu = params.device() == Device::Cpu;
+        let on_cpu = params.device()? == Device::Cpu;
         ensure!(
             options.kernel != Kernel::Native || on_cpu,
             "kernel = \"native\" computes on the CPU, and the experiment's device is another; choose \"auto\", or \
@@ -107,7 +109,7 @@ impl Layer for Ldl {
         let mut parameters = Vec::new();
         for (i, sub_layer) in factors.sub_layers.iter().enumerate() {
             let mut add = |name: String, shape: &[i64], deviation: f64| -> Result<()> {
-                let numbers = params.random(&name).normal(shape, deviation);
+                let numbers = params.random(&name)?.normal(shape, deviation);
                 let numbers = match &plan {
                     Some(plan) => native::lay_out(plan, i, &numbers)?,
                     None => numbers,
@@ -134,7 +136,9 @@ impl Layer for Ldl {
             skip_connections: options.skip_connections,
         })
     }
+}
 
+impl Layer for Ldl {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         check_forward("ldl", self.size, x, &outs)?;
         if let Some(native) = self.native.as_ref().filter(|_| native::fits(x)) {
@@ -156,8 +160,19 @@ impl Layer for Ldl {
         Some(native)
     }
 
-    fn multiply_accumulates(&self) -> Option<u64> {
-        Some(self.factors.multiply_accumulates())
+    fn multiply_accumulates(&self) -> Result<Option<u64>> {
+        Ok(Some(self.factors.multiply_accumulates()))
+    }
+
+    /// Those of the first sub-layer alone: each of its units sees as many inputs as the dim has that it mixes. The inputs
+    /// of later ones are no inputs of the layer; made sparse as well, they would leave an output next to nothing to see.
+    fn weights(&self) -> Result<Vec<WeightLayout>> {
+        let first = self.factors.sub_layers.first();
+        let layout = |s: &SubLayer| WeightLayout {
+            name: "weight.0".to_owned(),
+            input_dims: vec![s.blocks.len() as i64],
+        };
+        Ok(first.map(layout).into_iter().collect())
     }
 }
 

@@ -5,7 +5,8 @@
 //! block of weights then meets one matrix of rows. What order the dims stand in after a sub-layer is left as
 //! it is; the next one goes on from there.
 use crate::factors::{Factors, SubLayer};
-use efference_sdk::{Nonlinearity, Result, tch::Tensor};
+use efference_sdk::tch::Tensor;
+use efference_sdk::{Nonlinearity, Result};
 use std::ops::Range;
 
 /// What a forward pass needs beside its input.

@@ -1,6 +1,8 @@
 //! The layer against its formula, written down as plainly as it is stated in `tests/parity/README.md`.
 use super::*;
-use efference_sdk::{Random, tch::Kind, testkit};
+use efference_sdk::tch::Kind;
+use efference_sdk::{Params, Random};
+use efference_testkit as testkit;
 
 /// The formula, by transposed copies and products that broadcast.
 fn reference(options: &Options, size: Size, store: &testkit::MemoryStore, x: &Tensor) -> Tensor {
@@ -33,8 +35,31 @@ fn reference(options: &Options, size: Size, store: &testkit::MemoryStore, x: &Te
 
 fn made(options: &Options, size: Size) -> (testkit::MemoryStore, Ldl) {
     let store = testkit::MemoryStore::new(11);
-    let ldl = Ldl::new(options.clone(), size, &Params::new(&store)).unwrap();
+    let ldl = Ldl::new(options.clone(), &LayerSetup { size, params: Params::new(&store) }).unwrap();
     (store, ldl)
+}
+
+#[test]
+fn made_sparse_each_output_sees_an_input_of_each_group() {
+    for kernel in [Kernel::Native, Kernel::Libtorch] {
+        let options = Options {
+            radix: 4,
+            sharing: Sharing::None,
+            skip_connections: false,
+            nonlinearity: Nonlinearity::None,
+            kernel,
+            ..Options::default()
+        };
+        let (store, ldl) = made(&options, Size { ins: 16, outs: 16 });
+        efference_sdk::nn::sparsify(&ldl, &Params::new(&store), 0.75, 1).unwrap();
+        assert_eq!(store.get("weight.0").unwrap().ne(0.0).sum(Kind::Int64).int64_value(&[]), 16);
+        // Row i: what input i does to the outputs, each of which sees one input of each group of 4.
+        let seen = ldl.forward(&Tensor::eye(16, (Kind::Float, Device::Cpu)), 0..16).unwrap();
+        let seen = seen - ldl.forward(&Tensor::zeros([1, 16], (Kind::Float, Device::Cpu)), 0..16).unwrap();
+        let counts: Vec<i64> =
+            seen.abs().gt(1e-6).sum_dim_intlist([0i64].as_slice(), false, Kind::Int64).try_into().unwrap();
+        assert_eq!(counts, [4; 16]);
+    }
 }
 
 #[test]
@@ -113,7 +138,9 @@ fn every_output_depends_on_every_input() {
 fn wrong_options_shapes_and_ranges_are_errors() {
     let store = testkit::MemoryStore::new(0);
     let size = Size { ins: 5, outs: 4 };
-    let make = |radix| Ldl::new(Options { radix, ..Options::default() }, size, &Params::new(&store));
+    let make = |radix| {
+        Ldl::new(Options { radix, ..Options::default() }, &LayerSetup { size, params: Params::new(&store) })
+    };
     assert!(make(1).err().unwrap().to_string().contains("radix"));
     let ldl = make(4).unwrap();
     let x = |n| Random::new(2).normal(&[1, n], 1.0);

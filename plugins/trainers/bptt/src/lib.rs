@@ -6,11 +6,10 @@ mod side_by_side;
 #[cfg(test)]
 mod tests;
 
+use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{
-    Agent, Batch, Error, LossInput, NetworkSpec, Nonlinearity, Part, Result, ResultExt, Saved, Trainer,
-    TrainerSetup, autograd, bail, elementwise, ensure, tch,
-    tch::{Device, Tensor},
-    tracing,
+    Agent, Batch, Error, InputLayout, LossInput, Moment, NetworkSpec, Nonlinearity, Plugin, Result,
+    ResultExt, Saved, Trainer, TrainerSetup, autograd, bail, elementwise, ensure, group, tch, tracing,
 };
 pub use merge::Merge;
 use rows::Rows;
@@ -24,11 +23,13 @@ efference_sdk::options! {
         /// How many unrolls gather gradients for one update of the parameters.
         #[schemars(range(min = 1))]
         pub unrolls_per_update: i64 = 1,
-        /// What the cell is handed: state and observation side by side, one over the other, their sum, or the
+        /// What the cell receives: state and observation side by side, one over the other, their sum, or the
         /// state alone.
         pub merge: Merge = Merge::Concat,
+        /// Whether the cell's input also holds the action that was done before, behind the rest: its efference copy.
+        pub action_input: bool = false,
         /// Whether a stream's state is zero again after the end of an episode, so that nothing is carried over.
-        pub reset_at_episode_end: bool = false,
+        pub reset_after_episode: bool = false,
         /// What stands for the gradient from beyond the end of an unroll.
         pub synthetic_gradient: SyntheticGradient = SyntheticGradient::default(),
     }
@@ -50,12 +51,12 @@ efference_sdk::options! {
     }
 }
 
-/// The name of the synthetic gradient's network, and of its part of the parameters.
+/// The name of the synthetic gradient's network, and of its parameter group.
 const NETWORK: &str = "synthetic_gradient";
 
 /// Truncated backpropagation through time.
 ///
-/// Each stream has a state, zero at its start. A step compares the live streams' states with what they observed
+/// Each stream has a state, zero at its start. A step compares the active streams' states with what they observed
 /// (the goal's loss), and has the cell make their next states of both; the other streams' states stay. After
 /// `unroll_length` steps the gradient of all losses of the unroll is taken, as far back as its start.
 ///
@@ -88,15 +89,19 @@ pub struct Bptt {
     steps: i64,
     /// Unrolls since the last update.
     unrolls: i64,
+    /// Unrolls in all: their number tells a goal when graphs are freed.
+    unroll: u64,
+    layout: InputLayout,
 }
 
-impl Trainer for Bptt {
+impl Plugin for Bptt {
     const NAME: &'static str = "bptt";
     const DESCRIPTION: &'static str =
         "Truncated backpropagation through time, with a synthetic gradient at the cut.";
     type Options = Options;
+    type Kind = dyn Trainer;
 
-    fn new(options: Options, setup: &dyn TrainerSetup) -> Result<Self> {
+    fn new(options: Options, setup: &TrainerSetup<'_>) -> Result<Self> {
         ensure!(
             options.unroll_length >= 1,
             "unroll_length must be at least 1, and is {}",
@@ -107,10 +112,10 @@ impl Trainer for Bptt {
             "unrolls_per_update must be at least 1, and is {}",
             options.unrolls_per_update
         );
-        let size = setup.state_size();
+        let size = setup.state_size;
         let synthetic = &options.synthetic_gradient;
         if synthetic.enabled {
-            setup.network(&NetworkSpec {
+            setup.agent.network(&NetworkSpec {
                 name: NETWORK,
                 ins: size,
                 outs: size,
@@ -125,33 +130,63 @@ impl Trainer for Bptt {
                  learn"
             );
         }
-        let device = setup.device();
+        let device = setup.device;
+        let layout = layout(&options, setup)?;
         let rows = Rows::new(size, device, synthetic.enabled)?;
-        Ok(Bptt { options, size, device, rows, terms: Vec::new(), steps: 0, unrolls: 0 })
+        Ok(Bptt { options, size, device, rows, terms: Vec::new(), steps: 0, unrolls: 0, unroll: 0, layout })
     }
+}
 
-    fn input_size(&self) -> i64 {
-        if self.options.merge == Merge::Concat { 2 * self.size } else { self.size }
+/// Where state, observation and action stand in the cell's input.
+fn layout(options: &Options, setup: &TrainerSetup<'_>) -> Result<InputLayout> {
+    let (size, reserved) = (setup.state_size, setup.reserved);
+    let concat = options.merge == Merge::Concat;
+    let front = if concat { 2 * size } else { size };
+    let observation = match setup.spaces {
+        Some(spaces) if concat => size + reserved..size + reserved + spaces.observation as i64,
+        _ => 0..0,
+    };
+    if !options.action_input {
+        return Ok(InputLayout { width: front, observation, action: 0..0 });
+    }
+    let Some(spaces) = setup.spaces else {
+        bail!(
+            "action_input = true needs an environment that knows beforehand which actions it wants, and this one does \
+             not; set it to false"
+        )
+    };
+    let actions = spaces.action_width() as i64;
+    ensure!(actions > 0, "action_input = true, and the environment wants no actions; set it to false");
+    Ok(InputLayout { width: front + actions, observation, action: front..front + actions })
+}
+
+impl Trainer for Bptt {
+    fn input(&self) -> Result<InputLayout> {
+        Ok(self.layout.clone())
     }
 
     fn step(&mut self, agent: &dyn Agent, batch: &Batch<'_>) -> Result<Tensor> {
+        let moment = &batch.moment;
         self.rows.end(batch.ended)?;
         self.rows.begin(batch.started)?;
-        self.rows.begin(batch.live)?;
+        self.rows.begin(moment.streams)?;
         if !self.rows.in_unroll() {
             self.rows.begin_unroll()?;
         }
 
-        let places = self.rows.places(batch.live)?;
+        let places = self.rows.places(moment.streams)?;
         let state = self.rows.gather(&places)?;
-        let (input, got) = self.input(&state, batch.observation)?;
+        let (input, target) = self.merge(&state, moment, agent.memory()?)?;
         let loss = agent.loss(&LossInput {
+            moment,
             state: &state,
-            got: &got,
-            observation: batch.observation,
-            episode_ends: batch.episode_ends,
+            target: &target,
+            next: None,
+            unroll: self.unroll,
         })?;
-        self.terms.extend(loss.terms.into_iter().map(|(_, term)| term));
+        for term in &loss.terms {
+            self.terms.push(term.total()?);
+        }
 
         let next = agent.transition(&input)?;
         ensure!(
@@ -161,18 +196,18 @@ impl Trainer for Bptt {
             next.size()
         );
         self.rows.scatter(&places, &next)?;
-        let mut answer = next.f_detach()?;
-        if self.options.reset_at_episode_end && batch.episode_ends.contains(&true) {
-            let ended = batch.live.iter().zip(batch.episode_ends).filter(|(_, e)| **e).map(|(s, _)| *s);
-            self.rows.reset(&ended.collect::<Vec<_>>())?;
-            answer = self.rows.gather(&places)?.f_detach()?;
+        let mut states = next.f_detach()?;
+        if self.options.reset_after_episode && moment.step_types.iter().any(|t| t.is_last()) {
+            let over = moment.streams.iter().zip(moment.step_types).filter(|(_, t)| t.is_last());
+            self.rows.reset(&over.map(|(stream, _)| *stream).collect::<Vec<_>>())?;
+            states = self.rows.gather(&places)?.f_detach()?;
         }
 
         self.steps += 1;
         if self.steps == self.options.unroll_length {
             self.end_unroll(agent)?;
         }
-        Ok(answer)
+        Ok(states)
     }
 
     fn save(&self) -> Result<Saved> {
@@ -204,22 +239,62 @@ impl Trainer for Bptt {
         self.unrolls = unrolls.clamp(0, self.options.unrolls_per_update - 1);
         Ok(())
     }
+
+    fn saves_exactly(&self) -> Result<bool> {
+        Ok(self.steps == 0 && self.unrolls == 0)
+    }
 }
 
 impl Bptt {
-    /// What the cell is handed, and what came, which carries no gradient.
-    fn input(&self, state: &Tensor, observation: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// The cell's input, and the state with what was observed over its front, which carries no gradient.
+    fn merge(&self, state: &Tensor, moment: &Moment<'_>, memory: i64) -> Result<(Tensor, Tensor)> {
+        let (input, target) = if memory > 0 {
+            self.merge_beside_memory(state, moment.observation, memory)?
+        } else {
+            self.merge_state(state, moment.observation)?
+        };
+        if self.layout.action.is_empty() {
+            return Ok((input, target));
+        }
+        // Before the first action of a stream there is nothing to copy: zeros.
+        let action = moment.action.f_nan_to_num(0.0, None, None)?;
+        let (width, wanted) = (action.size()[1], self.layout.action.end - self.layout.action.start);
+        let action = action.f_constant_pad_nd([0, wanted - width])?.f_to_device(self.device)?;
+        Ok((Tensor::f_cat(&[input, action], 1)?, target))
+    }
+
+    fn merge_state(&self, state: &Tensor, observation: &Tensor) -> Result<(Tensor, Tensor)> {
         let merged = |merge| -> Result<_> {
             let merged = merge::Merged::new(state, observation)?;
-            Ok((merged.input(merge, state)?, merged.got.f_detach()?))
+            Ok((merged.input(merge, state)?, merged.target.f_detach()?))
         };
         match self.options.merge {
             Merge::Concat => match side_by_side::side_by_side(state, observation)? {
-                Some((input, got)) => Ok((input, got.f_detach()?)),
+                Some((input, target)) => Ok((input, target.f_detach()?)),
                 None => merged(Merge::Concat),
             },
             merge => merged(merge),
         }
+    }
+
+    /// The same where the last elements of the state are the cell's own memory, which no limit applies to.
+    fn merge_beside_memory(
+        &self,
+        state: &Tensor,
+        observation: &Tensor,
+        memory: i64,
+    ) -> Result<(Tensor, Tensor)> {
+        let front = self.size - memory;
+        let own = state.f_narrow(1, front, memory)?;
+        let (input, target) = self.merge_state(&state.f_narrow(1, 0, front)?.f_contiguous()?, observation)?;
+        // Behind each copy of the state in the input stands the memory.
+        let mut parts = Vec::new();
+        for part in input.f_split(front, 1)? {
+            parts.push(part);
+            parts.push(own.shallow_clone());
+        }
+        let target = Tensor::f_cat(&[target, own.f_detach()?], 1)?;
+        Ok((Tensor::f_cat(&parts, 1)?, target))
     }
 
     /// Takes the gradients of the unroll: those of its loss, and the synthetic one of what lies beyond.
@@ -249,29 +324,31 @@ impl Bptt {
         self.backpropagate(agent)?;
         if synthetic {
             let (first, gradient) = self.rows.first_states()?;
-            let answer = agent.network(NETWORK, &first)?;
-            let miss = miss(&answer.f_detach()?, &first, &gradient)?;
-            autograd::backward(&[(&answer, &miss)]).context("backpropagation into the synthetic gradient")?;
+            let synthetic = agent.network(NETWORK, &first)?;
+            let miss = miss(&synthetic.f_detach()?, &first, &gradient)?;
+            autograd::backward(&[(&synthetic, &miss)])
+                .context("backpropagation into the synthetic gradient")?;
         }
         self.rows.end_unroll()?;
         self.steps = 0;
+        self.unroll += 1;
         self.unrolls += 1;
         if self.unrolls == self.options.unrolls_per_update {
             self.unrolls = 0;
-            agent.update(Part::All)?;
+            agent.update(group::ALL)?;
         }
         Ok(())
     }
 }
 
-/// `answer − (first − gradient)`: the gradient of half its square's sum.
-fn miss(answer: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let all = [answer, first, gradient];
+/// `synthetic − (first − gradient)`: the gradient of half its square's sum.
+fn miss(synthetic: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let all = [synthetic, first, gradient];
     if !all.into_iter().all(autograd::is_contiguous_cpu_f32) {
-        return Ok(answer.f_sub(&first.f_sub(gradient)?)?);
+        return Ok(synthetic.f_sub(&first.f_sub(gradient)?)?);
     }
-    let [a, f, g] = [autograd::slice(answer)?, autograd::slice(first)?, autograd::slice(gradient)?];
-    let mut miss = autograd::OutputBuffer::empty(&answer.size())?;
+    let [a, f, g] = [autograd::slice(synthetic)?, autograd::slice(first)?, autograd::slice(gradient)?];
+    let mut miss = autograd::OutputBuffer::empty(&synthetic.size())?;
     elementwise!(a.len(), [&mut miss], |range, [miss]| {
         let given = a[range.clone()].iter().zip(&f[range.clone()]).zip(&g[range]);
         miss.iter_mut().zip(given).for_each(|(miss, ((a, f), g))| *miss = a - (f - g));

@@ -1,5 +1,6 @@
-//! What the cell is handed.
-use efference_sdk::{Result, ensure, tch::Tensor};
+//! What the cell receives.
+use efference_sdk::tch::Tensor;
+use efference_sdk::{Result, ensure};
 
 efference_sdk::options! {
     /// How the cell's input is made of a state (a prediction at its front) and an observation.
@@ -18,16 +19,16 @@ efference_sdk::options! {
 /// A state and what was observed.
 pub(crate) struct Merged<'a> {
     /// The state with what was observed written over its front, clamped to ±1; carries gradient.
-    pub(crate) got: Tensor,
+    pub(crate) target: Tensor,
     observation: &'a Tensor,
-    hole: Tensor,
+    missing: Tensor,
     /// The state behind what an observation covers, if there is anything.
     rest: Option<Tensor>,
     front: Tensor,
 }
 
 impl<'a> Merged<'a> {
-    /// Of `state` (live streams, state size) and `observation` (live streams, length), where NaN is a hole.
+    /// Of `state` (active streams, state size) and `observation` (active streams, length), where NaN is a missing value.
     pub(crate) fn new(state: &Tensor, observation: &'a Tensor) -> Result<Self> {
         let (size, length) = check(state, observation)?;
         let (front, rest) = if length == size {
@@ -35,18 +36,19 @@ impl<'a> Merged<'a> {
         } else {
             (state.f_narrow(1, 0, length)?, Some(state.f_narrow(1, length, size - length)?))
         };
-        let hole = observation.f_isnan()?;
-        let got = with_rest(front.f_where_self(&hole, observation)?, rest.as_ref())?.f_clamp(-1.0, 1.0)?;
-        Ok(Merged { got, observation, hole, rest, front })
+        let missing = observation.f_isnan()?;
+        let target =
+            with_rest(front.f_where_self(&missing, observation)?, rest.as_ref())?.f_clamp(-1.0, 1.0)?;
+        Ok(Merged { target, observation, missing, rest, front })
     }
 
     /// The cell's input.
     pub(crate) fn input(&self, merge: Merge, state: &Tensor) -> Result<Tensor> {
         match merge {
-            Merge::Concat => Ok(Tensor::f_cat(&[state, &self.got], 1)?),
-            Merge::Merge => Ok(self.got.shallow_clone()),
+            Merge::Concat => Ok(Tensor::f_cat(&[state, &self.target], 1)?),
+            Merge::Merge => Ok(self.target.shallow_clone()),
             Merge::Add => {
-                let observed = self.observation.f_masked_fill(&self.hole, 0.0)?;
+                let observed = self.observation.f_masked_fill(&self.missing, 0.0)?;
                 with_rest(self.front.f_add(&observed)?, self.rest.as_ref())
             }
             Merge::Ignore => Ok(state.shallow_clone()),
@@ -61,18 +63,19 @@ fn with_rest(front: Tensor, rest: Option<&Tensor>) -> Result<Tensor> {
     }
 }
 
-/// The numbers of a state and those of an observation, which has as many rows and fits into the state.
+/// How many features a state and an observation have. Errors unless the observation has as many rows and fits into
+/// the state.
 pub(crate) fn check(state: &Tensor, observation: &Tensor) -> Result<(i64, i64)> {
     let (shape, observed) = (state.size(), observation.size());
     ensure!(
         observed.len() == 2 && observed[0] == shape[0],
-        "the observation of {} live streams should have as many rows, and has the shape {observed:?}",
+        "the observation of {} active streams should have as many rows, and has the shape {observed:?}",
         shape[0]
     );
     let (size, length) = (shape[1], observed[1]);
     ensure!(
         length <= size,
-        "an observation has {length} numbers, and the state only {size}: choose a larger state.size"
+        "an observation has {length} features, and the state only {size}: choose a larger state.size"
     );
     Ok((size, length))
 }

@@ -1,8 +1,6 @@
 //! The states of all streams, one row each, through an unroll.
-use efference_sdk::{
-    Result, bail, ensure,
-    tch::{Device, Kind, Tensor},
-};
+use efference_sdk::tch::{Device, Kind, Tensor};
+use efference_sdk::{Result, bail, ensure};
 use std::collections::HashMap;
 
 /// States, and what the gradient is to arrive at.

@@ -1,18 +1,19 @@
 //! State and observation side by side in one pass, forward and backward, on the CPU.
 use crate::merge::check;
 use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
-use efference_sdk::{Result, bail, elementwise, tch::Tensor};
+use efference_sdk::tch::Tensor;
+use efference_sdk::{Result, bail, elementwise};
 
-/// The cell's input `cat(state, got)` and `got` by itself, which carries no gradient; `None` where it takes
-/// libtorch's own operations. See [`Merged`](super::merge::Merged) for what `got` is.
+/// The cell's input `cat(state, target)` and `target` by itself, which carries no gradient; `None` where it takes
+/// libtorch's own operations. See [`Merged`](super::merge::Merged) for what `target` is.
 pub(crate) fn side_by_side(state: &Tensor, observation: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
     check(state, observation)?;
     if !(is_contiguous_cpu_f32(state) && is_contiguous_cpu_f32(observation)) {
         return Ok(None);
     }
     let mut made = apply(SideBySide, &[state, observation])?;
-    let (got, input) = (made.pop(), made.pop());
-    Ok(input.zip(got))
+    let (target, input) = (made.pop(), made.pop());
+    Ok(input.zip(target))
 }
 
 struct SideBySide;
@@ -29,15 +30,15 @@ impl Op for SideBySide {
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let ((count, size, state), (_, length, observation)) = (rows(inputs[0])?, rows(inputs[1])?);
         let mut input = OutputBuffer::empty(&[count as i64, 2 * size as i64])?;
-        let mut got = OutputBuffer::empty(&[count as i64, size as i64])?;
+        let mut target = OutputBuffer::empty(&[count as i64, size as i64])?;
         for row in 0..count {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];
-            let (kept, merged) = input[row * 2 * size..][..2 * size].split_at_mut(size);
-            let got = &mut got[row * size..][..size];
-            elementwise!(size, [kept, merged, got], |range, [kept, merged, got]| {
+            let (copied, merged) = input[row * 2 * size..][..2 * size].split_at_mut(size);
+            let target = &mut target[row * size..][..size];
+            elementwise!(size, [copied, merged, target], |range, [copied, merged, target]| {
                 let state = &state[range.clone()];
-                kept.copy_from_slice(state);
+                copied.copy_from_slice(state);
                 let seen = &observation[range.start.min(length)..range.end.min(length)];
                 let (front, rest) = merged.split_at_mut(seen.len());
                 for ((m, s), o) in front.iter_mut().zip(state).zip(seen) {
@@ -46,7 +47,7 @@ impl Op for SideBySide {
                 for (m, s) in rest.iter_mut().zip(&state[seen.len()..]) {
                     *m = s.clamp(-1.0, 1.0);
                 }
-                got.copy_from_slice(merged);
+                target.copy_from_slice(merged);
                 0.0
             });
         }
@@ -54,10 +55,10 @@ impl Op for SideBySide {
             context.save(inputs[0].shallow_clone());
             context.save(inputs[1].shallow_clone());
         }
-        Ok(vec![input.into_tensor(), got.into_tensor()])
+        Ok(vec![input.into_tensor(), target.into_tensor()])
     }
 
-    /// What arrives at `got` is left out: whoever uses it by itself detaches it.
+    /// What arrives at `target` is left out: whoever uses it by itself detaches it.
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
         let Some(g) = gradients.of_output(0) else { return Ok(vec![None, None]) };
         let g = g.f_contiguous()?;
@@ -67,19 +68,19 @@ impl Op for SideBySide {
         for row in 0..count {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];
-            let (kept, merged) = g[row * 2 * size..][..2 * size].split_at(size);
-            // By way of `got` gradient reaches what was neither observed nor cut off.
+            let (direct, merged) = g[row * 2 * size..][..2 * size].split_at(size);
+            // By way of `target` gradient reaches what was neither observed nor cut off.
             elementwise!(size, [&mut out[row * size..][..size]], |range, [out]| {
                 let through = |state: f32, g: f32| if state.abs() <= 1.0 { g } else { 0.0 };
                 let seen = &observation[range.start.min(length)..range.end.min(length)];
-                let (kept, merged, state) = (&kept[range.clone()], &merged[range.clone()], &state[range]);
+                let (direct, merged, state) = (&direct[range.clone()], &merged[range.clone()], &state[range]);
                 let (front, rest) = out.split_at_mut(seen.len());
-                let given = kept.iter().zip(merged).zip(state);
+                let given = direct.iter().zip(merged).zip(state);
                 for ((out, ((k, m), s)), o) in front.iter_mut().zip(given).zip(seen) {
                     *out = k + if o.is_nan() { through(*s, *m) } else { 0.0 };
                 }
                 let behind = seen.len()..;
-                let given = kept[behind.clone()].iter().zip(&merged[behind.clone()]).zip(&state[behind]);
+                let given = direct[behind.clone()].iter().zip(&merged[behind.clone()]).zip(&state[behind]);
                 for (out, ((k, m), s)) in rest.iter_mut().zip(given) {
                     *out = k + through(*s, *m);
                 }
@@ -105,8 +106,8 @@ mod tests {
             let mut random = Random::new(3);
             let of = random.normal(&[count, size], 1.0);
             let observation = random.normal(&[count, length], 1.0);
-            let hole = random.normal(&[count, length], 1.0).f_gt(0.5).unwrap();
-            let observation = observation.f_masked_fill(&hole, f64::NAN).unwrap();
+            let missing = random.normal(&[count, length], 1.0).f_gt(0.5).unwrap();
+            let observation = observation.f_masked_fill(&missing, f64::NAN).unwrap();
             let weights = random.normal(&[count, 2 * size], 1.0);
             let mut answers = Vec::new();
             for fused in [true, false] {

@@ -1,6 +1,6 @@
 //! Draws a [`Plot`] as SVG, both axes logarithmic, with a background of its own: it is read on white pages and on dark
 //! ones. No line of it is empty, so that it can stand within Markdown.
-use super::{Growth, Plot, Point, Series};
+use super::data::{Growth, Plot, Point, Series};
 use std::ops::RangeInclusive;
 
 const WIDTH: f64 = 840.0;

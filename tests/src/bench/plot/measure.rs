@@ -1,5 +1,5 @@
 //! Measures the time of a step for states of many sizes.
-use super::{Growth, Plot, Point, Series};
+use super::data::{Growth, Plot, Point, Series};
 use crate::agents::Agent;
 use crate::rows::{Bench, step};
 use crate::table::median;
@@ -54,7 +54,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Plot> {
         let agent = |layer| Agent::reference().state(n).set(&format!("layer.plugin={layer}"));
         let mut experiments = chosen
             .iter()
-            .map(|(_, layer)| agent(layer).open(bench.catalogue, bench.directory))
+            .map(|(_, layer)| agent(layer).open(bench.registry, bench.directory))
             .collect::<Result<Vec<_>>>()?;
         let medians = in_turns(&mut experiments)?;
         for (((i, layer), experiment), median_ms) in chosen.into_iter().zip(experiments).zip(medians) {

@@ -17,7 +17,7 @@ pub enum ProtocolError {
     },
     /// A length is above its limit.
     #[error(
-        "{what} of {length} numbers on stream {stream}, where at most {limit} are allowed; what came: {came}"
+        "{what} of {length} elements on stream {stream}, where at most {limit} are allowed; what came: {came}"
     )]
     Length {
         /// Of what.

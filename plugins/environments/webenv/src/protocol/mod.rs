@@ -25,15 +25,15 @@ pub const MAGIC: u32 = 0x0102_0304;
 /// The action length that says: this stream has ended.
 pub const END: u32 = u32::MAX;
 
-/// How many numbers the score puts in front of each observation: the score, and three that are always NaN.
-pub const SCORE_LENGTH: usize = 4;
+/// How many features WebEnv's `directScore` puts in front of each observation: the reward, and three that are always NaN.
+pub const REWARD_LENGTH: usize = 4;
 
 /// What a packet may be at most. A packet beyond it is an error before any memory is taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Streams: each stream's number is below this.
     pub streams: u32,
-    /// Values in an observation, the score's four included.
+    /// Values in an observation, the reward's four included.
     pub observation: u32,
     /// Actions that a packet asks for.
     pub action: u32,

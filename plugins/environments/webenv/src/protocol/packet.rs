@@ -1,14 +1,14 @@
-//! What is said after the handshake, in both directions.
+//! What is sent after the handshake, in both directions.
 use super::{END, Form};
 
-/// Something that the environment says.
+/// What the environment sends.
 #[derive(Debug, Clone)]
 pub enum Packet {
     /// What a stream observed.
     Frame {
         /// The stream.
         stream: u32,
-        /// Numbers; NaN where nothing is known.
+        /// Values; NaN: missing.
         observation: Vec<f32>,
         /// How many actions it wants.
         action_length: u32,
@@ -38,7 +38,7 @@ impl Packet {
     }
 }
 
-/// The agent's answer to one packet of a stream.
+/// The agent's response to one packet of a stream.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The stream.

@@ -1,6 +1,6 @@
 //! Reads packets, bounded and suspicious.
 use super::error::show;
-use super::{END, Form, Limits, Packet, ProtocolError, Reply, SCORE_LENGTH};
+use super::{END, Form, Limits, Packet, ProtocolError, REWARD_LENGTH, Reply};
 use crate::options::ValueKind;
 use std::io::{BufRead, BufReader, Read};
 
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 /// WebEnv writes in the agent's form only once it has read the handshake. Its first stream waits for that; the
 /// first packets of further streams may come before, as native f32, or half and half: the byte order and the
 /// kind change one after the other. So until the first packet in the agent's form, each packet's form is
-/// recognised by the three NaN that the score puts behind its first number. From then on the form is fixed.
+/// recognised by the three NaN that `directScore` puts behind the reward. From then on the form is fixed.
 #[derive(Debug)]
 pub struct PacketReader<R> {
     input: BufReader<R>,
@@ -19,7 +19,7 @@ pub struct PacketReader<R> {
 }
 
 impl<R: Read> PacketReader<R> {
-    /// Reads from the first packet of a program whose observations begin with the score's numbers.
+    /// Reads from the first packet of a program whose observations begin with the reward's numbers.
     pub fn new(input: R, form: Form, limits: Limits) -> Self {
         let opening = form != Form::before_handshake();
         PacketReader { input: BufReader::with_capacity(1 << 16, input), form, limits, opening }
@@ -72,7 +72,7 @@ impl<R: Read> PacketReader<R> {
     fn recognise(&mut self, head: &mut Head) -> Result<Form, ProtocolError> {
         let orders = [self.form.big_endian, Form::before_handshake().big_endian];
         let kinds = [ValueKind::Int8, ValueKind::Int16, ValueKind::Float32];
-        // The smallest packet has 12 bytes. A longer one has the score's numbers.
+        // The smallest packet has 12 bytes. A longer one has the reward's numbers.
         head.fill(&mut self.input, 12)?;
         for big_endian in orders {
             let form = Form { big_endian, ..self.form };
@@ -83,7 +83,7 @@ impl<R: Read> PacketReader<R> {
         }
         let bounded = |form: &Form| {
             let (stream, length) = (form.u32(&head.bytes), form.u32(&head.bytes[4..]));
-            let lengths = SCORE_LENGTH as u32..=self.limits.observation;
+            let lengths = REWARD_LENGTH as u32..=self.limits.observation;
             stream < self.limits.streams && lengths.contains(&length)
         };
         let orders: Vec<Form> = orders.map(|big_endian| Form { big_endian, ..self.form }).into();
@@ -93,9 +93,9 @@ impl<R: Read> PacketReader<R> {
         }
         for kind in kinds.into_iter().filter(|k| *k == self.form.kind || *k == ValueKind::Float32) {
             // From the narrowest kind up: what is no packet of that kind has at least the bytes of the next.
-            head.fill(&mut self.input, 8 + SCORE_LENGTH * kind.size())?;
-            let scores = &head.bytes[8..head.length];
-            let fits = |form: &Form| form.decode(scores)[1..].iter().all(|v| v.is_nan());
+            head.fill(&mut self.input, 8 + REWARD_LENGTH * kind.size())?;
+            let rewards = &head.bytes[8..head.length];
+            let fits = |form: &Form| form.decode(rewards)[1..].iter().all(|v| v.is_nan());
             if let Some(form) = orders.iter().map(|order| Form { kind, ..*order }).find(fits) {
                 self.opening = form != self.form;
                 return Ok(form);
@@ -115,7 +115,7 @@ impl<R: Read> PacketReader<R> {
 /// The first bytes of a packet.
 #[derive(Debug, Default)]
 struct Head {
-    bytes: [u8; 8 + 4 * SCORE_LENGTH],
+    bytes: [u8; 8 + 4 * REWARD_LENGTH],
     length: usize,
 }
 
@@ -194,7 +194,7 @@ mod tests {
                 let swapped = Form { big_endian: form.big_endian, ..native };
                 let mixed = Form { kind, ..native };
                 for between in [swapped, mixed] {
-                    // With 252 numbers, the length is one in either byte order: 0x100 and 0x10000.
+                    // With 252 features, the length is one in either byte order: 0x100 and 0x10000.
                     for rest in [vec![0.25, -1.0], vec![1.0; 252]] {
                         let mut bytes = Vec::new();
                         frame(1, &rest).write(native, &mut bytes);
@@ -204,7 +204,7 @@ mod tests {
                             frame(2, &rest).write(between, &mut bytes);
                         }
                         frame(0, &rest).write(form, &mut bytes);
-                        // Settled now: the score may be anything.
+                        // Settled now: the reward may be anything.
                         Packet::Frame { stream: 1, observation: vec![1.0; 4], action_length: 0 }
                             .write(form, &mut bytes);
                         let mut reader = PacketReader::new(bytes.as_slice(), form, LIMITS);
@@ -236,7 +236,7 @@ mod tests {
         let text = error(b"Listening on port 1234\n");
         assert!(text.contains("the text \"Listening on port 1234\\n\""), "{text}");
         let text = error(&[1, 0, 0, 0, 0xf0, 0xff, 0xff, 0xff, 0, 0]);
-        assert!(text.contains("an observation of 4294967280 numbers on stream 1"), "{text}");
+        assert!(text.contains("an observation of 4294967280 elements on stream 1"), "{text}");
         assert!(text.contains("at most 4194304"), "{text}");
         let text = error(&[1, 0, 0, 0, 0, 0, 0, 0, 0xf0, 0xff, 0xff, 0xff]);
         assert!(text.contains("a wish for actions of 4294967280"), "{text}");

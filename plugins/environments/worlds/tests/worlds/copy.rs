@@ -1,24 +1,29 @@
 //! `copy`: what a sequence looks like, and how it grows.
-use crate::driver::{Kept, at_random, drive, open};
-use efference_sdk::{Environment, serde_json};
-use efference_worlds::{Options, World, Worlds};
+use crate::driver::{Kept, at_random, drive, new};
+use efference_sdk::{Environment, StepType, serde_json};
+use efference_worlds::{Options, WorldName, Worlds};
 
 fn options() -> Options {
-    Options { world: World::Copy, ..Options::default() }
+    Options { world: WorldName::Copy, ..Options::default() }
 }
 
 const INPUTS: usize = 10;
 
 #[test]
 fn a_sequence_is_flag_vectors_count_repeats_and_end() {
-    let frames = drive(&mut open(Options { vectors: 3, repeats: 2, ..options() }), 3 * 12, at_random(1));
+    let frames = drive(&mut new(Options { vectors: 3, repeats: 2, ..options() }), 3 * 12, at_random(1));
     for sequence in frames.chunks(12) {
         let split: Vec<_> = sequence.iter().map(|f| f.observation.split_at(INPUTS)).collect();
         for (t, (inputs, targets)) in split.iter().enumerate() {
             assert_eq!((inputs.len(), targets.len()), (10, 9));
-            assert_eq!(sequence[t].episode_end, t == 11);
-            assert_eq!((sequence[t].score, sequence[t].action_length), (None, 0));
-            assert!(inputs.iter().all(|x| (-1.0..=1.0).contains(x)), "inputs have no holes");
+            let step_type = match t {
+                0 => StepType::FIRST,
+                11 => StepType::TERMINATED,
+                _ => StepType::MIDDLE,
+            };
+            assert_eq!((sequence[t].step_type, sequence[t].reward), (step_type, None));
+            assert!(sequence[t].actions.is_empty());
+            assert!(inputs.iter().all(|x| (-1.0..=1.0).contains(x)), "of the inputs no value is missing");
             assert_eq!(inputs[8], if t == 0 { 1.0 } else { -1.0 }, "start flag at {t}");
             // 2 of at most 10 repeats.
             assert_eq!(inputs[9], if t == 4 { 2.0 * 0.2 - 1.0 } else { -1.0 }, "count at {t}");
@@ -44,8 +49,8 @@ fn level(world: &Worlds) -> (u64, u64) {
     (course["vectors"].as_u64().expect("a number"), course["repeats"].as_u64().expect("a number"))
 }
 
-/// Does the task perfectly: it remembers the vectors, and answers a frame with the next one's targets; `sure` is what
-/// it says for a 1.
+/// Does the task perfectly: it remembers the vectors, and predicts the next frame's targets; `sure` is what
+/// it predicts for a 1.
 struct Copyist {
     sure: f32,
     /// Per stream: the vectors, how many targets were asked once they are, and the count.
@@ -57,7 +62,7 @@ impl Copyist {
         Copyist { sure, heard: vec![Default::default(); streams] }
     }
 
-    fn answer(&mut self, frame: &Kept) -> (Vec<f32>, Vec<f32>) {
+    fn respond(&mut self, frame: &Kept) -> (Vec<f32>, Vec<f32>) {
         let (vectors, asked, repeats) = &mut self.heard[frame.stream as usize];
         let inputs = &frame.observation[..INPUTS];
         if inputs[8] == 1.0 {
@@ -85,11 +90,11 @@ impl Copyist {
 #[test]
 fn sequences_grow_for_an_agent_that_can_do_it() {
     let (streams, batch) = (3, 6);
-    let mut world = open(Options { streams, batch, ..options() });
+    let mut world = new(Options { streams, batch, ..options() });
     let mut copyist = Copyist::new(streams, 0.9);
     let mut levels = vec![level(&world)];
     for _ in 0..2_000 {
-        drive(&mut world, 1, |frame| copyist.answer(frame));
+        drive(&mut world, 1, |frame| copyist.respond(frame));
         if levels.last() != Some(&level(&world)) {
             levels.push(level(&world));
         }
@@ -102,24 +107,31 @@ fn sequences_grow_for_an_agent_that_can_do_it() {
 #[test]
 fn the_first_batch_ends_after_its_last_sequence() {
     let batch = 5;
-    let mut world = open(Options { batch, ..options() });
+    let mut world = new(Options { batch, ..options() });
     let mut copyist = Copyist::new(1, 0.9);
-    // A sequence of N = R = 1 has 5 frames; the answer to the last but one shows the last.
-    drive(&mut world, 5 * 5 - 2, |frame| copyist.answer(frame));
+    // A sequence of N = R = 1 has 5 frames; the response to the last but one shows the last.
+    drive(&mut world, 5 * 5 - 2, |frame| copyist.respond(frame));
     assert_eq!(level(&world), (1, 1));
-    drive(&mut world, 1, |frame| copyist.answer(frame));
+    drive(&mut world, 1, |frame| copyist.respond(frame));
     assert_eq!(level(&world), (2, 1));
 }
 
 #[test]
-fn sequences_stay_short_for_an_agent_that_is_unsure_or_when_told_so() {
+fn sequences_stay_short_for_an_agent_that_is_unsure_or_by_option() {
     // p = 0.9 costs 0.152 bits, p = 0.905 costs 0.144: below 0.15.
     for (sure, grow_below, grows) in
         [(0.80, 0.15, false), (0.81, 0.15, true), (1.0, 0.0, false), (f32::NAN, 0.99, false)]
     {
-        let mut world = open(Options { batch: 10, grow_below, ..options() });
+        let mut world = new(Options { batch: 10, grow_below, ..options() });
         let mut copyist = Copyist::new(1, sure);
-        drive(&mut world, 60, |frame| copyist.answer(frame));
+        drive(&mut world, 60, |frame| copyist.respond(frame));
         assert_eq!(level(&world) != (1, 1), grows, "sure {sure}, grow_below {grow_below}");
     }
+}
+
+#[test]
+fn an_agent_that_predicts_nothing_is_taken_as_unsure() {
+    let mut world = new(Options { batch: 10, grow_below: 0.99, ..options() });
+    drive(&mut world, 60, |_| (Vec::new(), Vec::new()));
+    assert_eq!(level(&world), (1, 1));
 }

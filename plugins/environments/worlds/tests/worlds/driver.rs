@@ -1,5 +1,7 @@
 //! Drives an environment as a host does.
-use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Random};
+use efference_sdk::{
+    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Random, Result, StepType, action_width,
+};
 use efference_worlds::{Options, Worlds};
 use std::time::Duration;
 
@@ -8,17 +10,24 @@ use std::time::Duration;
 pub(crate) struct Kept {
     pub(crate) stream: u64,
     pub(crate) observation: Vec<f32>,
-    pub(crate) action_length: usize,
-    pub(crate) score: Option<f32>,
-    pub(crate) episode_end: bool,
+    pub(crate) actions: Vec<ActionGroup>,
+    pub(crate) reward: Option<f32>,
+    pub(crate) step_type: StepType,
 }
 
-/// Holes are no numbers, and no number equals them: compares their bits.
+impl Kept {
+    /// An action of zeros.
+    pub(crate) fn no_action(&self) -> Vec<f32> {
+        vec![0.0; action_width(&self.actions)]
+    }
+}
+
+/// A missing value is NaN, which equals nothing: compares bits.
 impl PartialEq for Kept {
     fn eq(&self, other: &Kept) -> bool {
         let all = |k: &Kept| {
             let bits: Vec<u32> = k.observation.iter().map(|x| x.to_bits()).collect();
-            (k.stream, bits, k.action_length, k.score.map(f32::to_bits), k.episode_end)
+            (k.stream, bits, k.actions.clone(), k.reward.map(f32::to_bits), k.step_type)
         };
         all(self) == all(other)
     }
@@ -27,26 +36,33 @@ impl PartialEq for Kept {
 struct Keep(Vec<Kept>);
 
 impl Frames for Keep {
-    fn begin(&mut self, _stream: u64) {}
-    fn frame(&mut self, frame: Frame<'_>) {
+    fn begin(&mut self, _stream: u64) -> Result<()> {
+        Ok(())
+    }
+    fn frame(&mut self, frame: Frame<'_>) -> Result<()> {
         self.0.push(Kept {
             stream: frame.stream,
             observation: frame.observation.to_vec(),
-            action_length: frame.action_length,
-            score: frame.score,
-            episode_end: frame.episode_end,
+            actions: frame.actions.to_vec(),
+            reward: frame.reward,
+            step_type: frame.step_type,
         });
+        Ok(())
     }
-    fn end(&mut self, stream: u64) {
+    fn end(&mut self, stream: u64) -> Result<()> {
         panic!("stream {stream} ended, but worlds never end");
     }
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<()> {
         panic!("worlds never end");
     }
 }
 
-pub(crate) fn open(options: Options) -> Worlds {
-    Worlds::open(options, &EnvironmentSetup::with_seed(7)).expect("these options fit together")
+pub(crate) fn new(options: Options) -> Worlds {
+    with_seed(options, 7)
+}
+
+pub(crate) fn with_seed(options: Options, seed: u64) -> Worlds {
+    Worlds::new(options, &EnvironmentSetup::with_seed(seed)).expect("these options fit together")
 }
 
 pub(crate) fn poll(world: &mut Worlds) -> Vec<Kept> {
@@ -55,34 +71,45 @@ pub(crate) fn poll(world: &mut Worlds) -> Vec<Kept> {
     keep.0
 }
 
-/// Polls and answers `steps` times: predictions and actions are what `answer` says of a frame.
+/// One of `n` alternatives, as an action.
+pub(crate) fn choice(chosen: usize, n: usize) -> Vec<f32> {
+    (0..n).map(|i| if i == chosen { 1.0 } else { 0.0 }).collect()
+}
+
+/// Polls and acts `steps` times: predictions and actions are what `respond` returns for a frame.
 pub(crate) fn drive(
     world: &mut Worlds,
     steps: usize,
-    mut answer: impl FnMut(&Kept) -> (Vec<f32>, Vec<f32>),
+    mut respond: impl FnMut(&Kept) -> (Vec<f32>, Vec<f32>),
 ) -> Vec<Kept> {
     let mut all = Vec::new();
     for _ in 0..steps {
         for frame in poll(world) {
-            let (prediction, action) = answer(&frame);
-            world.act(frame.stream, &prediction, &action).expect("the answer has the right lengths");
+            let (prediction, action) = respond(&frame);
+            world.act(frame.stream, &prediction, &action).expect("the response has the right lengths");
             all.push(frame);
         }
     }
     all
 }
 
-/// Answers with the last frame again and random actions.
+/// Predicts the last frame again and acts at random.
 pub(crate) fn at_random(seed: u64) -> impl FnMut(&Kept) -> (Vec<f32>, Vec<f32>) {
     let mut random = Random::new(seed);
     move |frame| {
-        let action = (0..frame.action_length).map(|_| (2.0 * random.unit() - 1.0) as f32).collect();
+        let mut action = Vec::new();
+        for group in &frame.actions {
+            match group.choices {
+                0 => action.push((2.0 * random.unit() - 1.0) as f32),
+                n => action.extend(choice(random.below(u64::from(n)) as usize, n as usize)),
+            }
+        }
         (frame.observation.clone(), action)
     }
 }
 
-/// Errors of the three fools, `½·Σ(prediction − observation)²` a frame: all black, the mean picture, the last frame.
-pub(crate) fn fools(frames: &[Kept]) -> [f64; 3] {
+/// Errors of three baselines, `½·Σ(prediction − observation)²` a frame: all black, the mean picture, the last frame.
+pub(crate) fn baselines(frames: &[Kept]) -> [f64; 3] {
     let count = frames.len() as f64;
     let numbers = frames[0].observation.len();
     let mean: Vec<f64> = (0..numbers)

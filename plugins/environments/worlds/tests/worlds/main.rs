@@ -1,7 +1,8 @@
 //! The worlds as a host sees them: through `poll`, `act`, `picture`, `save` and `restore` alone.
 mod bounce;
+mod cartpole;
 mod catch;
 mod contract;
 mod copy;
 mod driver;
-mod speed;
+mod memory;

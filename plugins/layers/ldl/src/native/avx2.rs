@@ -89,7 +89,7 @@ impl Vector for Avx2 {
     }
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
-        // SAFETY: see above. The instruction answers with its second operand if one is NaN.
+        // SAFETY: see above. The instruction returns its second operand if one is NaN.
         Avx2(unsafe { _mm256_max_ps(self.0, other.0) })
     }
     #[inline(always)]

@@ -13,7 +13,7 @@ use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ptr;
 
-/// Numbers of scratch memory that [`backward`] takes.
+/// Elements of scratch memory that [`backward`] takes.
 pub(super) fn scratch_backward(mix: &Mix, samples: usize, paths: usize, lanes: usize) -> usize {
     let padded = |n: usize| n.next_multiple_of(lanes);
     let (ins, outs) = (mix.ins, mix.outs);

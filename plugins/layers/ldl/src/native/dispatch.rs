@@ -1,6 +1,6 @@
 //! The kernels, compiled once for each kind of processor; which one is used is decided when the program runs.
 //!
-//! `unsafe` is allowed in this file: a [`Kernels`] may be used only where [`Processor::detect`] answered with it.
+//! `unsafe` is allowed in this file: a [`Kernels`] may be used only where [`Processor::detect`] returned it.
 #![allow(unsafe_code)]
 use super::geometry::LINE;
 use super::kernels::{self, Gather, Scatter, SumRows, Transpose};

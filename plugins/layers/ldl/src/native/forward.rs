@@ -81,7 +81,7 @@ pub(super) fn matrix_tile(rows: usize, columns: usize, row_stride: usize, scratc
     }
 }
 
-/// How many numbers of a tile are worked on at once: with as many weights, they fit into the innermost cache.
+/// How many elements of a tile are worked on at once: with as many weights, they fit into the innermost cache.
 const CHUNK: usize = 2048;
 
 impl Tile {
@@ -116,7 +116,7 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// For matrices of `rows × row` numbers.
+    /// For matrices of `rows × row` elements.
     pub(super) fn new(
         mix: &Mix,
         (prefix, mid, first): (usize, usize, usize),

@@ -127,7 +127,7 @@ pub(super) unsafe fn store_some<V: Vector>(v: V, to: *mut f32, count: usize) {
 }
 
 /// Runs the last block for each vector of a tile, with its place in the tensor, its place in scratch memory, and
-/// how many numbers are left in its row; `$one`: each row is one full vector. (A macro, since a closure would not be
+/// how many elements are left in its row; `$one`: each row is one full vector. (A macro, since a closure would not be
 /// compiled for the processor.)
 macro_rules! each_vector {
     ($tile:expr, $lanes:expr, $one:expr, |$place:ident, $scratch:ident, $count:ident| $body:block) => {

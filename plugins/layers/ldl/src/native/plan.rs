@@ -1,4 +1,4 @@
-//! A layer's passes over whole tensors, as slices.
+//! A layer's forward and backward over whole tensors, as slices.
 //!
 //! `unsafe` is allowed in this file: the lengths of all slices are checked here, once for each pass, and from then on
 //! kernels go by pointers. That what two threads write is disjoint follows from [`super::walk`]: two pieces that run
@@ -17,7 +17,7 @@ use crate::factors::Factors;
 use efference_sdk::{Nonlinearity, Result, Size, ensure};
 use std::ptr;
 
-/// All that a layer's passes depend on but for the numbers.
+/// All that a layer's forward and backward depend on but for the elements of the tensors.
 #[derive(Debug, Clone)]
 pub struct Plan {
     geometry: Geometry,
@@ -76,7 +76,7 @@ impl Plan {
         Plan { processor: Processor::Plain, ..self }
     }
 
-    /// How many numbers a forward pass keeps for the backward pass: the inputs of all sub-layers but the first
+    /// How many elements a forward pass saves for the backward pass: the inputs of all sub-layers but the first
     /// (and that of the first, if it has to be padded).
     pub fn saved(&self, samples: usize) -> usize {
         let sizes = &self.geometry.sizes;
@@ -213,7 +213,7 @@ impl Plan {
             }
             .all::<K>(threads);
             if cuts_output {
-                // SAFETY: this piece of scratch memory holds so many numbers, all written.
+                // SAFETY: this piece of scratch memory holds so many elements, all written.
                 let all = unsafe { std::slice::from_raw_parts(last, samples * sizes[mixes]) };
                 copy_rows(all, sizes[mixes], y, self.outs);
             }
@@ -321,7 +321,7 @@ impl Plan {
                 };
             }
             if pads_output {
-                // SAFETY: this piece of scratch memory has room for so many numbers, and is initialised.
+                // SAFETY: this piece of scratch memory has room for so many elements, and is initialised.
                 let padded = unsafe { std::slice::from_raw_parts_mut(gradients[mixes], rows * sizes[mixes]) };
                 copy_rows(gradient, self.outs, padded, sizes[mixes]);
             }
@@ -362,7 +362,7 @@ impl Plan {
             }
             .all::<K>(threads);
             if self.pads_input() && input_paths > 0 {
-                // SAFETY: this piece of scratch memory holds so many numbers, all written.
+                // SAFETY: this piece of scratch memory holds so many elements, all written.
                 let padded =
                     unsafe { std::slice::from_raw_parts(gradients[0], input_paths * samples * sizes[0]) };
                 copy_rows(padded, sizes[0], gradient_x, self.ins);

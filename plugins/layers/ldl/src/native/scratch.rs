@@ -6,12 +6,12 @@ thread_local! {
     static MEMORY: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `f` with at least `numbers` numbers, of any value. Pieces of them begin at a line of the cache.
-pub(super) fn with<R>(numbers: usize, f: impl FnOnce(&mut Arena<'_>) -> R) -> R {
+/// Calls `f` with at least `count` elements, of any value. Pieces of them begin at a line of the cache.
+pub(super) fn with<R>(count: usize, f: impl FnOnce(&mut Arena<'_>) -> R) -> R {
     // Taken out while in use: a call within a call gets memory of its own, the same one each time.
     let mut memory = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if memory.len() < numbers + LINE {
-        memory = vec![0.0; numbers + LINE];
+    if memory.len() < count + LINE {
+        memory = vec![0.0; count + LINE];
     }
     let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let result = f(&mut Arena { free: &mut memory[skip..] });
@@ -32,15 +32,15 @@ impl Arena<'_> {
     }
 
     /// Takes a piece. Panics if there is not enough: how much is needed is known beforehand, see [`rounded`].
-    pub(super) fn take(&mut self, numbers: usize) -> *mut f32 {
+    pub(super) fn take(&mut self, count: usize) -> *mut f32 {
         let free = std::mem::take(&mut self.free);
-        let (piece, rest) = free.split_at_mut(rounded(numbers));
+        let (piece, rest) = free.split_at_mut(rounded(count));
         self.free = rest;
         piece.as_mut_ptr()
     }
 }
 
-/// How many numbers [`Arena::take`] uses up.
-pub(super) const fn rounded(numbers: usize) -> usize {
-    numbers.next_multiple_of(LINE)
+/// How many elements [`Arena::take`] uses up.
+pub(super) const fn rounded(count: usize) -> usize {
+    count.next_multiple_of(LINE)
 }

@@ -1,11 +1,11 @@
 //! Vectors of f32, for whatever the processor has.
 //!
 //! `unsafe` is allowed in this file. Every function of [`Vector`] may be called only where the processor has the
-//! features of the type that implements it; loads and stores take pointers to as many numbers as they say.
+//! features of the type that implements it; loads and stores take pointers to as many elements as they say.
 #![allow(unsafe_code)]
 use efference_sdk::Nonlinearity;
 
-/// A vector of [`LANES`](Vector::LANES) numbers.
+/// A vector of [`LANES`](Vector::LANES) elements.
 pub(super) trait Vector: Copy {
     /// How many.
     const LANES: usize;
@@ -13,9 +13,9 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
-    /// Loads the first `count` numbers, fewer than all; the others are 0.
+    /// Loads the first `count` elements, fewer than all; the others are 0.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
-    /// Stores the first `count` numbers, fewer than all.
+    /// Stores the first `count` elements, fewer than all.
     unsafe fn store_first(self, to: *mut f32, count: usize);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
@@ -113,14 +113,14 @@ unsafe fn tanh<V: Vector>(x: V) -> V {
     }
 }
 
-/// Eight numbers in plain Rust, for processors without a path of their own; the compiler uses what the target is
+/// Eight elements in plain Rust, for processors without a path of their own; the compiler uses what the target is
 /// sure to have.
 #[derive(Clone, Copy)]
 pub(super) struct Plain([f32; 8]);
 
 impl Plain {
     #[inline(always)]
-    fn each(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+    fn zip_with(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
         Plain(std::array::from_fn(|i| f(self.0[i], other.0[i])))
     }
 }
@@ -156,19 +156,19 @@ impl Vector for Plain {
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        self.each(other, |a, b| a + b)
+        self.zip_with(other, |a, b| a + b)
     }
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
-        self.each(other, |a, b| a - b)
+        self.zip_with(other, |a, b| a - b)
     }
     #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
-        self.each(other, |a, b| a * b)
+        self.zip_with(other, |a, b| a * b)
     }
     #[inline(always)]
     unsafe fn div(self, other: Self) -> Self {
-        self.each(other, |a, b| a / b)
+        self.zip_with(other, |a, b| a / b)
     }
     #[inline(always)]
     unsafe fn mul_add(self, a: Self, b: Self) -> Self {
@@ -181,11 +181,11 @@ impl Vector for Plain {
     }
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
-        self.each(other, |a, b| if a > b { a } else { b })
+        self.zip_with(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
     unsafe fn min(self, other: Self) -> Self {
-        self.each(other, |a, b| if a < b { a } else { b })
+        self.zip_with(other, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
     unsafe fn is_positive(self) -> Self {

@@ -1,0 +1,88 @@
+//! `efference plugins` and `efference plugins show`.
+use crate::engine::Engine;
+use crate::{engine_identity, fail, print};
+use clap::{Args, Subcommand};
+use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
+use efference_spec::{PluginRegistry, nearest, options_table};
+use std::path::PathBuf;
+
+/// Lists the plugins that are found, and the files that can't be loaded.
+#[derive(Debug, Args)]
+pub struct PluginsArgs {
+    /// What about them; without it they are listed.
+    #[command(subcommand)]
+    pub what: Option<PluginsCommand>,
+    /// Another directory with plugin libraries; may be given again.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub path: Vec<PathBuf>,
+}
+
+/// What can be asked about plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginsCommand {
+    /// Shows what a plugin is and which options it has.
+    Show {
+        /// The plugin's name.
+        name: String,
+    },
+}
+
+/// Does it; returns the exit status.
+pub fn run(arguments: &PluginsArgs) -> u8 {
+    let files = PluginFiles::scan(&arguments.path, &engine_identity());
+    match &arguments.what {
+        None => list(&files),
+        Some(PluginsCommand::Show { name }) => show(&files, name),
+    }
+}
+
+/// Prints the plugins that were found, then the files that can't be loaded, each with the reason.
+fn list(files: &PluginFiles) -> u8 {
+    let mut text = String::new();
+    for found in files.found() {
+        let l = &found.info;
+        let (kind, file) = (l.kind.name(), found.file.display());
+        text +=
+            &format!("{kind:<11}  {:<10}  {:<7}  {}\n{:>13}{file}\n", l.name, l.version, l.description, "");
+    }
+    for refusal in files.refused() {
+        text += &format!("not loaded:  {refusal}\n");
+    }
+    print(&text);
+    if files.found().is_empty() {
+        return fail(format!("no plugins were found in {}", files.searched()));
+    }
+    0
+}
+
+fn show(files: &PluginFiles, name: &str) -> u8 {
+    let engine = Engine::default();
+    let plugins = KnownPlugins::new(files, OptionsCache::of_user(), &engine);
+    let mut text = String::new();
+    for found in files.found().iter().filter(|found| found.info.name == name) {
+        let l = &found.info;
+        text += &format!(
+            "{} {} {}\n{}\n{}\n\n",
+            l.kind.name(),
+            l.name,
+            l.version,
+            l.description,
+            found.file.display()
+        );
+        match plugins.schema(l.kind, &l.name) {
+            Ok(schema) => text += &options_table(&schema),
+            Err(why) => return fail(why),
+        }
+    }
+    if text.is_empty() {
+        let names: Vec<&str> = files.found().iter().map(|found| found.info.name.as_str()).collect();
+        let near = nearest(name, names.iter().copied());
+        let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+        return fail(format!(
+            "there is no plugin '{name}'{near} Plugins that were found: {}",
+            names.join(", ")
+        ));
+    }
+    print(&text);
+    0
+}

@@ -1,0 +1,28 @@
+//! `efference run`: checks the spec as far as that takes no libtorch, and becomes the engine.
+use crate::spec_file::{self, SpecArgs};
+use crate::{engine, fail};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Runs the experiment of a spec.
+///
+/// Progress goes to standard output, everything else to a new directory `runs/<name>/<id>/`. Ctrl-C ends the
+/// run after its step, a second one at once. Exit status: 0 finished, 1 failed, 2 the spec has problems,
+/// 130 stopped.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The spec and its changes.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The directory that holds the runs.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+}
+
+/// Does it; returns the exit status, unless this process becomes the engine.
+pub fn run(arguments: &RunArgs) -> u8 {
+    match spec_file::check_what_is_known(&arguments.spec) {
+        Ok(()) => fail(engine::exec()),
+        Err(status) => status,
+    }
+}

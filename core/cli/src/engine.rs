@@ -1,0 +1,199 @@
+//! `efference-engine`, the program beside this one that has libtorch: becoming it, and asking it about plugins.
+use efference_registry::{Describe, Reply, Request};
+use std::cell::RefCell;
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// The name of the program that has libtorch.
+pub const ENGINE: &str = "efference-engine";
+
+/// Runs the engine with the arguments of this program, in its place: the process stays the same, so signals, streams
+/// and the exit status are the engine's own. Returns only if that fails, with a sentence that says why.
+pub fn exec() -> String {
+    let engine = match path() {
+        Ok(engine) => engine,
+        Err(e) => return e,
+    };
+    let mut words = env::args_os();
+    let mut command = Command::new(&engine);
+    prepare(&mut command);
+    // Its messages and the record of a run show the command as it was typed.
+    command.arg0(words.next().as_deref().unwrap_or(OsStr::new("efference"))).args(words);
+    failure(&engine, &command.exec())
+}
+
+/// The engine, to be asked about plugins. It is started with the first request, and ends when this is dropped.
+#[derive(Default)]
+pub struct Engine {
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    NotStarted,
+    Running {
+        child: Child,
+        requests: ChildStdin,
+        replies: BufReader<ChildStdout>,
+    },
+    /// It can't be started.
+    Failed(String),
+}
+
+impl Engine {
+    /// Why the engine can't be started, if it was to be started and can't be.
+    pub fn failure(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Failed(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Describe for Engine {
+    fn ask(&self, request: &Request) -> Result<Reply, String> {
+        let mut state = self.state.borrow_mut();
+        if let State::NotStarted = *state {
+            *state = start().unwrap_or_else(State::Failed);
+        }
+        let State::Running { child, requests, replies } = &mut *state else {
+            return Err(match &*state {
+                State::Failed(why) => why.clone(),
+                _ => format!("{ENGINE} was not started"),
+            });
+        };
+        match exchange(request, requests, replies) {
+            Ok(reply) => Ok(reply),
+            Err(e) => {
+                // Loading a library runs code of its author's, which may end the process.
+                let _ = child.kill();
+                let how = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+                *state = State::NotStarted;
+                Err(format!("{} ended the engine that loaded it ({how}: {e})", request.file().display()))
+            }
+        }
+    }
+}
+
+fn exchange(
+    request: &Request,
+    requests: &mut ChildStdin,
+    replies: &mut BufReader<ChildStdout>,
+) -> io::Result<Reply> {
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    requests.write_all(line.as_bytes())?;
+    line.clear();
+    if replies.read_line(&mut line)? == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it did not reply"));
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+fn start() -> Result<State, String> {
+    let engine = path()?;
+    let mut command = Command::new(&engine);
+    prepare(&mut command);
+    command.arg("describe").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| failure(&engine, &e))?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(requests), Some(replies)) => {
+            Ok(State::Running { child, requests, replies: BufReader::new(replies) })
+        }
+        _ => Err(format!("{ENGINE} has no pipes")),
+    }
+}
+
+/// Its process does not stay as a zombie while this one goes on.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let State::Running { mut child, requests, .. } = self.state.take() {
+            drop(requests);
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Sets, in the environment of a program that will load libtorch, how threads wait and what memory is made of, each
+/// unless it is set already. Both are read when the libraries are loaded, so the program cannot set them itself.
+/// Returns whether there was something to set.
+pub fn prepare(command: &mut Command) -> bool {
+    let unset = unset(|name| env::var(name).ok());
+    command.envs(unset.iter().map(|(name, value)| (name, value)));
+    !unset.is_empty()
+}
+
+/// What is not set in an environment.
+fn unset(set: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    let mut unset = Vec::new();
+    if set(SPIN_COUNT).or(set("OMP_WAIT_POLICY")).is_none() {
+        unset.push((SPIN_COUNT, "6000".to_owned()));
+    }
+    let tunables = set(TUNABLES).unwrap_or_default();
+    if !tunables.contains(LARGE_PAGES) {
+        let before = if tunables.is_empty() { tunables } else { tunables + ":" };
+        unset.push((TUNABLES, format!("{before}{LARGE_PAGES}=1")));
+    }
+    unset
+}
+
+/// What the GNU C library reads its settings from.
+const TUNABLES: &str = "GLIBC_TUNABLES";
+
+/// Whether it asks the system for large pages (1: it advises so). A step goes through tens of megabytes in strides:
+/// with pages of 4 KiB, a fifth of the time of a large agent's step was spent looking up where they are.
+const LARGE_PAGES: &str = "glibc.malloc.hugetlb";
+
+/// How long libtorch's threads spin while they wait for work, in turns of a loop. GNU OpenMP reads it, as it does
+/// `OMP_WAIT_POLICY`, which says the same in words.
+/// By default a thread spins for milliseconds. On a machine with other work that takes the very core that the work
+/// waited for needs: steps of 10 ms became ones of 1,000. 6,000 turns are nearly as quick on a quiet machine: with
+/// fewer, threads fall asleep between one operation and the next.
+const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
+
+/// The engine beside this program. A link to the program may lie anywhere; the engine lies beside the program itself.
+fn path() -> Result<PathBuf, String> {
+    let own = env::current_exe()
+        .map_err(|e| format!("cannot find {ENGINE}, which lies beside this program: {e}"))?;
+    Ok(own.canonicalize().as_deref().unwrap_or(&own).with_file_name(ENGINE))
+}
+
+fn failure(engine: &Path, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound && !engine.exists() {
+        return format!(
+            "{} is not there. It does what needs libtorch, and lies beside this program: build the workspace with \
+             `cargo xtask build`",
+            engine.display()
+        );
+    }
+    format!(
+        "{} cannot be started: {error}. Build the workspace again with `cargo xtask build`",
+        engine.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_already_stays() {
+        let unset_in = |environment: &[(&str, &str)]| {
+            unset(|name| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        let spin = (SPIN_COUNT, "6000".to_owned());
+        let pages = |value: &str| (TUNABLES, value.to_owned());
+        assert_eq!(unset_in(&[]), [spin.clone(), pages("glibc.malloc.hugetlb=1")]);
+        assert_eq!(unset_in(&[(SPIN_COUNT, "1")]), [pages("glibc.malloc.hugetlb=1")]);
+        assert_eq!(unset_in(&[("OMP_WAIT_POLICY", "active"), (TUNABLES, "glibc.malloc.hugetlb=0")]), []);
+        assert_eq!(
+            unset_in(&[(TUNABLES, "glibc.malloc.check=1")]),
+            [spin, pages("glibc.malloc.check=1:glibc.malloc.hugetlb=1")]
+        );
+    }
+}

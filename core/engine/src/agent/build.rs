@@ -1,0 +1,137 @@
+//! Builds an agent and its trainer: goal, trainer with its networks, then the cell for the width of input that the
+//! trainer says.
+use super::config::{AgentConfig, PluginConfig};
+use super::groups::Optimizers;
+use super::layers::Layers;
+use super::model::{Model, Network, Parts};
+use super::shared_cell::SharedCell;
+use super::slow_cell::{self, SlowCell};
+use super::store::ParameterStore;
+use crate::plugins::CallMonitor;
+use efference_sdk::{
+    AgentBuilder, Cell, CellSetup, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result, ResultExt,
+    Size, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
+};
+use std::cell::Cell as Slot;
+use std::sync::Arc;
+
+/// What a trainer asks of the agent while it is made.
+struct Builder<'a> {
+    model: &'a Model,
+    slow_decay: &'a Slot<Option<f64>>,
+}
+
+impl AgentBuilder for Builder<'_> {
+    fn network(&self, spec: &NetworkSpec<'_>) -> Result<()> {
+        let (model, name) = (self.model, spec.name);
+        let taken = ["", "cell", "goal", slow_cell::SCOPE];
+        ensure!(
+            !taken.contains(&name) && !name.contains('.'),
+            "a network cannot be called '{name}'; choose a name without dots, other than 'cell', 'goal' and 'slow'"
+        );
+        ensure!(!model.networks.borrow().contains_key(name), "there is a network '{name}' already");
+        let stack = StackSpec {
+            size: Size { ins: spec.ins, outs: spec.outs },
+            layers: spec.layers,
+            nonlinearity: spec.nonlinearity,
+            zero_at_start: spec.zero_at_start,
+        };
+        let stack = Stack::new(stack, &model.layers, &Params::new(&model.store).scope(name))
+            .with_context(|| format!("network '{name}'"))?;
+        let network = Network { stack, learning_rate: spec.learning_rate };
+        model.networks.borrow_mut().insert(name.to_owned(), network);
+        Ok(())
+    }
+
+    fn slow_cell(&self, decay: f64) -> Result<()> {
+        ensure!((0.0..=1.0).contains(&decay), "the decay of a slow cell is {decay}, and must be in 0…1");
+        if self.slow_decay.replace(Some(decay)).is_some() {
+            bail!("one slow copy of the cell is kept, and two were asked for");
+        }
+        Ok(())
+    }
+}
+
+/// Checks what a plugin returned: an error is its own.
+fn by(config: &PluginConfig, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    check().map_err(|e| e.in_plugin(&config.plugin.id()))
+}
+
+impl Model {
+    /// Builds the agent and its trainer.
+    pub fn build(config: &AgentConfig<'_>) -> Result<(Model, Box<dyn Trainer>)> {
+        let AgentConfig { seed, device, state_size, spaces, .. } = *config;
+        let monitor = Arc::new(CallMonitor::default());
+        let store = ParameterStore::new(seed, device);
+        let layers = Layers::new(config.layer.clone(), monitor.clone());
+        let goal = {
+            let setup =
+                GoalSetup { state_size, spaces, layers: &layers, params: Params::new(&store).scope("goal") };
+            let goal = &config.goal;
+            goal.plugin.create::<dyn Goal>(&goal.options, &setup, &monitor)?
+        };
+        let reserved = goal.reserved()?;
+        by(&config.goal, || {
+            ensure!(
+                (0..state_size).contains(&reserved),
+                "reserves {reserved} slots of a state of {state_size}; enlarge state.size"
+            );
+            Ok(())
+        })?;
+        let optimizers = Optimizers::new(Vec::new(), &[], config.optimizer);
+        let sharing = config.sharing;
+        let parts = Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers };
+        let mut model = Model::assemble(parts)?;
+
+        let slow_decay = Slot::new(None);
+        let trainer = {
+            let agent = &Builder { model: &model, slow_decay: &slow_decay };
+            let setup = TrainerSetup { state_size, reserved, device, spaces, agent };
+            let trainer = &config.trainer;
+            trainer.plugin.create::<dyn Trainer>(&trainer.options, &setup, &model.monitor)?
+        };
+        let input = trainer.input()?;
+        by(&config.trainer, || {
+            ensure!(input.width >= 1, "passes an input of {} features to the cell", input.width);
+            Ok(())
+        })?;
+        let cell = model.make_cell(config, &input, "")?;
+        model.memory = cell.memory()?;
+        by(&config.cell, || {
+            ensure!(
+                (0..state_size - reserved).contains(&model.memory),
+                "has a memory of {} elements in a state of {state_size}; enlarge state.size",
+                model.memory
+            );
+            Ok(())
+        })?;
+        model.cell = Some(SharedCell::new(cell));
+        if let Some(decay) = slow_decay.get() {
+            let cell = SharedCell::new(model.make_cell(config, &input, slow_cell::SCOPE)?);
+            model.slow_cell = Some(SlowCell::new(cell, decay, &model.store)?);
+        }
+
+        let mut made = vec![("cell".to_owned(), None), ("goal".to_owned(), None)];
+        made.extend(model.networks.borrow().iter().map(|(name, w)| (name.clone(), w.learning_rate)));
+        *model.optimizers.borrow_mut() = Optimizers::new(config.groups.clone(), &made, config.optimizer);
+        Ok((model, trainer))
+    }
+
+    /// Makes the cell, or with a scope a copy of it that is not trained.
+    fn make_cell(&self, config: &AgentConfig<'_>, input: &InputLayout, scope: &str) -> Result<Box<dyn Cell>> {
+        let params = Params::new(&self.store);
+        let params = match scope {
+            "" => params.scope("cell"),
+            scope => params.scope(scope).scope("cell").frozen(),
+        };
+        let setup = CellSetup {
+            size: Size { ins: input.width, outs: self.state_size },
+            observation: input.observation.clone(),
+            action: input.action.clone(),
+            layers: &self.layers,
+            params,
+        };
+        let cell = &config.cell;
+        cell.plugin.create::<dyn Cell>(&cell.options, &setup, &self.monitor)
+    }
+}

@@ -1,0 +1,145 @@
+//! Parameter groups, and the optimizer of each.
+//!
+//! Every trained parameter belongs to one group: the longest of the names that the spec gives settings to and that
+//! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
+use super::optimizer::Optimizer;
+use super::store::ParameterStore;
+use efference_sdk::{Result, Saved, ensure, group};
+use efference_spec::OptimizerSettings;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use tch::Tensor;
+
+/// Parameters of one group.
+type Members = Rc<[(String, Tensor)]>;
+
+/// The optimizers of all groups.
+pub(super) struct Optimizers {
+    /// Groups that the spec names, longest first.
+    configured: Vec<String>,
+    /// Groups that there are without the spec: `cell`, `goal`, networks.
+    made: Vec<String>,
+    optimizers: BTreeMap<String, Optimizer>,
+    /// Those of [`descend`](Self::descend), by the name that moments are kept under.
+    named: BTreeMap<String, BTreeMap<String, Optimizer>>,
+    settings: BTreeMap<String, OptimizerSettings>,
+    /// What a group that is asked for consists of: the groups of its parameters, with those in it.
+    members: HashMap<String, Rc<[(String, Members)]>>,
+}
+
+/// How much an update has moved.
+pub(super) struct Moved {
+    /// Bytes that it read and wrote at least.
+    pub(super) bytes: u64,
+}
+
+impl Optimizers {
+    /// `made` are the groups that there are, with the learning rate that its maker asks for.
+    pub(super) fn new(
+        mut configured: Vec<String>,
+        made: &[(String, Option<f64>)],
+        settings: &dyn Fn(&str, Option<f64>) -> OptimizerSettings,
+    ) -> Self {
+        configured.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        let rate =
+            |name: &str| made.iter().find(|(m, _)| group::contains(m, name)).and_then(|(_, rate)| *rate);
+        let names = configured.iter().chain(made.iter().map(|(name, _)| name));
+        let settings = names.map(|name| (name.clone(), settings(name, rate(name)))).collect();
+        Optimizers {
+            configured,
+            made: made.iter().map(|(name, _)| name.clone()).collect(),
+            optimizers: BTreeMap::new(),
+            named: BTreeMap::new(),
+            settings,
+            members: HashMap::new(),
+        }
+    }
+
+    /// The group that a parameter belongs to.
+    fn group_of(&self, parameter: &str) -> String {
+        let configured = self.configured.iter().find(|g| group::contains(g, parameter));
+        configured.cloned().unwrap_or_else(|| parameter.split('.').next().unwrap_or(parameter).to_owned())
+    }
+
+    /// Configured groups that no parameter belongs to.
+    pub(super) fn unused<'a>(&'a self, store: &ParameterStore) -> impl Iterator<Item = &'a str> {
+        let used: Vec<String> = store.trained("").iter().map(|(name, _)| self.group_of(name)).collect();
+        self.configured.iter().map(String::as_str).filter(move |name| !used.iter().any(|u| u == name))
+    }
+
+    fn members(&mut self, asked: &str, store: &ParameterStore) -> Result<Rc<[(String, Members)]>> {
+        if let Some(members) = self.members.get(asked) {
+            return Ok(members.clone());
+        }
+        let mut groups: BTreeMap<String, Vec<(String, Tensor)>> = BTreeMap::new();
+        for (name, parameter) in store.trained("").iter().filter(|(name, _)| group::contains(asked, name)) {
+            groups.entry(self.group_of(name)).or_default().push((name.clone(), parameter.shallow_clone()));
+        }
+        let known = asked == group::ALL || !groups.is_empty() || self.made.iter().any(|name| name == asked);
+        ensure!(known, "the agent has no parameter group '{asked}'");
+        let members: Rc<[_]> = groups.into_iter().map(|(name, all)| (name, all.into())).collect();
+        self.members.insert(asked.to_owned(), members.clone());
+        Ok(members)
+    }
+
+    /// All parameters of a group.
+    pub(super) fn parameters(&mut self, asked: &str, store: &ParameterStore) -> Result<Saved> {
+        let members = self.members(asked, store)?;
+        let mut all: Saved = Vec::new();
+        for (_, parameters) in members.iter() {
+            all.extend(parameters.iter().map(|(name, p)| (name.clone(), p.shallow_clone())));
+        }
+        Ok(all)
+    }
+
+    /// Uses the gradients gathered in the parameters, and clears them.
+    pub(super) fn update(&mut self, asked: &str, store: &ParameterStore) -> Result<Moved> {
+        let members = self.members(asked, store)?;
+        let mut bytes = 0;
+        for (name, parameters) in members.iter() {
+            let optimizer = self
+                .optimizers
+                .entry(name.clone())
+                .or_insert_with(|| Optimizer::new(self.settings[name].clone()));
+            bytes += optimizer.update(parameters)? * optimizer.bytes_a_number();
+        }
+        Ok(Moved { bytes })
+    }
+
+    /// Uses these gradients, in the order of [`parameters`](Self::parameters), with moments kept under `name`.
+    pub(super) fn descend(
+        &mut self,
+        name: &str,
+        asked: &str,
+        gradients: &[Option<&Tensor>],
+        store: &ParameterStore,
+    ) -> Result<Moved> {
+        let members = self.members(asked, store)?;
+        let count: usize = members.iter().map(|(_, parameters)| parameters.len()).sum();
+        ensure!(
+            gradients.len() == count,
+            "the parameter group '{asked}' has {count} parameters, and {} gradients were passed",
+            gradients.len()
+        );
+        let optimizers = self.named.entry(name.to_owned()).or_default();
+        let (mut bytes, mut rest) = (0, gradients);
+        for (group, parameters) in members.iter() {
+            let (own, left) = rest.split_at(parameters.len());
+            rest = left;
+            let optimizer = optimizers
+                .entry(group.clone())
+                .or_insert_with(|| Optimizer::new(self.settings[group].clone()));
+            bytes += optimizer.descend(parameters, own)? * optimizer.bytes_a_number();
+        }
+        Ok(Moved { bytes })
+    }
+
+    /// All that the optimizers keep.
+    pub(super) fn save(&self) -> Saved {
+        let plain = self.optimizers.values().flat_map(|o| o.save(""));
+        let named = self.named.iter().flat_map(|(name, optimizers)| {
+            optimizers.values().flat_map(move |o| o.save(&format!("{name}:")))
+        });
+        plain.chain(named).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! Layers of the experiment's kind: made here, and told of updates.
+//!
+//! Rules of the unsafe code here: a layer is shared between whoever it was made for and this list, and both call it from
+//! one thread at a time, as the boundary asks: the list only from within an update, during which no layer computes.
+#![allow(unsafe_code)]
+use super::config::PluginConfig;
+use crate::plugins::CallMonitor;
+use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Size, Vjp, WeightLayout};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+use tch::Tensor;
+
+/// Makes layers, and remembers them as long as they live.
+pub(super) struct Layers {
+    config: PluginConfig,
+    monitor: Arc<CallMonitor>,
+    made: RefCell<Vec<Weak<Shared>>>,
+}
+
+impl Layers {
+    pub(super) fn new(config: PluginConfig, monitor: Arc<CallMonitor>) -> Self {
+        Layers { config, monitor, made: RefCell::default() }
+    }
+
+    /// Tells all layers that their parameters were updated in this step.
+    pub(super) fn updated(&self, step: u64) -> Result<()> {
+        tch::no_grad(|| {
+            for layer in self.made.borrow().iter().filter_map(Weak::upgrade) {
+                layer.0.updated(step)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl LayerFactory for Layers {
+    fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn Layer>> {
+        let setup = LayerSetup { size, params: params.clone() };
+        let layer = self.config.plugin.create_layer(&self.config.options, &setup, &self.monitor)?;
+        let layer = Arc::new(Shared(layer));
+        let mut made = self.made.borrow_mut();
+        made.retain(|layer| layer.strong_count() > 0);
+        made.push(Arc::downgrade(&layer));
+        Ok(Box::new(Owned(layer)))
+    }
+}
+
+struct Shared(Box<dyn Layer>);
+
+// SAFETY: by the rules above.
+unsafe impl Sync for Shared {}
+
+/// The layer as whoever it was made for has it.
+struct Owned(Arc<Shared>);
+
+impl Layer for Owned {
+    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
+        self.0.0.forward(x, outs)
+    }
+
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        self.0.0.vjp()
+    }
+
+    fn multiply_accumulates(&self) -> Result<Option<u64>> {
+        self.0.0.multiply_accumulates()
+    }
+
+    fn weights(&self) -> Result<Vec<WeightLayout>> {
+        self.0.0.weights()
+    }
+}

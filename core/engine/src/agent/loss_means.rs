@@ -1,0 +1,123 @@
+//! Means of the loss, its terms and a goal's metrics, between two lines of metrics.
+use efference_sdk::autograd::is_contiguous_cpu_f32;
+use efference_sdk::{Loss, Result, Term, autograd};
+use tch::{Device, Tensor};
+
+/// The metric that the sum of all terms is recorded as.
+const LOSS: &str = "loss";
+
+/// Terms and metrics of the steps since they were last taken.
+#[derive(Default)]
+pub struct LossMeans {
+    sums: Vec<Sum>,
+}
+
+/// The sum of a term or metric over some steps.
+struct Sum {
+    name: String,
+    count: u64,
+    /// Of values on the CPU.
+    number: f64,
+    /// Of values on a GPU, which stay there until they are asked for.
+    tensor: Option<Tensor>,
+}
+
+impl LossMeans {
+    /// Adds a loss, and returns the sum of its terms, without gradient.
+    pub(super) fn add(&mut self, loss: &Loss) -> Result<Option<Tensor>> {
+        let terms = loss.terms.iter().map(|t| Ok((format!("{LOSS}/{}", t.name), detached_total(t)?)));
+        let terms = terms.collect::<Result<Vec<_>>>()?;
+        let total = match total(&terms)? {
+            Some(total) => {
+                self.add_one(LOSS, &total)?;
+                Some(total)
+            }
+            None => None,
+        };
+        for (name, value) in &terms {
+            self.add_one(name, value)?;
+        }
+        for (name, value) in &loss.metrics {
+            self.add_one(name, value)?;
+        }
+        Ok(total)
+    }
+
+    fn add_one(&mut self, name: &str, value: &Tensor) -> Result<()> {
+        let place = match self.sums.iter().position(|s| s.name == name) {
+            Some(place) => place,
+            None => {
+                self.sums.push(Sum { name: name.to_owned(), count: 0, number: 0.0, tensor: None });
+                self.sums.len() - 1
+            }
+        };
+        let sum = &mut self.sums[place];
+        sum.count += 1;
+        if value.device() == Device::Cpu {
+            sum.number += autograd::item(value)?;
+            return Ok(());
+        }
+        let value = value.f_detach()?.f_reshape(&[] as &[i64])?;
+        sum.tensor = Some(match sum.tensor.take() {
+            Some(sum) => sum.f_add(&value)?,
+            None => value,
+        });
+        Ok(())
+    }
+
+    /// The mean of the loss.
+    pub fn loss(&self) -> Result<Vec<(String, f64)>> {
+        self.means(|name| name == LOSS)
+    }
+
+    /// The means of the loss's terms, as `loss/NAME`, and of the goal's own metrics.
+    pub fn terms(&self) -> Result<Vec<(String, f64)>> {
+        self.means(|name| name != LOSS)
+    }
+
+    fn means(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, f64)>> {
+        let wanted = self.sums.iter().filter(|s| wanted(&s.name));
+        wanted
+            .map(|s| {
+                let on_gpu = s.tensor.as_ref().map_or(Ok(0.0), autograd::item)?;
+                Ok((s.name.clone(), (s.number + on_gpu) / s.count as f64))
+            })
+            .collect()
+    }
+}
+
+/// What a term adds to the loss, without gradient.
+fn detached_total(term: &Term) -> Result<Tensor> {
+    if term.error.is_none() && term.value.numel() == 1 {
+        return Ok(term.value.shallow_clone());
+    }
+    let error = term.error.as_ref();
+    if !is_contiguous_cpu_f32(&term.value) || error.is_some_and(|e| !is_contiguous_cpu_f32(e)) {
+        return tch::no_grad(|| term.total());
+    }
+    // The same, without libtorch's operations: this is done in each step.
+    let values = autograd::slice(&term.value)?.iter().map(|v| f64::from(*v));
+    let total: f64 = match error {
+        Some(error) => -values.zip(autograd::slice(error)?).map(|(v, e)| v * f64::from(*e)).sum::<f64>(),
+        None => values.sum(),
+    };
+    autograd::scalar(total as f32)
+}
+
+/// The sum of the terms, without gradient.
+fn total(terms: &[(String, Tensor)]) -> Result<Option<Tensor>> {
+    if terms.is_empty() {
+        return Ok(None);
+    }
+    if terms.iter().all(|(_, t)| t.device() == Device::Cpu) {
+        let numbers = terms.iter().map(|(_, t)| autograd::item(t));
+        return Ok(Some(autograd::scalar(numbers.sum::<Result<f64>>()? as f32)?));
+    }
+    tch::no_grad(|| {
+        let mut sum = terms[0].1.f_detach()?;
+        for (_, term) in &terms[1..] {
+            sum = sum.f_add(term)?;
+        }
+        Ok(Some(sum))
+    })
+}

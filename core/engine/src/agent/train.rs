@@ -1,0 +1,88 @@
+//! The agent as the trainer sees it.
+use super::model::Model;
+use super::optimizer::clear_gradients;
+use crate::plugins::{OpCount, is_finite};
+use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, bail, derive_seed};
+use tch::{Device, Tensor};
+
+impl Agent for Model {
+    fn transition(&self, x: &Tensor) -> Result<Tensor> {
+        let y = self.timed(|t| &mut t.transition, || self.evaluate(x))?;
+        // On a GPU this would wait for it; there the numbers are checked where they come to the CPU anyway.
+        if self.device == Device::Cpu && !is_finite(&y.f_detach()?)? {
+            return Err(self.find_not_finite(&x.f_detach()?));
+        }
+        Ok(y)
+    }
+
+    fn slow_transition(&self, x: &Tensor) -> Result<Tensor> {
+        let Some(slow) = &self.slow_cell else {
+            bail!("the agent keeps no slow copy of its cell: ask for it where the trainer is made")
+        };
+        self.timed(|t| &mut t.transition, || tch::no_grad(|| self.evaluate_by(&slow.cell, x)))
+    }
+
+    fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
+        let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        self.means.borrow_mut().add(&loss)?;
+        Ok(loss)
+    }
+
+    fn network(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let networks = self.networks.borrow();
+        match networks.get(name) {
+            Some(network) => self
+                .timed(|t| &mut t.network, || network.stack.forward(x))
+                .with_context(|| format!("network '{name}'")),
+            None => bail!("the agent has no network '{name}': ask for it where the trainer is made"),
+        }
+    }
+
+    fn parameters(&self, group: &str) -> Result<Saved> {
+        self.optimizers.borrow_mut().parameters(group, &self.store)
+    }
+
+    fn update(&self, group: &str) -> Result<()> {
+        self.updated(|| self.optimizers.borrow_mut().update(group, &self.store).map(|moved| moved.bytes))
+    }
+
+    fn descend(&self, name: &str, group: &str, gradients: &[Option<&Tensor>]) -> Result<()> {
+        self.updated(|| {
+            let moved = self.optimizers.borrow_mut().descend(name, group, gradients, &self.store);
+            moved.map(|moved| moved.bytes)
+        })
+    }
+
+    fn clear_gradients(&self, group: &str) -> Result<()> {
+        clear_gradients(&self.parameters(group)?)
+    }
+
+    fn seed(&self, purpose: &str) -> Result<u64> {
+        Ok(derive_seed(self.step_seed(), purpose))
+    }
+
+    fn step(&self) -> Result<u64> {
+        Ok(self.step.get())
+    }
+
+    fn memory(&self) -> Result<i64> {
+        Ok(self.memory)
+    }
+}
+
+impl Model {
+    /// Makes an update, which returns how many bytes it moved, and what follows from one.
+    fn updated(&self, update: impl FnOnce() -> Result<u64>) -> Result<()> {
+        self.timed(
+            |t| &mut t.update,
+            || {
+                let bytes = update()?;
+                self.monitor.add_work(OpCount { bytes, ..OpCount::default() });
+                if let Some(slow) = &self.slow_cell {
+                    slow.follow()?;
+                }
+                self.layers.updated(self.step.get())
+            },
+        )
+    }
+}

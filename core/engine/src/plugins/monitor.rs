@@ -1,0 +1,158 @@
+//! What the host checks around each call of a plugin: that it leaves grad mode and default dtype as it found them, that
+//! it prints nothing, and, while a culprit is searched for, that it makes no finite numbers infinite or NaN. Calls of
+//! layers are counted as work.
+//!
+//! Rules of the unsafe code here: grad mode is a flag of the thread that libtorch lets anybody set.
+#![allow(unsafe_code)]
+use super::op_count::{CostModel, Counter, OpCount};
+use super::stdout::{OnPrint, printed};
+use efference_sdk::bridge::Monitor;
+use efference_sdk::{GradOutput, PluginId, Result, autograd, bail, elementwise};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use tch::Tensor;
+
+/// What the monitors of all plugins of an agent share.
+#[derive(Debug, Default)]
+pub struct CallMonitor {
+    searching: AtomicBool,
+    work: Counter,
+}
+
+impl CallMonitor {
+    /// While `f` runs, each layer and cell is checked for turning finite numbers into others; the first that
+    /// does is named by its error. Too slow for every step: it is for finding out where they began.
+    pub fn search<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.searching.store(true, Ordering::Relaxed);
+        let result = f();
+        self.searching.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Adds work that was done elsewhere.
+    pub(crate) fn add_work(&self, work: OpCount) {
+        self.work.add(work);
+    }
+
+    /// The work since the last call.
+    ///
+    /// It is an estimate. A layer's calls are counted as they come; a call for some of the outputs counts as one for all
+    /// of them. What autograd does later is not seen: where a result asks for gradients, one backward pass is counted in
+    /// advance, which may never come, or come once for each gradient path.
+    pub fn take_work(&self) -> OpCount {
+        self.work.take()
+    }
+}
+
+/// The monitor of one object of a plugin.
+pub(super) struct ObjectMonitor {
+    /// For messages about what it printed.
+    plugin: PluginId,
+    shared: Arc<CallMonitor>,
+    /// Of a layer, whose work is counted.
+    pub(super) cost: OnceLock<CostModel>,
+}
+
+impl ObjectMonitor {
+    pub(super) fn new(plugin: PluginId, shared: &Arc<CallMonitor>) -> Arc<Self> {
+        Arc::new(ObjectMonitor { plugin, shared: shared.clone(), cost: OnceLock::new() })
+    }
+
+    fn count(&self, of: impl FnOnce(&CostModel) -> OpCount) {
+        if let Some(cost) = self.cost.get() {
+            self.shared.work.add(of(cost));
+        }
+    }
+}
+
+impl Monitor for ObjectMonitor {
+    fn before(&self) -> u64 {
+        u64::from(grad_mode())
+    }
+
+    fn after(&self, before: u64) -> Result<()> {
+        let had_grad = before != 0;
+        let restored = if grad_mode() == had_grad {
+            Ok(())
+        } else {
+            set_grad_mode(had_grad);
+            left_grad_mode_changed(had_grad)
+        };
+        restored.and(check_printed(&self.plugin))
+    }
+
+    fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        if self.shared.searching.load(Ordering::Relaxed) && is_finite(x)? && !is_finite(y)? {
+            bail!(
+                "turned finite numbers into others (NaN or infinity). If its parameters have become that, lower \
+                 the learning rate; if not, the plugin has a mistake"
+            );
+        }
+        self.count(|cost| {
+            let rows = x.size()[0] as u64;
+            let mut work = cost.forward(rows);
+            if y.requires_grad() {
+                work += cost.backward(rows, 1, u64::from(x.requires_grad()), cost.trained);
+            }
+            work
+        });
+        Ok(())
+    }
+
+    fn backward(&self, grad: &GradOutput<'_>) {
+        self.count(|cost| {
+            let trains = cost.trained && grad.needs_any_param_grad();
+            cost.backward(grad.batch() as u64, grad.path_count() as u64, grad.input_paths as u64, trains)
+        });
+    }
+}
+
+fn left_grad_mode_changed(had_grad: bool) -> Result<()> {
+    let (left, guard) = if had_grad { ("off", "`no_grad` guard") } else { ("on", "guard") };
+    bail!(
+        "left gradients switched {left} when it returned. The plugin must drop each {guard} before it \
+         returns: use `tch::no_grad(|| …)`"
+    )
+}
+
+fn check_printed(plugin: &PluginId) -> Result<()> {
+    let Some((text, on_print)) = printed() else { return Ok(()) };
+    let text: String = text.chars().take(200).collect();
+    match on_print {
+        OnPrint::Log => tracing::info!("{plugin} printed: {text:?}"),
+        OnPrint::Fail => bail!(
+            "printed to standard output, which is the host's: {text:?}. Use `tracing::info!` in the \
+             plugin, or let it print with `stdout = \"log\"` under [plugins]"
+        ),
+    }
+    Ok(())
+}
+
+fn set_grad_mode(on: bool) -> bool {
+    // SAFETY: sets a flag of this thread and returns what it was.
+    unsafe { torch_sys::at_grad_set_enabled(i32::from(on)) != 0 }
+}
+
+fn grad_mode() -> bool {
+    // There is no function that asks without setting.
+    let on = set_grad_mode(true);
+    if !on {
+        set_grad_mode(false);
+    }
+    on
+}
+
+/// Whether all elements of `t` are finite.
+pub(crate) fn is_finite(t: &Tensor) -> Result<bool> {
+    if let Ok(elements) = autograd::slice(t) {
+        // A number is not finite if all bits of its exponent are set.
+        const EXPONENT: u32 = 0x7f80_0000;
+        let is_not = |n: &f32| u32::from(n.to_bits() & EXPONENT == EXPONENT);
+        let found = elementwise!(elements.len(), [], |range, []| {
+            f64::from(elements[range].iter().map(is_not).fold(0, |all, one| all | one))
+        });
+        return Ok(found == 0.0);
+    }
+    // A sum is not finite if one of its elements is not, and in float64 it does not overflow by itself.
+    Ok(t.f_sum(tch::Kind::Double)?.f_double_value(&[])?.is_finite())
+}

@@ -1,0 +1,60 @@
+//! The loop of a run and of a measurement: step, record, checkpoint.
+use super::checkpoint::Checkpoints;
+use super::experiment::{Experiment, StepOutcome};
+use super::recording::Recording;
+use super::signals::Stop;
+use efference_sdk::Result;
+use std::time::{Duration, Instant};
+
+/// Why there are no more steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps were made.
+    Finished,
+    /// The environment is over.
+    Closed,
+    /// Someone stopped it.
+    Stopped,
+}
+
+/// How long one step took.
+#[derive(Debug, Clone, Copy)]
+pub struct StepTimes {
+    /// The step itself.
+    pub advance: Duration,
+    /// Recording it, as far as the next step waits for that, with its checkpoint.
+    pub record: Duration,
+}
+
+/// Makes steps until `until` are done (`None`: for ever), the environment is over, or someone stops it. `after` is called
+/// after each step, when it is recorded.
+///
+/// # Errors
+/// If a step fails, or could not be recorded.
+pub fn make_steps(
+    experiment: &mut Experiment,
+    recording: &mut Recording<'_>,
+    checkpoints: &Checkpoints,
+    until: Option<u64>,
+    stop: &Stop,
+    mut after: impl FnMut(&Experiment, &Recording<'_>, StepTimes),
+) -> Result<Ended> {
+    loop {
+        if until.is_some_and(|steps| experiment.step() >= steps) {
+            return Ok(Ended::Finished);
+        }
+        if stop.wanted() {
+            return Ok(Ended::Stopped);
+        }
+        let began = Instant::now();
+        match experiment.advance(&|| stop.wanted())? {
+            StepOutcome::Closed => return Ok(Ended::Closed),
+            StepOutcome::Stopped => return Ok(Ended::Stopped),
+            StepOutcome::Step => {}
+        }
+        let advanced = Instant::now();
+        recording.step(experiment)?;
+        checkpoints.step(experiment)?;
+        after(experiment, recording, StepTimes { advance: advanced - began, record: advanced.elapsed() });
+    }
+}

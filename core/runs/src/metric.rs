@@ -1,0 +1,36 @@
+//! The metrics of the host that people are shown: a metric is added here, and recorded where it is measured.
+
+/// A metric that is shown while a run goes on, or in its summary.
+struct Shown {
+    name: &'static str,
+    /// Where a narrow terminal drops it from the line of progress: the lowest first. `None`: not on that line.
+    progress: Option<u8>,
+}
+
+/// In the order in which they are shown.
+const SHOWN: [Shown; 8] = [
+    Shown { name: "loss", progress: Some(4) },
+    Shown { name: "error", progress: Some(1) },
+    Shown { name: "error_last", progress: None },
+    Shown { name: "error_mean", progress: None },
+    Shown { name: "skill", progress: Some(2) },
+    Shown { name: "reward", progress: Some(3) },
+    Shown { name: "return", progress: Some(5) },
+    Shown { name: "episode_length", progress: Some(0) },
+];
+
+/// Of the values of a recorded line, those for the line of progress: name, value, and which to drop first.
+pub fn in_progress(values: &[(String, f64)]) -> Vec<(&'static str, f64, u8)> {
+    let shown =
+        SHOWN.iter().filter_map(|shown| Some((shown.name, find(values, shown.name)?, shown.progress?)));
+    shown.collect()
+}
+
+/// Of the values of a recorded line, those for the summary of a run.
+pub fn in_summary(values: &[(String, f64)]) -> Vec<(&'static str, f64)> {
+    SHOWN.iter().filter_map(|shown| Some((shown.name, find(values, shown.name)?))).collect()
+}
+
+fn find(values: &[(String, f64)], name: &str) -> Option<f64> {
+    values.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+}

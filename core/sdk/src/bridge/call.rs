@@ -1,0 +1,108 @@
+//! The two ends of a call: the callee's [`guard`], and the caller's [`Caller`].
+use super::error::{from_raw_error, into_raw_error};
+use crate::error::panic_text;
+use crate::{Error, GradOutput, PluginId, Result};
+use efference_abi::{self as abi, ERROR, OK, PANIC, Status};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tch::Tensor;
+
+thread_local!(static PANIC_PLACE: Cell<String> = const { Cell::new(String::new()) });
+
+/// Each plugin library has a `std`, and so a panic hook, of its own. This one keeps the place for the error
+/// that crosses, and prints nothing.
+pub(super) fn keep_panic_places() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        PANIC_PLACE.set(place);
+    }));
+}
+
+/// Callee's side: runs Rust code, and keeps its errors and panics on this side.
+///
+/// # Safety
+/// `err` is null or points to a writable [`abi::Error`] that owns nothing.
+pub unsafe fn guard(err: *mut abi::Error, f: impl FnOnce() -> Result<()>) -> Status {
+    let error = match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(())) => return OK,
+        Ok(Err(error)) => error,
+        Err(payload) => Error::panic(format!("panicked{}: {}", PANIC_PLACE.take(), panic_text(payload))),
+    };
+    let status = if error.panicked() { PANIC } else { ERROR };
+    if !err.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { err.write(into_raw_error(error)) };
+    }
+    status
+}
+
+/// Caller's side: makes a call and turns its status and error into a result.
+pub fn call(f: impl FnOnce(*mut abi::Error) -> Status) -> Result<()> {
+    let mut err = abi::Error::EMPTY;
+    match f(&raw mut err) {
+        OK => Ok(()),
+        // SAFETY: a callee that fails has filled `err`, or left it empty.
+        status => Err(unsafe { from_raw_error(err, status) }),
+    }
+}
+
+/// What a host checks around each call of a plugin.
+pub trait Monitor: Send + Sync {
+    /// Runs before a call; what it returns is passed to [`after`](Monitor::after).
+    fn before(&self) -> u64;
+
+    /// Runs after a call. Its error becomes that of the call if the call succeeded.
+    fn after(&self, before: u64) -> Result<()>;
+
+    /// Looks at a forward evaluation that succeeded: input and output.
+    fn forward(&self, _x: &Tensor, _y: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
+    /// Looks at a backward pass of a custom VJP that succeeded.
+    fn backward(&self, _grad: &GradOutput<'_>) {}
+}
+
+/// On whose behalf a proxy calls: which plugin the object belongs to, for errors, and who checks the calls.
+#[derive(Clone, Default)]
+pub struct Caller {
+    plugin: Option<Arc<PluginId>>,
+    monitor: Option<Arc<dyn Monitor>>,
+}
+
+impl Caller {
+    /// Calls an object of this plugin, checked by `monitor`.
+    pub fn new(plugin: PluginId, monitor: Arc<dyn Monitor>) -> Self {
+        Caller { plugin: Some(Arc::new(plugin)), monitor: Some(monitor) }
+    }
+
+    /// Makes a call.
+    pub(crate) fn call(&self, f: impl FnOnce(*mut abi::Error) -> Status) -> Result<()> {
+        let Some(monitor) = &self.monitor else { return self.attribute(call(f)) };
+        let before = monitor.before();
+        let result = call(f);
+        let checked = monitor.after(before);
+        self.attribute(result.and(checked))
+    }
+
+    /// Puts the plugin in front of an error.
+    pub(crate) fn attribute<R>(&self, result: Result<R>) -> Result<R> {
+        match &self.plugin {
+            Some(plugin) => result.map_err(|e| e.in_plugin(plugin)),
+            None => result,
+        }
+    }
+
+    /// See [`Monitor::forward`].
+    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        self.monitor.as_ref().map_or(Ok(()), |monitor| monitor.forward(x, y))
+    }
+
+    /// See [`Monitor::backward`].
+    pub(crate) fn backward(&self, grad: &GradOutput<'_>) {
+        if let Some(monitor) = &self.monitor {
+            monitor.backward(grad);
+        }
+    }
+}

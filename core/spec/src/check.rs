@@ -1,0 +1,321 @@
+//! Finds all that is wrong with a merged spec: first which plugins it names, then each key against its schema.
+use super::key_path::KeyPath;
+use super::keys::{Device, HostKeys, OptimizerSettings};
+use super::name::check_name;
+use super::nearest::nearest;
+use super::registry::{Cached, default_plugin};
+use super::schema::Schema;
+use super::validate::{KeyDiagnostic, shown, validate};
+use efference_abi::Kind;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// What there is to say about a merged spec.
+pub(super) struct Checked {
+    pub(super) diagnostics: Vec<KeyDiagnostic>,
+    /// What is no diagnostic, but has no effect: said by the user, who may believe otherwise.
+    pub(super) notes: Vec<KeyDiagnostic>,
+    /// Options of plugins that are not the chosen ones; the chosen ones don't get to see them.
+    pub(super) set_aside: Vec<KeyPath>,
+    /// The schema of the whole spec, with the options of the chosen plugins.
+    pub(super) schema: Value,
+    /// The plugin of each kind; `None` where the spec names none that can be used.
+    pub(super) chosen: BTreeMap<Kind, Option<String>>,
+}
+
+const WHERE_PLUGINS_ARE_SAID: &str =
+    "say where they are: `path = [\"DIRECTORY\"]` in [plugins], or the variable EFFERENCE_PLUGIN_PATH";
+
+/// Examines a merged spec: what the user said, without defaults.
+pub(super) fn check(tree: &Value, registry: &Cached<'_>) -> Checked {
+    let mut diagnostics = Vec::new();
+    let mut chosen = BTreeMap::new();
+    let mut sections = Vec::new();
+    // That there are no plugins at all is one diagnostic, not five.
+    let any = Kind::ALL.iter().any(|kind| !registry.names(*kind).is_empty());
+    if !any {
+        let message = "no plugin was found".to_owned();
+        diagnostics.push(KeyDiagnostic::in_key(
+            &KeyPath::default(),
+            message,
+            String::new(),
+            Some(WHERE_PLUGINS_ARE_SAID.into()),
+        ));
+    }
+    for kind in Kind::ALL {
+        let choice = if any { choose(tree, kind, registry, &mut diagnostics) } else { None };
+        let schema = choice.as_ref().and_then(|name| match registry.schema(kind, name) {
+            Ok(schema) => Some(schema),
+            Err(why) => {
+                let at = KeyPath::of(&[kind.name(), "plugin"]);
+                let message = format!("the {} plugin `{name}` can't be loaded: {why}", kind.name());
+                diagnostics.push(KeyDiagnostic::in_value(&at, message, "can't be loaded".into(), None));
+                None
+            }
+        });
+        sections.push((kind, section_schema(kind, choice.as_deref(), schema.as_ref())));
+        chosen.insert(kind, choice.filter(|_| schema.is_some()));
+    }
+    let schema = whole_schema(sections);
+    let whole = Schema::new(&schema);
+    diagnostics.extend(validate(whole, whole, tree, &KeyPath::default()));
+    check_name_and_device(tree, &mut diagnostics);
+    // Who wrote `[enviroment]` or `plugn = "worlds"` forgot nothing.
+    let meant: Vec<KeyPath> = diagnostics.iter().filter_map(|diagnostic| diagnostic.meant.clone()).collect();
+    let forgotten = |missing: &KeyPath| !meant.iter().any(|meant| missing.starts_with(meant));
+    diagnostics.retain(|diagnostic| diagnostic.missing.as_ref().is_none_or(forgotten));
+
+    let mut notes = Vec::new();
+    let mut set_aside = Vec::new();
+    diagnostics.retain(|diagnostic| match option_of_another(diagnostic, &chosen, registry) {
+        Some(note) => {
+            set_aside.push(diagnostic.path.clone());
+            notes.push(note);
+            false
+        }
+        None => true,
+    });
+    notes.extend(unused_by_the_optimizer(tree));
+    Checked { diagnostics, notes, set_aside, schema, chosen }
+}
+
+/// The plugin that the spec names, or the default one, if it is there.
+fn choose(
+    tree: &Value,
+    kind: Kind,
+    registry: &Cached<'_>,
+    diagnostics: &mut Vec<KeyDiagnostic>,
+) -> Option<String> {
+    let said = tree.get(kind.name());
+    if said.is_some_and(|said| !said.is_object()) {
+        return None;
+    }
+    let names = registry.names(kind);
+    let table = KeyPath::of(&[kind.name()]);
+    let at = table.key("plugin");
+    let mut by_default = "";
+    let name = match said.and_then(|said| said.get("plugin")) {
+        Some(Value::String(name)) => name.clone(),
+        Some(_) => return None,
+        None => match (mistyped_plugin(said, kind, registry), default_plugin(kind)) {
+            // The rest of the section is looked at as if it were written well.
+            (Some((_, Value::String(name))), _) if names.contains(name) => name.clone(),
+            (Some((key, _)), _) => {
+                let message = format!("there is no key `{key}` in [{table}]");
+                let help = "did you mean `plugin`?".to_owned();
+                diagnostics.push(KeyDiagnostic::in_key(
+                    &table.key(key),
+                    message,
+                    "unknown key".into(),
+                    Some(help),
+                ));
+                return None;
+            }
+            (None, Some(name)) => {
+                by_default = ", which is the default";
+                name.to_owned()
+            }
+            (None, None) => {
+                let help = format!(
+                    "write `[{table}]`, and under it `plugin = \"NAME\"`; {}",
+                    there_are(kind, &names)
+                );
+                diagnostics.push(KeyDiagnostic::missing(&table, "plugin", Some(help)));
+                return None;
+            }
+        },
+    };
+    if names.contains(&name) {
+        return Some(name);
+    }
+    let near = nearest(&name, names.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
+    let refused: String = registry.refused().iter().map(|why| format!("\nnot loaded: {why}")).collect();
+    let help = format!("{near}{}{refused}", there_are(kind, &names));
+    let message = format!("there is no {} plugin `{name}`{by_default}", kind.name());
+    diagnostics.push(KeyDiagnostic::in_value(&at, message, "no such plugin".into(), Some(help)));
+    None
+}
+
+fn there_are(kind: Kind, names: &[String]) -> String {
+    if names.is_empty() {
+        return format!("no {} plugin was found at all; {WHERE_PLUGINS_ARE_SAID}", kind.name());
+    }
+    format!("{} plugins that were found: {}", kind.name(), names.join(", "))
+}
+
+/// In a section that names no plugin: a key that was to be `plugin`, and its value.
+fn mistyped_plugin<'a>(
+    said: Option<&'a Value>,
+    kind: Kind,
+    registry: &Cached<'_>,
+) -> Option<(&'a String, &'a Value)> {
+    let known = default_plugin(kind).and_then(|name| registry.schema(kind, name).ok());
+    let is_option =
+        |key: &str| known.as_ref().is_some_and(|schema| Schema::new(schema).property(key).is_some());
+    let mut keys = said?.as_object()?.iter();
+    keys.find(|(key, _)| nearest(key, ["plugin"]).is_some() && !is_option(key))
+}
+
+/// The schema of a plugin's section: its options, and the key `plugin`.
+fn section_schema(kind: Kind, plugin: Option<&str>, options: Option<&Value>) -> Value {
+    let mut choice = json!({
+        "description": "Name of the plugin; all other keys of the section are its options.",
+        "type": "string",
+    });
+    if let Some(name) = default_plugin(kind) {
+        choice["default"] = name.into();
+    }
+    let mut section_schema = match options {
+        Some(options) => {
+            let top = options
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|at| options.pointer(at.strip_prefix('#')?));
+            let mut schema = top.unwrap_or(options).as_object().cloned().unwrap_or_default();
+            if let Some(definitions) = options.get("$defs") {
+                schema.insert("$defs".into(), definitions.clone());
+            }
+            // The defaults of the options are theirs; the table as a whole has none.
+            schema.shift_remove("default");
+            schema
+        }
+        None => Map::new(),
+    };
+    let mut properties = Map::from_iter([("plugin".to_owned(), choice)]);
+    if let Some(Value::Object(options)) = section_schema.get("properties") {
+        properties
+            .extend(options.iter().filter(|(key, _)| *key != "plugin").map(|(k, v)| (k.clone(), v.clone())));
+    }
+    section_schema
+        .insert("$id".into(), format!("efference:{}/{}", kind.name(), plugin.unwrap_or_default()).into());
+    section_schema.insert("type".into(), "object".into());
+    section_schema.insert("properties".into(), properties.into());
+    section_schema.into()
+}
+
+/// The schema of a whole spec, its keys in the order in which a spec is best read.
+pub(super) fn whole_schema(sections: Vec<(Kind, Value)>) -> Value {
+    let mut schema = schemars::schema_for!(HostKeys).to_value();
+    let mut host = match schema["properties"].take() {
+        Value::Object(properties) => properties,
+        _ => Map::new(),
+    };
+    let mut properties = Map::new();
+    let extends = json!({
+        "description": "Specs that this one builds on, relative to this file: a path, or a list of paths.",
+        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+    });
+    properties.insert("extends".into(), extends);
+    let mut move_keys = |keys: &[&str], properties: &mut Map<String, Value>| {
+        for key in keys {
+            properties.extend(host.shift_remove(*key).map(|schema| ((*key).to_owned(), schema)));
+        }
+    };
+    move_keys(&["name", "seed", "steps", "device", "threads"], &mut properties);
+    for (kind, schema) in sections {
+        properties.insert(kind.name().to_owned(), schema);
+        if kind == Kind::Environment {
+            move_keys(&["state"], &mut properties);
+        }
+    }
+    properties.extend(host);
+    let sweep = json!({
+        "description": "For `efference sweep`: keys, each with the list of values that it takes.",
+        "type": "object",
+    });
+    properties.insert("sweep".into(), sweep);
+    schema["properties"] = properties.into();
+    schema
+}
+
+/// What types and ranges can't say of the host's own keys.
+fn check_name_and_device(tree: &Value, diagnostics: &mut Vec<KeyDiagnostic>) {
+    if let Some(Value::String(name)) = tree.get("name")
+        && let Err(reason) = check_name(name)
+    {
+        let help = "it names a directory: letters, digits, `-`, `_` and `.`".to_owned();
+        let message = format!("`name` {reason}");
+        diagnostics.push(KeyDiagnostic::in_value(
+            &KeyPath::of(&["name"]),
+            message,
+            "not a good name".into(),
+            Some(help),
+        ));
+    }
+    if let Some(said @ Value::String(device)) = tree.get("device")
+        && Device::parse(device).is_none()
+    {
+        let expected = "expected \"auto\", \"cpu\", \"cuda\" or \"cuda:N\"".to_owned();
+        let help = match nearest(device, ["auto", "cpu", "cuda"]) {
+            _ if device.eq_ignore_ascii_case("gpu") => "a GPU is \"cuda\"".into(),
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "\"auto\" takes the first usable GPU, else the CPU".into(),
+        };
+        let message = format!("`device`: {expected}, found {}", shown(said));
+        diagnostics.push(KeyDiagnostic::in_value(&KeyPath::of(&["device"]), message, expected, Some(help)));
+    }
+}
+
+/// Who swaps `plugin = "ldl"` for "dense" need not take out `radix`: an option of another plugin of the same kind
+/// is no diagnostic, but it is said that it has no effect.
+fn option_of_another(
+    diagnostic: &KeyDiagnostic,
+    chosen: &BTreeMap<Kind, Option<String>>,
+    registry: &Cached<'_>,
+) -> Option<KeyDiagnostic> {
+    let key = diagnostic.path.last_key()?;
+    let (kind, plugin) =
+        chosen.iter().find(|(kind, _)| diagnostic.path == KeyPath::of(&[kind.name(), key]))?;
+    let plugin = plugin.as_ref()?;
+    let is_unknown = diagnostic.in_key && diagnostic.missing.is_none();
+    let has_it = |name: &String| {
+        let schema = if name == plugin { None } else { registry.schema(*kind, name).ok() };
+        schema.is_some_and(|schema| Schema::new(&schema).keys().contains(&key))
+    };
+    let other = registry.names(*kind).into_iter().find(|name| is_unknown && has_it(name))?;
+    let message = format!(
+        "`{}` is an option of `{other}`: `{plugin}` has none of this name, and it has no effect",
+        diagnostic.path
+    );
+    Some(KeyDiagnostic::in_key(&diagnostic.path, message, "no effect".into(), None))
+}
+
+/// Settings of one rule that are said for another, unless they are what they would be anyway.
+fn unused_by_the_optimizer(tree: &Value) -> Vec<KeyDiagnostic> {
+    let Some(all) = tree.get("optimizer").and_then(Value::as_object) else { return Vec::new() };
+    let path = KeyPath::of(&["optimizer"]);
+    let kind_of = |table: &Map<String, Value>| table.get("kind").and_then(Value::as_str).map(str::to_owned);
+    let common = kind_of(all).unwrap_or_else(|| "adam".into());
+    let mut tables = vec![(path.clone(), all, common.clone())];
+    for (name, group) in all.get("groups").and_then(Value::as_object).into_iter().flatten() {
+        if let Some(group) = group.as_object() {
+            tables.push((
+                path.key("groups").key(name),
+                group,
+                kind_of(group).unwrap_or_else(|| common.clone()),
+            ));
+        }
+    }
+    let kinds: Vec<String> = tables.iter().map(|(_, _, kind)| kind.clone()).collect();
+    let defaults = serde_json::to_value(OptimizerSettings::default()).unwrap_or_default();
+    let mut notes = Vec::new();
+    for (path, table, kind) in &tables {
+        // What is said for all parameters has its effect if one group uses it.
+        let used_by = if *table == all { &kinds[..] } else { std::slice::from_ref(kind) };
+        for (key, users) in [
+            ("momentum", &["sgd"][..]),
+            ("beta1", &["adam", "adamw"]),
+            ("beta2", &["adam", "adamw"]),
+            ("epsilon", &["adam", "adamw"]),
+        ] {
+            let said = table.get(key).is_some_and(|value| value.as_f64() != defaults[key].as_f64());
+            if said && !used_by.iter().any(|kind| users.contains(&kind.as_str())) {
+                let message = format!("`{}` has no effect with `kind = {kind:?}`", path.key(key));
+                let help = format!("{key} is a setting of {}", users.join(" and "));
+                notes.push(KeyDiagnostic::in_key(&path.key(key), message, "no effect".into(), Some(help)));
+            }
+        }
+    }
+    notes
+}

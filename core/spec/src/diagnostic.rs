@@ -1,0 +1,203 @@
+//! Diagnostics in a spec, and how they are shown: all at once, each with the line that it is on.
+use super::source::Place;
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeStyles};
+use std::fmt;
+use std::io::IsTerminal;
+
+/// One diagnostic: what is wrong, where, and what helps.
+#[derive(Debug, Clone)]
+pub struct Diagnostic {
+    pub(super) place: Place,
+    pub(super) message: String,
+    pub(super) label: String,
+    pub(super) help: Option<String>,
+    pub(super) severity: Severity,
+}
+
+impl Diagnostic {
+    pub(super) fn new(
+        place: Place,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) -> Self {
+        Diagnostic { place, message: message.into(), label: label.into(), help, severity: Severity::Error }
+    }
+
+    /// The file, line and column (both from 1) of the diagnostic, if it was made in a file.
+    pub fn position(&self) -> Option<(&str, usize, usize)> {
+        match &self.place {
+            Place::InFile { file, span } => {
+                let (line, column) = file.position(span.start);
+                Some((file.name(), line, column))
+            }
+            _ => None,
+        }
+    }
+
+    /// What would help it, if that is known.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Diagnostics are reported in the order of the files, then of their lines.
+    fn order(&self) -> (usize, usize) {
+        match &self.place {
+            Place::InFile { file, span } => (file.rank(), span.start),
+            Place::Nowhere => (usize::MAX - 1, 0),
+            Place::Named(_) => (usize::MAX, 0),
+        }
+    }
+}
+
+/// The message; a variable or a `--set` at fault is named in it.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Named(name) => write!(f, "{name}: {}", self.message),
+            _ => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl miette::Diagnostic for Diagnostic {
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        match &self.place {
+            Place::InFile { file, .. } => Some(file.text()),
+            _ => None,
+        }
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        match &self.place {
+            Place::InFile { span, .. } => {
+                let label = LabeledSpan::new_with_span(Some(self.label.clone()), span.clone());
+                Some(Box::new(std::iter::once(label)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// All that is wrong with a spec; never empty as an error.
+#[derive(Debug, Clone)]
+pub struct Diagnostics {
+    spec: String,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    pub(super) fn new(spec: &str, mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by_key(Diagnostic::order);
+        diagnostics.dedup_by(|b, a| a.order() == b.order() && a.to_string() == b.to_string());
+        Diagnostics { spec: spec.to_owned(), diagnostics }
+    }
+
+    /// The diagnostics: by file, then by line; those of variables and `--set` come last.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.diagnostics.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// The report for a person: each diagnostic with its line, a caret and the help, then how many there are.
+    pub fn report(&self, style: &ReportStyle) -> String {
+        let mut theme = if style.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
+        if !style.unicode {
+            // What is pointed at is underlined with carets throughout, where it is one letter too.
+            theme.characters.underbar = theme.characters.underline;
+        }
+        if !style.colour {
+            theme.styles = ThemeStyles::none();
+        }
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(style.width.max(40))
+            .with_break_words(false)
+            .with_word_separator(textwrap::WordSeparator::AsciiSpace)
+            .with_word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .with_links(false)
+            .without_syntax_highlighting();
+        let mut text = String::new();
+        for diagnostic in &self.diagnostics {
+            // Writing to a String can't fail; if a source could not be shown, the message still is.
+            if handler.render_report(&mut text, diagnostic).is_err() {
+                text.push_str(&format!("  x {diagnostic}\n"));
+            }
+            text.push('\n');
+        }
+        text.push_str(&self.to_string());
+        text.push('\n');
+        text
+    }
+}
+
+/// Says only how many diagnostics there are, and in which spec.
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.diagnostics.iter().filter(|m| m.severity == Severity::Error).count();
+        let (count, word) = if errors > 0 { (errors, "problem") } else { (self.diagnostics.len(), "note") };
+        let plural = if count == 1 { "" } else { "s" };
+        let preposition = if errors > 0 { "in" } else { "on" };
+        write!(f, "{count} {word}{plural} {preposition} {}", self.spec)
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+impl miette::Diagnostic for Diagnostics {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        Some(Box::new(self.diagnostics.iter().map(|diagnostic| diagnostic as &dyn miette::Diagnostic)))
+    }
+}
+
+/// How a report is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportStyle {
+    /// With ANSI colours.
+    pub colour: bool,
+    /// With lines of Unicode's box drawing, and not of ASCII.
+    pub unicode: bool,
+    /// Letters in a line.
+    pub width: usize,
+}
+
+impl ReportStyle {
+    /// For a file or a pipe: no colours, ASCII lines, 100 columns.
+    pub const PLAIN: ReportStyle = ReportStyle { colour: false, unicode: false, width: 100 };
+
+    /// What suits this stream (standard error, as a rule): colours only on a terminal, and never if the variable
+    /// `NO_COLOR` is set to anything (<https://no-color.org>).
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        if !stream.is_terminal() {
+            return ReportStyle::PLAIN;
+        }
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let dumb = variable("TERM").is_none_or(|term| term == "dumb");
+        let language = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).unwrap_or_default();
+        let language = language.to_string_lossy().to_lowercase();
+        let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
+        ReportStyle {
+            colour: !dumb && variable("NO_COLOR").is_none(),
+            unicode: language.contains("utf-8") || language.contains("utf8"),
+            width: width.clamp(40, 120),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Real parts to test a plugin with, in one process and without a host.
+//!
+//! ```no_run
+//! use efference_sdk::{Layer, LayerSetup, Params, Plugin, Size};
+//! # fn test<MyLayer: Layer + Plugin<Kind = dyn Layer>>(options: MyLayer::Options) -> efference_sdk::Result<()> {
+//! let store = efference_testkit::MemoryStore::new(1);
+//! let setup = LayerSetup { size: Size { ins: 300, outs: 20 }, params: Params::new(&store) };
+//! let layer = MyLayer::new(options, &setup)?;
+//! let x = efference_sdk::Random::new(2).normal(&[3, 300], 1.0);
+//! efference_testkit::check_gradients(&x, &store, |x| layer.forward(x, 0..20))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything here computes what the host computes, in the plainest way: [`LayersOf`] makes layers from options
+//! as a spec would ([`Matrix`] is the simplest kind), [`evaluate_paths`] evaluates a cell once for each gradient path,
+//! [`PlainAgent`] lets a trainer train, [`OwnedMoment`] is what an environment would send.
+
+mod agent;
+mod grad_paths;
+mod gradients;
+mod matrix;
+mod moment;
+mod store;
+mod vjp;
+
+pub use agent::{PlainAgent, Rule, sgd};
+pub use grad_paths::{PlainTransition, evaluate_paths};
+pub use gradients::check_gradients;
+pub use matrix::{Matrix, MatrixOptions};
+pub use moment::{OwnedMoment, with_loss_input};
+pub use store::{LayersOf, MemoryStore};
+pub use vjp::check_vjp;
