@@ -28,7 +28,7 @@ interface! {
     pub trait AgentBuilder in agent_builder as efference_abi::AgentBuilderVTable {
         /// Makes a network that the agent keeps under its name.
         shared fn network(spec: &NetworkSpec<'_>) -> ();
-        /// Keeps a slow copy of the cell, whose parameters follow after each update:
+        /// Keeps a slow copy of the cell, whose parameters follow after each update of the cell's:
         /// `slow ← decay · slow + (1 − decay) · cell`, `decay` in 0…1.
         shared fn slow_cell(decay: f64) -> ();
     }

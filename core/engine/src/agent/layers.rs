@@ -1,4 +1,4 @@
-//! Layers of the experiment's kind: made here, and told of updates.
+//! Layers of the experiment's kind: made here, and called after updates.
 //!
 //! Rules of the unsafe code here: a layer is shared between whoever it was made for and this list, and both call it from
 //! one thread at a time, as the boundary asks: the list only from within an update, during which no layer computes.

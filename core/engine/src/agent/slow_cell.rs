@@ -1,4 +1,4 @@
-//! A slow copy of the cell: `slow ← decay · slow + (1 − decay) · cell` after each update.
+//! A slow copy of the cell: `slow ← decay · slow + (1 − decay) · cell` after each update of the cell.
 use super::shared_cell::SharedCell;
 use super::store::ParameterStore;
 use efference_sdk::{ParamStore, Result, ensure};

@@ -2,7 +2,7 @@
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
-use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, bail, derive_seed};
+use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, bail, derive_seed, group};
 use tch::{Device, Tensor};
 
 impl Agent for Model {
@@ -43,11 +43,13 @@ impl Agent for Model {
     }
 
     fn update(&self, group: &str) -> Result<()> {
-        self.updated(|| self.optimizers.borrow_mut().update(group, &self.store).map(|moved| moved.bytes))
+        self.updated(group, || {
+            self.optimizers.borrow_mut().update(group, &self.store).map(|moved| moved.bytes)
+        })
     }
 
     fn descend(&self, name: &str, group: &str, gradients: &[Option<&Tensor>]) -> Result<()> {
-        self.updated(|| {
+        self.updated(group, || {
             let moved = self.optimizers.borrow_mut().descend(name, group, gradients, &self.store);
             moved.map(|moved| moved.bytes)
         })
@@ -71,14 +73,15 @@ impl Agent for Model {
 }
 
 impl Model {
-    /// Makes an update, which returns how many bytes it moved, and what follows from one.
-    fn updated(&self, update: impl FnOnce() -> Result<u64>) -> Result<()> {
+    /// Makes an update of a group, which returns how many bytes it moved, and what follows from one.
+    fn updated(&self, group: &str, update: impl FnOnce() -> Result<u64>) -> Result<()> {
         self.timed(
             |t| &mut t.update,
             || {
                 let bytes = update()?;
                 self.monitor.add_work(OpCount { bytes, ..OpCount::default() });
-                if let Some(slow) = &self.slow_cell {
+                let of_cell = group::contains(group, "cell") || group::contains("cell", group);
+                if let Some(slow) = self.slow_cell.as_ref().filter(|_| of_cell) {
                     slow.follow()?;
                 }
                 self.layers.updated(self.step.get())

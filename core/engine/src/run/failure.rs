@@ -1,4 +1,4 @@
-//! A run that could not go on, told so that a person knows what to do.
+//! A run that could not go on, in words that say what to do.
 use efference_runs::directory::Ending;
 use efference_sdk::Error;
 use std::fmt;
