@@ -54,7 +54,13 @@ fn run_command(arguments: &RunArgs) -> Outcome {
     let mut summary = output.try_clone().map_err(fail)?;
     let stop = listen()?;
     let parts = LoadedSpec::new(&spec, &registry).map_err(fail)?;
-    let request = Request { spec_file: &arguments.spec.file, runs: &arguments.runs, output, stop: &stop };
+    let request = Request {
+        spec_file: &arguments.spec.file,
+        runs: &arguments.runs,
+        id: arguments.id.as_deref(),
+        output,
+        stop: &stop,
+    };
     let done = run::run(&spec, &parts, request).map_err(fail)?;
     // Whoever reads the output may have gone; the run is done all the same.
     let _ = write_summary(&mut summary, &done);

@@ -9,12 +9,14 @@
 //! | `pictures/` | observation and prediction side by side | as the run goes |
 //! | `checkpoints/` | what a run can be resumed from | as the run goes |
 //! | `log.txt` | the log | as the run goes |
+//! | `lock` | held by the process that writes the run | while it runs |
 //! | `end.json` | how the run ended | last; without it, the run goes on or was killed |
 //!
 //! Beside the directories of its runs, the file `runs/<name>/latest` says the id of the one started last. It is
 //! no link: TensorBoard follows links, and would show that run twice, and, once the link points at the next
 //! run, the curves of two runs as one.
 mod end;
+mod state;
 
 use crate::time::dashed;
 use crate::{FileError, RecorderFiles};
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use end::{End, Ending};
+pub use state::{RunLock, RunState};
 
 /// The directory of one run, which belongs to that run alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,10 +80,34 @@ impl RunDirectory {
     /// # Errors
     /// If `name` cannot name a directory, or something cannot be made or written; then nothing is left behind.
     pub fn claim(runs: &Path, name: &str, now: SystemTime, spec: &str) -> Result<Self, ClaimError> {
+        Self::claim_in(runs, name, spec, |parent| claim_id(parent, now))
+    }
+
+    /// As [`claim`](Self::claim), with an id that the caller has chosen, as a sweep does for its members.
+    ///
+    /// # Errors
+    /// As `claim`; and if there is a run of this id already.
+    pub fn claim_as(runs: &Path, name: &str, id: &str, spec: &str) -> Result<Self, ClaimError> {
+        check_name(id).map_err(|reason| ClaimError::Name { name: id.to_owned(), reason })?;
+        Self::claim_in(runs, name, spec, |parent| {
+            let path = parent.join(id);
+            match fs::create_dir(&path) {
+                Ok(()) => Ok(path),
+                Err(e) => Err(FileError::new("make", &path, &e)),
+            }
+        })
+    }
+
+    fn claim_in(
+        runs: &Path,
+        name: &str,
+        spec: &str,
+        make: impl FnOnce(&Path) -> Result<PathBuf, FileError>,
+    ) -> Result<Self, ClaimError> {
         check_name(name).map_err(|reason| ClaimError::Name { name: name.to_owned(), reason })?;
         let parent = runs.join(name);
         let made = make_directories(&parent)?;
-        let claimed = claim_id(&parent, now).and_then(|path| {
+        let claimed = make(&parent).and_then(|path| {
             let directory = RunDirectory { path };
             directory.create_layout(spec).inspect_err(|_| {
                 // It is ours alone, so all of it may go. The error to tell is the first one.

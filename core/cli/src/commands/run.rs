@@ -17,6 +17,9 @@ pub struct RunArgs {
     /// The directory that holds the runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
+    /// The last part of the run's directory, in place of one made of the time and two words; there must be no such run yet.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
 }
 
 /// Does it; returns the exit status, unless this process becomes the engine.

@@ -17,6 +17,8 @@ pub struct Request<'a> {
     pub spec_file: &'a Path,
     /// The directory that holds the runs.
     pub runs: &'a Path,
+    /// The id of the run; without, one is made of the time.
+    pub id: Option<&'a str>,
     /// Where progress is shown: standard output.
     pub output: File,
     /// Ends the run when someone wants it to stop.
@@ -41,7 +43,11 @@ pub struct Done {
 /// Runs an experiment: claims a directory, makes steps, records, and writes how it ended.
 pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Result<Done, RunError> {
     let began @ (started, clock) = (SystemTime::now(), Instant::now());
-    let directory = RunDirectory::claim(request.runs, &spec.name, started, &spec.to_toml())?;
+    let directory = match request.id {
+        None => RunDirectory::claim(request.runs, &spec.name, started, &spec.to_toml())?,
+        Some(id) => RunDirectory::claim_as(request.runs, &spec.name, id, &spec.to_toml())?,
+    };
+    let _lock = directory.lock()?;
     let log = crate::log::to_file(directory.log()?);
     let known = prepared.known(request.spec_file, started);
     let mut step = 0;

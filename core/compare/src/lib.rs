@@ -1,0 +1,1 @@
+//! Is A better than B? Statistics over the seeds of runs, verdicts, tables, plots.
