@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod engine;
+pub mod run_spec;
 mod spec_file;
 
 pub use spec_file::{SpecArgs, report};

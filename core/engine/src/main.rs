@@ -4,15 +4,20 @@
 use clap::{Parser, Subcommand};
 use efference_cli::SpecArgs;
 use efference_cli::commands::bench::BenchArgs;
+use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
+use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
-use efference_engine::run::{self, Done, LoadedSpec, Request, Stop};
+use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
 use efference_engine::{bench, describe, log};
+use efference_runs::checkpoint::CheckpointFiles;
 use efference_runs::metric;
+use efference_runs::provenance::Descent;
 use efference_spec::{PluginStdout, Spec};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Runs the experiment of a spec. What people type is `efference`.
 #[derive(Parser)]
@@ -25,6 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(RunArgs),
+    Resume(ResumeArgs),
     Bench(BenchArgs),
     /// Replies to requests about plugins, for `efference check`.
     Describe,
@@ -39,6 +45,7 @@ fn main() {
     log::start();
     let status = match cli.command {
         Command::Run(arguments) => run_command(&arguments),
+        Command::Resume(arguments) => resume_command(&arguments),
         Command::Bench(arguments) => bench_command(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
     };
@@ -50,18 +57,49 @@ fn main() {
 
 fn run_command(arguments: &RunArgs) -> Outcome {
     let (spec, registry) = read(&arguments.spec)?;
-    let output = own_stdout(&spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
+    let start = Start::New { runs: &arguments.runs, id: arguments.id.as_deref() };
+    make_run(&spec, &registry, &arguments.spec.file, start)
+}
+
+fn resume_command(arguments: &ResumeArgs) -> Outcome {
+    let run = RunSpec::open(&arguments.run)?;
+    let settings = arguments.settings();
+    let registry = Registry::scan(&run.parse(&settings)?.plugin_paths());
+    let Changed { new: spec, changes, .. } = run.changed_by(&settings, &registry)?;
+    let RunSpec { directory } = run;
+    let lock = directory.lock().map_err(fail)?;
+    let Some(lock) = lock else {
+        let run = directory.path().display();
+        return Err(fail(format!("{run} is being written by another process: stop that one first")));
+    };
+    let files = CheckpointFiles::new(directory.checkpoints());
+    let step = match arguments.from {
+        Some(step) => Some(step),
+        None => files.newest(None).map_err(fail)?,
+    };
+    let from = step.map(|step| files.read(step)).transpose().map_err(fail)?;
+    let done = from.as_ref().map_or(0, |from| from.manifest.step);
+    if spec.steps.is_some_and(|steps| steps <= done) {
+        return Err(fail(format!(
+            "the run has done its {done} steps; say how many it is to have in all: --steps {}",
+            2 * done
+        )));
+    }
+    let changes = changes.iter().map(ToString::to_string).collect();
+    let descent = Descent { run: directory.path().to_owned(), step: done, changes };
+    let spec_file = directory.spec();
+    let start = Start::Resume { run: directory, lock, from, descent };
+    make_run(&spec, &registry, &spec_file, start)
+}
+
+/// Makes the steps of a run, and prints how it ended.
+fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
+    let output = own_stdout(spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
     let mut summary = output.try_clone().map_err(fail)?;
     let stop = listen()?;
-    let parts = LoadedSpec::new(&spec, &registry).map_err(fail)?;
-    let request = Request {
-        spec_file: &arguments.spec.file,
-        runs: &arguments.runs,
-        id: arguments.id.as_deref(),
-        output,
-        stop: &stop,
-    };
-    let done = run::run(&spec, &parts, request).map_err(fail)?;
+    let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    let request = Request { spec_file, start, output, stop: &stop };
+    let done = run::run(spec, &parts, request).map_err(fail)?;
     // Whoever reads the output may have gone; the run is done all the same.
     let _ = write_summary(&mut summary, &done);
     Ok(if done.stopped { 130 } else { 0 })
@@ -120,7 +158,7 @@ fn fail(message: impl std::fmt::Display) -> u8 {
 
 fn write_summary(to: &mut impl Write, done: &Done) -> io::Result<()> {
     let how = if done.stopped { "Stopped" } else { "Finished" };
-    let rate = done.steps as f64 / done.seconds.max(1e-9);
+    let rate = (done.steps - done.from) as f64 / done.seconds.max(1e-9);
     writeln!(to, "{how} after {} steps in {:.1} s ({rate:.0} steps/s).", done.steps, done.seconds)?;
     let shown = metric::in_summary(&done.last);
     if !shown.is_empty() {

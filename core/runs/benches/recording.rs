@@ -32,11 +32,12 @@ fn cost_of_recording() -> String {
         std::fs::create_dir(dir.path().join(name)).expect("a directory in it");
     }
     let files = RecorderFiles {
+        fingerprints: None,
         metrics: dir.path().join("metrics.jsonl"),
         tensorboard: Some(dir.path().join("events")),
         pictures: dir.path().join("pictures"),
     };
-    let mut recorder = Recorder::start(files, SystemTime::now()).expect("the files can be made");
+    let mut recorder = Recorder::start(files, SystemTime::now(), None).expect("the files can be made");
     let names: Vec<String> = (0..15).map(|i| format!("metric_{i}")).collect();
     let mut metrics = Metrics::default();
     let (mut adding, mut recording, mut picturing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);

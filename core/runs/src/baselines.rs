@@ -89,6 +89,19 @@ impl Baselines {
         Some(errors)
     }
 
+    /// What is remembered of each stream, for each element: its last value, its mean, and how often it was observed.
+    pub fn save(&self) -> Vec<(u64, [&[f32]; 3])> {
+        let streams = self.streams.iter();
+        let mut all: Vec<_> = streams.map(|(id, s)| (*id, [&s.last[..], &s.mean, &s.seen])).collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// Takes up what [`save`](Self::save) returned of a stream.
+    pub fn restore(&mut self, stream: u64, [last, mean, seen]: [Vec<f32>; 3]) {
+        self.streams.insert(stream, Stream { last, mean, seen });
+    }
+
     /// Forgets a stream that has ended. Its number may come back as a new one.
     pub fn end(&mut self, stream: u64) {
         self.streams.remove(&stream);

@@ -5,6 +5,8 @@
 //! | `spec.toml` | the resolved spec | when the run starts |
 //! | `provenance.json` | what made the run: code, plugins, machine | within seconds of the start |
 //! | `metrics.jsonl` | the record, one object a line | as the run goes |
+//! | `evaluations.jsonl` | the return of each episode of each evaluation | as the run goes |
+//! | `fingerprints.bin` | what tells where two runs part | as the run goes |
 //! | `tensorboard/` | event files with the same curves and pictures | as the run goes |
 //! | `pictures/` | observation and prediction side by side | as the run goes |
 //! | `checkpoints/` | what a run can be resumed from | as the run goes |
@@ -15,9 +17,11 @@
 //! Beside the directories of its runs, the file `runs/<name>/latest` says the id of the one started last. It is
 //! no link: TensorBoard follows links, and would show that run twice, and, once the link points at the next
 //! run, the curves of two runs as one.
+mod cut;
 mod end;
 mod state;
 
+use crate::provenance::Provenance;
 use crate::time::dashed;
 use crate::{FileError, RecorderFiles};
 use efference_spec::check_name;
@@ -161,10 +165,21 @@ impl RunDirectory {
         self.path.join("spec.toml")
     }
 
+    /// `fingerprints.bin`.
+    pub fn fingerprints(&self) -> PathBuf {
+        self.path.join("fingerprints.bin")
+    }
+
+    /// `evaluations.jsonl`.
+    pub fn evaluations(&self) -> PathBuf {
+        self.path.join("evaluations.jsonl")
+    }
+
     /// Where a [`Recorder`](crate::Recorder) writes, with or without TensorBoard's files.
     pub fn recorder_files(&self, tensorboard: bool) -> RecorderFiles {
         RecorderFiles {
             metrics: self.path.join("metrics.jsonl"),
+            fingerprints: None,
             tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
             pictures: self.path.join("pictures"),
         }
@@ -191,6 +206,34 @@ impl RunDirectory {
     /// If that is not possible.
     pub fn write_provenance(&self, provenance: &impl Serialize) -> Result<(), FileError> {
         self.write_json("provenance.json", provenance)
+    }
+
+    /// Adds to `provenance.json` what makes the run go on.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn add_provenance(&self, resumed: Provenance) -> Result<(), FileError> {
+        match self.provenance() {
+            Some(mut first) => {
+                first.resumed.push(resumed);
+                self.write_provenance(&first)
+            }
+            // A run that was killed within its first second has none.
+            None => self.write_provenance(&resumed),
+        }
+    }
+
+    /// What made the run, if that is there and can be read.
+    pub fn provenance(&self) -> Option<Provenance> {
+        serde_json::from_slice(&fs::read(self.path.join("provenance.json")).ok()?).ok()
+    }
+
+    /// Writes `spec.toml` anew.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn write_spec(&self, spec: &str) -> Result<(), FileError> {
+        write_atomically(&self.spec(), spec.as_bytes())
     }
 
     /// Writes `end.json`. It is there whole or not at all, even if the machine stops meanwhile.

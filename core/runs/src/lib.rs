@@ -6,9 +6,11 @@
 //! where the run is.
 
 mod baselines;
+pub mod checkpoint;
 mod console;
 pub mod directory;
 mod error;
+mod fingerprints;
 mod lines;
 pub mod metric;
 mod metrics;
@@ -24,8 +26,9 @@ pub mod time;
 pub use baselines::{Baselines, Errors, skill};
 pub use console::{Aside, Progress, Shown};
 pub use error::{FileError, RecordError};
+pub use fingerprints::{Fingerprint, Fingerprints};
 pub use lines::Line;
 pub use metrics::Metrics;
 pub use pictures::{Picture, PicturePair, side_by_side};
 pub use readable::{Bytes, Grouped, Lasting, Scaled, ThreeDigits};
-pub use recorder::{FLUSH_EVERY, Recorded, Recorder, RecorderFiles};
+pub use recorder::{FLUSH_EVERY, Recorded, RecordedUntil, Recorder, RecorderFiles};

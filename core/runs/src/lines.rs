@@ -32,15 +32,21 @@ pub(super) struct MetricLines {
 }
 
 impl MetricLines {
-    /// Opens the file to add lines to it; makes it if there is none.
-    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+    /// Opens the file to add lines to it; makes it if there is none. `names` are the metrics in it, in the order of their
+    /// first use.
+    pub(super) fn open(path: &Path, names: Vec<String>) -> Result<Self, FileError> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(path)
             .map_err(|e| FileError::new("write", path, &e))?;
         let written = file.metadata().map_err(|e| FileError::new("read", path, &e))?.len();
-        Ok(MetricLines { path: path.to_owned(), file, waiting: Vec::new(), written, names: Vec::new() })
+        Ok(MetricLines { path: path.to_owned(), file, waiting: Vec::new(), written, names })
+    }
+
+    /// The metrics so far, in the order of their first use.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Adds a line to those that wait for [`flush`](Self::flush).
@@ -105,6 +111,47 @@ impl MetricLines {
     }
 }
 
+/// Cuts a file of lines after the first `lines` of them; returns the step of the last one that stays.
+pub(super) fn cut(path: &Path, lines: u64) -> Result<Option<u64>, FileError> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    let ends = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
+    let (mut start, mut end) = (0, 0);
+    for (_, at) in (0..lines).zip(ends) {
+        (start, end) = (end, at);
+    }
+    set_len(path, end)?;
+    Ok(step_of(&bytes[start..end]))
+}
+
+/// Cuts a file of lines before the first that is of a step after `step`.
+pub(super) fn cut_after(path: &Path, step: u64) -> Result<(), FileError> {
+    let Some(bytes) = read(path)? else { return Ok(()) };
+    let whole = bytes.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n"));
+    let early = whole.take_while(|line| step_of(line).is_some_and(|s| s <= step));
+    set_len(path, early.map(<[u8]>::len).sum())
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::new("read", path, &e)),
+    }
+}
+
+fn set_len(path: &Path, length: usize) -> Result<(), FileError> {
+    let cut = || OpenOptions::new().write(true).open(path)?.set_len(length as u64);
+    cut().map_err(|e| FileError::new("cut", path, &e))
+}
+
+fn step_of(line: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Step {
+        step: u64,
+    }
+    serde_json::from_slice(line).ok().map(|Step { step }| step)
+}
+
 /// Shortest digits that read back as the same number, or `null`.
 fn push_number(to: &mut Vec<u8>, value: f64) {
     match serde_json::Number::from_f64(value) {
@@ -131,7 +178,7 @@ mod tests {
     fn keys_keep_their_order_and_what_is_no_number_is_null() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        let mut lines = MetricLines::open(&path).unwrap();
+        let mut lines = MetricLines::open(&path, Vec::new()).unwrap();
         lines.add(&line(10, &[("loss", 0.1), ("a \"quoted\"\nname", f64::NAN), ("step", 7.0)]));
         lines.add(&line(20, &[("reward", f64::NEG_INFINITY), ("step", 8.0), ("loss", 1e300)]));
         lines.sync().unwrap();
@@ -145,9 +192,32 @@ mod tests {
         for line in text.lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
-        let mut lines = MetricLines::open(&path).unwrap();
+        let mut lines = MetricLines::open(&path, Vec::new()).unwrap();
         lines.add(&line(30, &[]));
         lines.flush().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3, "opened again, it goes on");
+    }
+
+    #[test]
+    fn a_file_is_cut_after_so_many_lines_and_goes_on_with_the_same_columns() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let mut lines = MetricLines::open(&path, Vec::new()).unwrap();
+        for step in [10, 20, 30] {
+            lines.add(&line(step, &[("b", 1.0), ("a", 2.0)]));
+        }
+        lines.flush().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], b"{\"step\":4"].concat()).unwrap();
+        assert_eq!(cut(&path, 2).unwrap(), Some(20));
+        let mut lines = MetricLines::open(&path, lines.names().to_vec()).unwrap();
+        lines.add(&line(30, &[("a", 2.0), ("b", 1.0)]));
+        lines.flush().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        cut_after(&path, 29).unwrap();
+        assert_eq!(cut(&path, 9).unwrap(), Some(20));
+        assert_eq!(cut(&path, 0).unwrap(), None);
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        assert_eq!(cut(&dir.path().join("none"), 3).unwrap(), None);
     }
 }

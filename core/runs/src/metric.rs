@@ -31,6 +31,32 @@ pub fn in_summary(values: &[(String, f64)]) -> Vec<(&'static str, f64)> {
     SHOWN.iter().filter_map(|shown| Some((shown.name, find(values, shown.name)?))).collect()
 }
 
+/// Whether a higher value of a metric is better (`Some(true)`), or a lower one; `None`: not known. Of a name with folders, such as
+/// `evaluation/return`, the last part tells.
+pub fn more_is_better(name: &str) -> Option<bool> {
+    let parts = || name.split('/').flat_map(|part| part.split('_'));
+    if parts().any(|part| matches!(part, "error" | "loss" | "mae" | "rmse" | "smape" | "misprediction")) {
+        return Some(false);
+    }
+    parts().any(|part| matches!(part, "reward" | "return" | "skill" | "accuracy")).then_some(true)
+}
+
 fn find(values: &[(String, f64)], name: &str) -> Option<f64> {
     values.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::more_is_better;
+
+    #[test]
+    fn errors_are_better_low_and_returns_high() {
+        for name in ["error", "loss", "loss/observation", "error_last", "loss/reward"] {
+            assert_eq!(more_is_better(name), Some(false), "{name}");
+        }
+        for name in ["reward", "return", "evaluation/return", "evaluation/return_median", "skill"] {
+            assert_eq!(more_is_better(name), Some(true), "{name}");
+        }
+        assert_eq!((more_is_better("streams"), more_is_better("terror")), (None, None));
+    }
 }

@@ -51,6 +51,17 @@ impl Metrics {
         Some(sum.sum / sum.count as f64)
     }
 
+    /// What was added up since the last call of [`take`](Self::take), in order of first use: name, sum, number of values.
+    pub fn save(&self) -> Vec<(&str, f64, u64)> {
+        self.sums.iter().map(|s| (s.name.as_str(), s.sum, s.count)).collect()
+    }
+
+    /// Goes on with what [`save`](Self::save) returned.
+    pub fn restore(sums: Vec<(String, f64, u64)>) -> Self {
+        let sum = |(name, sum, count)| Sum { name, sum, count };
+        Metrics { sums: sums.into_iter().map(sum).collect(), next: 0 }
+    }
+
     /// The mean of every metric that was added since the last call, in order of first use; a new window begins.
     pub fn take(&mut self) -> Vec<(String, f64)> {
         self.next = 0;

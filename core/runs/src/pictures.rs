@@ -60,6 +60,23 @@ impl PicturePair {
     }
 }
 
+/// The step of a picture's file.
+fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix("step-")?.split_once('-')?.0.parse().ok()
+}
+
+/// Removes the pictures of steps after `step` from a directory.
+pub(super) fn cut(directory: &Path, step: u64) -> Result<(), FileError> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries.flatten() {
+        if step_of(&entry.file_name().to_string_lossy()).is_some_and(|own| own > step) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, &e))?;
+        }
+    }
+    Ok(())
+}
+
 /// Both pictures in one: the observation on the left, the prediction on the right, each in a thin frame, enlarged
 /// by a whole factor so that every pixel of a small world can be seen.
 ///

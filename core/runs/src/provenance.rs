@@ -37,6 +37,23 @@ pub struct Provenance {
     pub threads: usize,
     /// The machine.
     pub machine: Machine,
+    /// The run that this one goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descent: Option<Descent>,
+    /// What made the run go on, each time that it was resumed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<Provenance>,
+}
+
+/// Where a run goes on from, and what is different from there on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descent {
+    /// The directory of the run; its own if it was resumed.
+    pub run: PathBuf,
+    /// Steps that it had done there.
+    pub step: u64,
+    /// Keys of the spec that differ, such as `optimizer.learning_rate: 0.001 → 0.01 (soft)`.
+    pub changes: Vec<String>,
 }
 
 /// A version in git.
@@ -48,6 +65,9 @@ pub struct Git {
     /// SHA-256 of what `git diff HEAD` says, in hex; absent if no tracked file was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff_sha256: Option<String>,
+    /// What `git diff HEAD` says, if it is text of at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
     /// Files that git neither tracks nor ignores.
     pub untracked_files: usize,
 }
@@ -128,6 +148,8 @@ impl Provenance {
             device: known.device,
             threads: known.threads,
             machine: Machine::this(),
+            descent: None,
+            resumed: Vec::new(),
         }
     }
 }
@@ -144,20 +166,23 @@ impl Git {
         // Fails before the first commit.
         let commit = git(directory, &["rev-parse", "--verify", "--quiet", "HEAD"], until, read_text);
         let commit = commit.map(|text| text.trim().to_owned());
-        let diff_sha256 = match &commit {
+        let (diff_sha256, diff) = match &commit {
             Some(_) => git(
                 directory,
                 &["diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD"],
                 until,
-                sha256,
+                hash_and_beginning,
             )?,
-            None => NOTHING.to_owned(),
+            None => (NOTHING.to_owned(), Vec::new()),
         };
         let others = ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/"];
         let untracked = git(directory, &others, until, read_text)?;
         Some(Git {
             commit,
             diff_sha256: Some(diff_sha256).filter(|hash| hash != NOTHING),
+            diff: Some(diff)
+                .filter(|diff| (1..=LONGEST_DIFF).contains(&diff.len()))
+                .and_then(|diff| String::from_utf8(diff).ok()),
             untracked_files: untracked.matches('\0').count(),
         })
     }
@@ -179,6 +204,10 @@ fn git<T: Send + 'static>(
         .args(arguments)
         .current_dir(directory)
         .env("GIT_OPTIONAL_LOCKS", "0")
+        // Which repository it is follows from the directory alone.
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -219,19 +248,33 @@ fn read_text(mut from: impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Bytes of a diff that are kept.
+const LONGEST_DIFF: usize = 64 << 10;
+
 /// SHA-256 in hex.
-fn sha256(mut from: impl Read) -> io::Result<String> {
+fn sha256(from: impl Read) -> io::Result<String> {
+    hash_and_beginning(from).map(|(hash, _)| hash)
+}
+
+/// SHA-256 in hex, and the first bytes: one more than are kept, so that one sees whether there are more.
+fn hash_and_beginning(mut from: impl Read) -> io::Result<(String, Vec<u8>)> {
     let mut hasher = Sha256::new();
+    let mut beginning = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
-            Ok(n) => hasher.update(&buffer[..n]),
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                let room = (LONGEST_DIFF + 1).saturating_sub(beginning.len());
+                beginning.extend_from_slice(&buffer[..n.min(room)]);
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((hash, beginning))
 }
 
 impl Machine {
@@ -273,7 +316,10 @@ mod tests {
         let sub = dir.path().join("experiments");
         fs::create_dir(&sub).unwrap();
         fs::write(sub.join("a.toml"), "x = 1\n").unwrap();
-        assert_eq!(Git::of(&sub), Some(Git { commit: None, diff_sha256: None, untracked_files: 1 }));
+        assert_eq!(
+            Git::of(&sub),
+            Some(Git { commit: None, diff_sha256: None, diff: None, untracked_files: 1 })
+        );
         run(dir.path(), &["add", "."]);
         run(dir.path(), &["commit", "-q", "-m", "a"]);
         let clean = Git::of(&sub).unwrap();
@@ -285,6 +331,11 @@ mod tests {
         let dirty = Git::of(&sub).unwrap();
         assert_eq!((dirty.commit.clone(), dirty.untracked_files), (clean.commit, 1));
         assert_eq!(dirty.diff_sha256.as_ref().unwrap().len(), 64);
+        let diff = dirty.diff.as_ref().unwrap();
+        assert!(diff.contains("-x = 1\n+x = 2\n"), "{diff}");
+        fs::write(sub.join("a.toml"), "x = 4\n".repeat(20_000)).unwrap();
+        let long = Git::of(&sub).unwrap();
+        assert!(long.diff.is_none() && long.diff_sha256.is_some(), "of a long one the hash alone is kept");
         fs::write(sub.join("a.toml"), "x = 3\n").unwrap();
         let other = Git::of(&sub).unwrap();
         assert_ne!(dirty.diff_sha256, other.diff_sha256, "another change, another hash");

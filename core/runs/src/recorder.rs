@@ -1,4 +1,5 @@
 //! The thread that writes what is recorded.
+use super::fingerprints::FingerprintFile;
 use super::lines::{Line, MetricLines};
 use super::tensorboard::{EventFile, Image};
 use super::{FileError, PicturePair, RecordError, pictures};
@@ -15,10 +16,21 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct RecorderFiles {
     /// The file for metrics; lines are added to it if it is there.
     pub metrics: PathBuf,
+    /// The file for fingerprints, and the components of each. `None`: none.
+    pub fingerprints: Option<(PathBuf, Vec<String>)>,
     /// The directory for TensorBoard's event files; each recorder makes a file of its own. `None`: none.
     pub tensorboard: Option<PathBuf>,
     /// The directory for pictures.
     pub pictures: PathBuf,
+}
+
+/// Where a record stands when a recorder goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedUntil {
+    /// The last step that is recorded.
+    pub step: u64,
+    /// The metrics so far, in the order of their first use.
+    pub metrics: Vec<String>,
 }
 
 /// What a recorder has written.
@@ -66,6 +78,9 @@ impl Shared {
 enum Message {
     Line(Line),
     Pictures(PicturePair),
+    Fingerprints(Vec<u8>),
+    /// All that came before is to be on the disk; the reply has the metrics so far.
+    Sync(SyncSender<Vec<String>>),
 }
 
 /// What was recorded is in its files after this long at most.
@@ -79,18 +94,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WAITING_PICTURE_BYTES: usize = 64 << 20;
 
 impl Recorder {
-    /// Opens the files and starts the thread. `started` is when the run did: [`Line::seconds`] count from it.
+    /// Opens the files and starts the thread. `started` is when the run did: [`Line::seconds`] count from it. A record that
+    /// is there goes on after `until`.
     ///
     /// # Errors
     /// If a file cannot be made.
-    pub fn start(files: RecorderFiles, started: SystemTime) -> Result<Self, RecordError> {
+    pub fn start(
+        files: RecorderFiles,
+        started: SystemTime,
+        until: Option<RecordedUntil>,
+    ) -> Result<Self, RecordError> {
+        let (step, metrics) = until.map(|until| (until.step, until.metrics)).unzip();
+        let fingerprints = files.fingerprints.as_ref();
         let mut writer = Writer {
-            lines: MetricLines::open(&files.metrics)?,
+            lines: MetricLines::open(&files.metrics, metrics.unwrap_or_default())?,
+            fingerprints: fingerprints.map(|(path, names)| FingerprintFile::open(path, names)).transpose()?,
             events: files.tensorboard.as_deref().map(|d| EventFile::create(d, started)).transpose()?,
             pictures: files.pictures,
             started,
             recorded: Recorded::default(),
         };
+        if let (Some(events), Some(step)) = (&mut writer.events, step) {
+            events.goes_on_after(step)?;
+        }
         let (sender, receiver) = sync_channel(WAITING_MESSAGES);
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -100,6 +126,7 @@ impl Recorder {
                 if let Err(error) = writer.run(&receiver, &theirs) {
                     // What the other files still hold back is worth keeping; the error to tell is the first one.
                     let _ = writer.lines.flush();
+                    let _ = writer.fingerprints.as_mut().map(FingerprintFile::flush);
                     let _ = writer.events.as_mut().map(EventFile::flush);
                     theirs.fail(error);
                 }
@@ -121,6 +148,25 @@ impl Recorder {
     /// If something recorded earlier could not be written, or if the disk has taken nothing for ten seconds.
     pub fn record(&mut self, line: Line) -> Result<(), RecordError> {
         self.send(Message::Line(line))
+    }
+
+    /// Records fingerprints: whole records of `fingerprints.bin`.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn fingerprints(&mut self, records: Vec<u8>) -> Result<(), RecordError> {
+        self.send(Message::Fingerprints(records))
+    }
+
+    /// Has everything that was recorded until now written to the disk. The reply comes when it is there: the metrics so far, in
+    /// the order of their first use; none comes if it could not be written.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn sync(&mut self) -> Result<Receiver<Vec<String>>, RecordError> {
+        let (sender, receiver) = sync_channel(1);
+        self.send(Message::Sync(sender))?;
+        Ok(receiver)
     }
 
     /// Records a pair of pictures, as `pictures/step-000500-stream-0.png` and in TensorBoard as `stream 0`. If
@@ -213,6 +259,7 @@ impl Drop for Recorder {
 /// What the thread has.
 struct Writer {
     lines: MetricLines,
+    fingerprints: Option<FingerprintFile>,
     events: Option<EventFile>,
     pictures: PathBuf,
     started: SystemTime,
@@ -244,20 +291,33 @@ impl Writer {
                     self.recorded.pictures += 1;
                     waiting = true;
                 }
+                Ok(Message::Fingerprints(records)) => {
+                    self.fingerprints.as_mut().into_iter().for_each(|f| f.add(&records));
+                    waiting = true;
+                }
+                Ok(Message::Sync(reply)) => {
+                    self.flush()?;
+                    self.lines.sync()?;
+                    let _ = reply.send(self.lines.names().to_vec()); // whoever asked may have gone
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.lines.sync()?;
-                    self.events.as_mut().map_or(Ok(()), EventFile::flush)?;
-                    return Ok(());
+                    self.flush()?;
+                    return self.lines.sync().map_err(RecordError::from);
                 }
             }
             if waiting && flushed.elapsed() >= FLUSH_EVERY {
-                self.lines.flush()?;
-                self.events.as_mut().map_or(Ok(()), EventFile::flush)?;
+                self.flush()?;
                 flushed = Instant::now();
                 waiting = false;
             }
         }
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        self.lines.flush()?;
+        self.fingerprints.as_mut().map_or(Ok(()), FingerprintFile::flush)?;
+        self.events.as_mut().map_or(Ok(()), EventFile::flush)
     }
 
     fn write_pictures(&mut self, pair: &PicturePair) -> Result<(), RecordError> {

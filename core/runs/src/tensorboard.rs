@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tensorboard_proto::event::Event;
+use tensorboard_proto::event::{Event, SessionLog, SessionLog_SessionStatus};
 use tensorboard_proto::summary::{Summary, Summary_Image, Summary_Value};
 use tensorboard_rs::record_writer::RecordWriter;
 
@@ -60,6 +60,18 @@ impl EventFile {
         Ok(events)
     }
 
+    /// Says that the run goes on after a step: a TensorBoard that has read later ones forgets them.
+    pub(super) fn goes_on_after(&mut self, step: u64) -> Result<(), FileError> {
+        let mut session = SessionLog::new();
+        session.set_status(SessionLog_SessionStatus::START);
+        let mut event = Event::new();
+        event.set_wall_time(seconds_since_epoch(SystemTime::now()));
+        event.set_step(step as i64 + 1);
+        event.set_session_log(session);
+        self.write(&event)?;
+        self.flush()
+    }
+
     /// Adds the scalars of a line, all in one event.
     pub(super) fn scalars(&mut self, line: &Line) -> Result<(), FileError> {
         let values = line.values.iter().map(|(name, value)| {
@@ -106,6 +118,47 @@ impl EventFile {
             .and_then(|bytes| self.writer.write(&bytes))
             .map_err(|e| FileError::new("write", &self.path, &e))
     }
+}
+
+/// Cuts the event files of a directory before the first event of a step after `step`; scalars also before the first after
+/// `scalars`, the last one that is in the metrics. A file that is damaged, as by a kill, is cut there.
+pub(super) fn cut(directory: &Path, step: u64, scalars: Option<u64>) -> Result<(), FileError> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    for path in entries.flatten().map(|e| e.path()) {
+        if !path.file_name().is_some_and(|name| name.to_string_lossy().contains(".tfevents.")) {
+            continue;
+        }
+        let bytes = fs::read(&path).map_err(|e| FileError::new("read", &path, &e))?;
+        let early = |event: &Event| {
+            let of_scalars = event.get_summary().get_value().iter().any(Summary_Value::has_simple_value);
+            let last = if of_scalars { scalars.unwrap_or(0).min(step) } else { step };
+            u64::try_from(event.get_step()).is_ok_and(|own| own <= last)
+        };
+        let keep =
+            whole_events(&bytes).take_while(|(event, _)| early(event)).last().map_or(0, |(_, end)| end);
+        let cut = if keep == 0 {
+            fs::remove_file(&path)
+        } else {
+            OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(keep as u64))
+        };
+        cut.map_err(|e| FileError::new("cut", &path, &e))?;
+    }
+    Ok(())
+}
+
+/// The events of a file, each with where it ends. A record is its length (u64), a checksum of it (u32), the event, and a
+/// checksum of that (u32).
+pub(super) fn whole_events(bytes: &[u8]) -> impl Iterator<Item = (Event, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let length = bytes.get(at..at + 8)?.try_into().map(u64::from_le_bytes).ok()?;
+        let start = at + 12;
+        let end = start.checked_add(usize::try_from(length).ok()?)?;
+        bytes.get(end..end.checked_add(4)?)?;
+        let event = Event::parse_from_bytes(&bytes[start..end]).ok()?;
+        at = end + 4;
+        Some((event, at))
+    })
 }
 
 fn seconds_since_epoch(time: SystemTime) -> f64 {

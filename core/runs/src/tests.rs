@@ -1,6 +1,7 @@
 //! Recording with real files, as a run does it.
 use super::*;
 use crate::Picture;
+use crate::directory::RunDirectory;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn files(dir: &Path) -> RecorderFiles {
     let files = RecorderFiles {
+        fingerprints: None,
         metrics: dir.join("metrics.jsonl"),
         tensorboard: Some(dir.join("tensorboard")),
         pictures: dir.join("pictures"),
@@ -41,7 +43,7 @@ fn events(dir: &Path) -> Vec<std::path::PathBuf> {
 fn lines_pictures_and_events_are_there_in_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
-    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
     for step in (10..=5_000).step_by(10) {
         recorder.record(line(step)).unwrap();
     }
@@ -59,7 +61,7 @@ fn lines_pictures_and_events_are_there_in_the_end() {
     assert_eq!(events(dir.path()).len(), 1);
 
     // A resumed run adds to the lines, and its events go to a file of their own.
-    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
     recorder.record(line(5_010)).unwrap();
     drop(recorder);
     assert_eq!(self::lines(&files.metrics).len(), 501, "dropping writes what waits");
@@ -70,7 +72,7 @@ fn lines_pictures_and_events_are_there_in_the_end() {
 fn without_tensorboard_there_are_lines_and_pictures_alone() {
     let dir = tempfile::tempdir().unwrap();
     let files = RecorderFiles { tensorboard: None, ..files(dir.path()) };
-    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
     recorder.record(line(10)).unwrap();
     recorder.picture(pair(10, 0)).unwrap();
     recorder.finish().unwrap();
@@ -83,7 +85,7 @@ fn without_tensorboard_there_are_lines_and_pictures_alone() {
 fn a_killed_run_keeps_what_was_recorded_a_second_ago() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
-    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
     let empty = fs::metadata(&events(dir.path())[0]).unwrap().len();
     let start = Instant::now();
     let mut step = 0;
@@ -118,7 +120,7 @@ fn a_full_disk_is_reported_at_the_next_record_and_ever_after() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
     std::os::unix::fs::symlink("/dev/full", &files.metrics).unwrap();
-    let mut recorder = Recorder::start(files.clone(), SystemTime::now()).unwrap();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
     let error = error_of(&mut recorder).to_string();
     assert_eq!(
         error,
@@ -138,7 +140,7 @@ fn a_full_disk_is_reported_at_the_next_record_and_ever_after() {
 fn a_place_that_takes_no_files_is_reported_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let good = files(dir.path());
-    let start = |files: &RecorderFiles| Recorder::start(files.clone(), SystemTime::now());
+    let start = |files: &RecorderFiles| Recorder::start(files.clone(), SystemTime::now(), None);
 
     let error = start(&RecorderFiles { metrics: dir.path().join("gone/metrics.jsonl"), ..good.clone() });
     let error = error.unwrap_err().to_string();
@@ -167,7 +169,7 @@ fn a_place_that_takes_no_files_is_reported_with_its_name() {
 #[test]
 fn a_picture_that_is_not_what_it_says_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now()).unwrap();
+    let mut recorder = Recorder::start(files(dir.path()), SystemTime::now(), None).unwrap();
     let mut bad = pair(1, 0);
     bad.observation.rgb.pop();
     assert!(matches!(recorder.picture(bad), Err(RecordError::Picture { bytes: 287, .. })));
@@ -197,14 +199,14 @@ fn tensorboard_itself_reads_the_event_files() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
     let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_500);
-    let mut recorder = Recorder::start(files.clone(), started).unwrap();
+    let mut recorder = Recorder::start(files.clone(), started, None).unwrap();
     for step in [10, 20, 30] {
         recorder.record(line(step)).unwrap();
     }
     recorder.picture(pair(30, 0)).unwrap();
     recorder.picture(pair(30, 12)).unwrap();
     recorder.finish().unwrap();
-    let mut recorder = Recorder::start(files.clone(), started).unwrap();
+    let mut recorder = Recorder::start(files.clone(), started, None).unwrap();
     recorder.record(line(40)).unwrap();
     recorder.finish().unwrap();
 
@@ -237,4 +239,69 @@ fn tensorboard_itself_reads_the_event_files() {
         );
         assert!(images[0][4] == hex.as_str(), "the same PNG as on disk");
     }
+}
+
+#[test]
+fn a_record_is_cut_at_a_checkpoint_and_goes_on_without_a_seam() {
+    let root = tempfile::tempdir().unwrap();
+    let run = RunDirectory::claim(root.path(), "x", SystemTime::now(), "").unwrap();
+    let files = RecorderFiles {
+        fingerprints: Some((run.path().join("fingerprints.bin"), vec!["loss".to_owned()])),
+        ..run.recorder_files(true)
+    };
+    let record = |recorder: &mut Recorder, steps: &[u64]| {
+        for step in steps {
+            let mut bytes = step.to_le_bytes().to_vec();
+            bytes.extend_from_slice(&[1, 0, 0, 0]);
+            recorder.fingerprints(bytes).unwrap();
+            let values = vec![("loss".to_owned(), *step as f64)];
+            recorder.record(Line { step: *step, seconds: *step as f64, values }).unwrap();
+            let picture = Picture { width: 1, height: 1, rgb: vec![1, 2, 3] };
+            recorder
+                .picture(PicturePair { step: *step, stream: 0, observation: picture, prediction: None })
+                .unwrap();
+        }
+    };
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
+    record(&mut recorder, &[10, 20]);
+    assert_eq!(recorder.sync().unwrap().recv().unwrap(), ["loss"]);
+    let two = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(two.lines().count(), 2, "it is there as soon as the reply comes");
+    // The third line is of a window that was cut short by a stop.
+    record(&mut recorder, &[25, 30]);
+    recorder.finish().unwrap();
+    fs::write(run.evaluations(), "{\"step\":20}\n{\"step\":30}\n").unwrap();
+
+    run.cut(25, 2).unwrap();
+    let steps_of = |kind: &str| -> Vec<i64> {
+        let mut files: Vec<_> =
+            fs::read_dir(run.path().join("tensorboard")).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        let bytes: Vec<u8> = files.iter().flat_map(|f| fs::read(f).unwrap()).collect();
+        let events = tensorboard::whole_events(&bytes).map(|(event, _)| event);
+        let of_kind = |event: &tensorboard_proto::event::Event| match kind {
+            "session" => event.has_session_log(),
+            "scalar" => event.get_summary().get_value().iter().any(|v| v.has_simple_value()),
+            _ => event.get_summary().get_value().iter().any(|v| v.has_image()),
+        };
+        events.filter(of_kind).map(|event| event.get_step()).collect()
+    };
+    assert_eq!((steps_of("scalar"), steps_of("image")), (vec![10, 20], vec![10, 20]));
+    let mut names: Vec<_> = fs::read_dir(run.path().join("pictures"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(fs::read_to_string(run.path().join("metrics.jsonl")).unwrap(), two);
+    assert_eq!(fs::read_to_string(run.evaluations()).unwrap(), "{\"step\":20}\n");
+
+    let until = RecordedUntil { step: 25, metrics: vec!["loss".to_owned()] };
+    let mut recorder = Recorder::start(files, SystemTime::now(), Some(until)).unwrap();
+    record(&mut recorder, &[30]);
+    recorder.finish().unwrap();
+    assert_eq!((steps_of("scalar"), steps_of("session")), (vec![10, 20, 30], vec![26]));
+    let fingerprints = Fingerprints::read(&run.path().join("fingerprints.bin")).unwrap();
+    let steps: Vec<_> = fingerprints.records.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [10, 20, 25, 30]);
 }

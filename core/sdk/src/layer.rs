@@ -44,7 +44,8 @@ interface! {
         /// [`nn::sparsify`](crate::nn::sparsify). By default unknown: none is listed.
         shared fn weights() -> Vec<WeightLayout> = Ok(Vec::new());
         /// Called after each update of its parameters, in this step: a layer may rewire itself. Gradients are cleared
-        /// already; grad mode is off.
+        /// already; grad mode is off. What it keeps from one update to the next belongs into buffers: they are saved, and
+        /// restored in place, without this being called.
         shared fn updated(step: u64) -> () = Ok(());
     }
 }

@@ -1,4 +1,5 @@
 //! The keys of a spec that belong to the host: their types, defaults, ranges and docs, declared once.
+use super::saving::{Checkpoint, Evaluation};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -29,6 +30,7 @@ pub(super) struct HostKeys {
     pub(super) optimizer: OptimizerKeys,
     pub(super) record: Record,
     pub(super) checkpoint: Checkpoint,
+    pub(super) evaluation: Evaluation,
     pub(super) plugins: Plugins,
 }
 
@@ -44,6 +46,7 @@ impl Default for HostKeys {
             optimizer: OptimizerKeys::default(),
             record: Record::default(),
             checkpoint: Checkpoint::default(),
+            evaluation: Evaluation::default(),
             plugins: Plugins::default(),
         }
     }
@@ -199,6 +202,9 @@ pub struct Record {
     pub pictures_every: u64,
     /// Whether TensorBoard's event files are written too.
     pub tensorboard: bool,
+    /// Whether each step leaves a fingerprint of what it observed and computed, by which `efference diff` finds where two
+    /// runs part.
+    pub fingerprints: bool,
     /// Seconds from one line of progress to the next, where it is shown as lines.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub console_every_seconds: f64,
@@ -206,26 +212,13 @@ pub struct Record {
 
 impl Default for Record {
     fn default() -> Self {
-        Record { every: 10, pictures_every: 500, tensorboard: true, console_every_seconds: 1.0 }
-    }
-}
-
-/// When a run is saved.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub struct Checkpoint {
-    /// Steps from one checkpoint to the next; 0 for one at the end only.
-    #[schemars(range(min = 0))]
-    pub every: u64,
-    /// How many of the last checkpoints are kept.
-    #[schemars(range(min = 1))]
-    pub keep: u64,
-}
-
-impl Default for Checkpoint {
-    fn default() -> Self {
-        Checkpoint { every: 0, keep: 2 }
+        Record {
+            every: 10,
+            pictures_every: 500,
+            tensorboard: true,
+            fingerprints: true,
+            console_every_seconds: 1.0,
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //!   ──(check, validate, sweep)──▶ diagnostics, by path ──(resolve)──▶ Diagnostics, by place, or a Spec
 //! ```
 
+mod change;
 mod check;
 mod defaults;
 mod diagnostic;
@@ -27,6 +28,7 @@ mod overrides;
 mod registry;
 mod resolve;
 mod resolved;
+mod saving;
 mod schema;
 mod source;
 mod sweep;
@@ -37,11 +39,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Change, ChangeKind};
 pub use diagnostic::{Diagnostic, Diagnostics, ReportStyle};
 pub use key_path::KeyPath;
-pub use keys::{
-    Checkpoint, Device, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State, StateSize,
-};
+pub use keys::{Device, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State, StateSize};
 pub use layer::Origin;
 pub use merge::Origins;
 pub use name::check_name;
@@ -53,6 +54,7 @@ pub use overrides::variables;
 pub use registry::{OptionError, PluginRegistry};
 pub use resolve::{ParsedSpec, load, read};
 pub use resolved::{Optimizer, OptimizerGroup, PluginChoice, Spec};
+pub use saving::{BestIs, Checkpoint, CheckpointEvery, Evaluation, Keep};
 pub use source::SourceFile;
 pub use sweep::SweepAxis;
 pub use write::to_toml_value;

@@ -199,6 +199,7 @@ impl ParsedSpec {
             optimizer,
             record: host.record,
             checkpoint: host.checkpoint,
+            evaluation: host.evaluation,
             plugin_settings: host.plugins,
             sweep: Vec::new(),
             origins: full.origins.clone(),

@@ -1,7 +1,8 @@
 //! A spec after everything is merged, checked and filled in.
 use super::diagnostic::Diagnostics;
-use super::keys::{Checkpoint, Device, OptimizerSettings, Plugins, Record, State};
+use super::keys::{Device, OptimizerSettings, Plugins, Record, State};
 use super::merge::Origins;
+use super::saving::{Checkpoint, Evaluation};
 use super::sweep::SweepAxis;
 use efference_abi::Kind;
 use serde_json::{Map, Value};
@@ -75,6 +76,8 @@ pub struct Spec {
     pub record: Record,
     /// When a run is saved.
     pub checkpoint: Checkpoint,
+    /// When the agent is evaluated.
+    pub evaluation: Evaluation,
     /// Where plugins are found; the paths are absolute.
     pub plugin_settings: Plugins,
     /// What is to be varied; a run does not look at it.

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod plugins;
+pub mod resume;
 pub mod run;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +22,7 @@ pub struct Cli {
 #[allow(missing_docs)] // each is documented where it is
 pub enum Command {
     Run(run::RunArgs),
+    Resume(resume::ResumeArgs),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
     Plugins(plugins::PluginsArgs),
@@ -31,6 +33,7 @@ impl Command {
     pub fn run(&self) -> u8 {
         match self {
             Command::Run(arguments) => run::run(arguments),
+            Command::Resume(arguments) => resume::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),

@@ -3,6 +3,7 @@
 //! Every trained parameter belongs to one group: the longest of the names that the spec gives settings to and that
 //! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
 use super::optimizer::Optimizer;
+use super::prints::GroupPrint;
 use super::store::ParameterStore;
 use efference_sdk::{Result, Saved, ensure, group};
 use efference_spec::OptimizerSettings;
@@ -23,6 +24,8 @@ pub(super) struct Optimizers {
     /// Those of [`descend`](Self::descend), by the name that moments are kept under.
     named: BTreeMap<String, BTreeMap<String, Optimizer>>,
     settings: BTreeMap<String, OptimizerSettings>,
+    /// Whether fingerprints of updates are wanted.
+    watched: bool,
     /// What a group that is asked for consists of: the groups of its parameters, with those in it.
     members: HashMap<String, Rc<[(String, Members)]>>,
 }
@@ -51,6 +54,7 @@ impl Optimizers {
             optimizers: BTreeMap::new(),
             named: BTreeMap::new(),
             settings,
+            watched: false,
             members: HashMap::new(),
         }
     }
@@ -97,10 +101,12 @@ impl Optimizers {
         let members = self.members(asked, store)?;
         let mut bytes = 0;
         for (name, parameters) in members.iter() {
+            let watched = self.watched;
             let optimizer = self
                 .optimizers
                 .entry(name.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[name].clone()));
+            optimizer.print = optimizer.print.take().or(watched.then(GroupPrint::default));
             bytes += optimizer.update(parameters)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
@@ -121,6 +127,7 @@ impl Optimizers {
             "the parameter group '{asked}' has {count} parameters, and {} gradients were passed",
             gradients.len()
         );
+        let watched = self.watched;
         let optimizers = self.named.entry(name.to_owned()).or_default();
         let (mut bytes, mut rest) = (0, gradients);
         for (group, parameters) in members.iter() {
@@ -129,9 +136,74 @@ impl Optimizers {
             let optimizer = optimizers
                 .entry(group.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[group].clone()));
+            optimizer.print = optimizer.print.take().or(watched.then(GroupPrint::default));
             bytes += optimizer.descend(parameters, own)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
+    }
+
+    /// The names of all groups, for [`take_prints`](Self::take_prints), which are wanted from now on.
+    pub(super) fn watch(&mut self) -> Vec<String> {
+        self.watched = true;
+        self.settings.keys().cloned().collect()
+    }
+
+    /// Two fingerprints a group, of the gradient and of the parameters, of the updates since the last call; 0 where there was
+    /// none.
+    pub(super) fn take_prints(&mut self, to: &mut Vec<u32>) {
+        for group in self.settings.keys() {
+            let named = self.named.values_mut().filter_map(|optimizers| optimizers.get_mut(group));
+            let all = self.optimizers.get_mut(group).into_iter().chain(named);
+            let updated = all.filter_map(|o| o.print.take()).filter(|print| print.updated);
+            let [mut gradient, mut parameters] = [0u32; 2];
+            for print in updated {
+                gradient = gradient.rotate_left(1) ^ print.gradient.finish();
+                parameters = parameters.rotate_left(1) ^ print.parameters.finish();
+            }
+            to.extend([gradient, parameters]);
+        }
+    }
+
+    /// Takes up what [`save`](Self::save) returned, as far as it fits the parameters. Returns what did not.
+    pub(super) fn restore(
+        &mut self,
+        saved: &[(String, Tensor)],
+        store: &ParameterStore,
+    ) -> Result<Vec<String>> {
+        let parameters: BTreeMap<String, Tensor> =
+            store.trained("").iter().map(|(name, p)| (name.clone(), p.shallow_clone())).collect();
+        let find = |name: &str| saved.iter().find(|(n, _)| n == name).map(|(_, t)| t);
+        let mut misfits = Vec::new();
+        self.optimizers.clear();
+        self.named.clear();
+        for (full, steps) in saved.iter().filter_map(|(n, t)| Some((n.strip_suffix(".steps")?, t))) {
+            // `PARAMETER`, or `NAME:PARAMETER` of moments that are kept under a name.
+            let own = |parameter: &str| match full.strip_suffix(parameter) {
+                Some("") => Some(None),
+                Some(name) => name.strip_suffix(':').map(Some),
+                None => None,
+            };
+            let found = parameters.iter().find_map(|(parameter, p)| Some((parameter, p, own(parameter)?)));
+            let moments: Vec<_> = (0..).map_while(|i: usize| find(&format!("{full}.moment.{i}"))).collect();
+            let Some((parameter, p, name)) =
+                found.filter(|(_, p, _)| moments.iter().all(|m| m.size() == p.size()))
+            else {
+                misfits.push(format!("what the optimizer kept of '{full}' has no place"));
+                continue;
+            };
+            let group = self.group_of(parameter);
+            let Some(settings) = self.settings.get(&group) else {
+                misfits.push(format!("there is no parameter group '{group}'"));
+                continue;
+            };
+            let optimizers = match name {
+                None => &mut self.optimizers,
+                Some(name) => self.named.entry(name.to_owned()).or_default(),
+            };
+            let optimizer = optimizers.entry(group).or_insert_with(|| Optimizer::new(settings.clone()));
+            optimizer.restore((parameter, p), i64::try_from(steps)?, &moments)?;
+        }
+        Ok(misfits)
     }
 
     /// All that the optimizers keep.

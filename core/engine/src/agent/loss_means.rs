@@ -22,6 +22,12 @@ struct Sum {
     tensor: Option<Tensor>,
 }
 
+impl Sum {
+    fn on_gpu(&self) -> Result<f64> {
+        self.tensor.as_ref().map_or(Ok(0.0), autograd::item)
+    }
+}
+
 impl LossMeans {
     /// Adds a loss, and returns the sum of its terms, without gradient.
     pub(super) fn add(&mut self, loss: &Loss) -> Result<Option<Tensor>> {
@@ -65,6 +71,18 @@ impl LossMeans {
         Ok(())
     }
 
+    /// What was added up: name, number of values, sum.
+    pub fn sums(&self) -> Result<Vec<(String, u64, f64)>> {
+        let sums = self.sums.iter();
+        sums.map(|s| Ok((s.name.clone(), s.count, s.number + s.on_gpu()?))).collect()
+    }
+
+    /// Those sums again.
+    pub fn of_sums(sums: Vec<(String, u64, f64)>) -> Self {
+        let sum = |(name, count, number)| Sum { name, count, number, tensor: None };
+        LossMeans { sums: sums.into_iter().map(sum).collect() }
+    }
+
     /// The mean of the loss.
     pub fn loss(&self) -> Result<Vec<(String, f64)>> {
         self.means(|name| name == LOSS)
@@ -77,12 +95,7 @@ impl LossMeans {
 
     fn means(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, f64)>> {
         let wanted = self.sums.iter().filter(|s| wanted(&s.name));
-        wanted
-            .map(|s| {
-                let on_gpu = s.tensor.as_ref().map_or(Ok(0.0), autograd::item)?;
-                Ok((s.name.clone(), (s.number + on_gpu) / s.count as f64))
-            })
-            .collect()
+        wanted.map(|s| Ok((s.name.clone(), (s.number + s.on_gpu()?) / s.count as f64))).collect()
     }
 }
 

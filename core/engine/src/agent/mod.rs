@@ -10,6 +10,8 @@ mod layers;
 mod loss_means;
 mod model;
 mod optimizer;
+mod prints;
+mod saved;
 mod shared_cell;
 mod slow_cell;
 mod store;

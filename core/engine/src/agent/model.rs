@@ -7,8 +7,9 @@ use super::slow_cell::SlowCell;
 use super::store::ParameterStore;
 use super::transition::{CellTransition, GraphSharing};
 use crate::plugins::{CallMonitor, OpCount, set_step_seed};
-use efference_sdk::{ActionGroup, ActionRequest, Goal, Moment, Result, Saved, Stack, bail, derive_seed};
-use std::cell::{Cell, RefCell};
+use efference_runs::Fingerprint;
+use efference_sdk::{ActionGroup, ActionRequest, Goal, Moment, Result, Stack, bail, derive_seed};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Model {
     pub(super) networks: RefCell<BTreeMap<String, Network>>,
     pub(super) optimizers: RefCell<Optimizers>,
     pub(super) means: RefCell<LossMeans>,
+    /// The bits of the losses of this step.
+    pub(super) loss_print: Cell<Fingerprint>,
     times: Cell<AgentTimes>,
 }
 
@@ -91,6 +94,7 @@ impl Model {
             networks: RefCell::default(),
             optimizers: RefCell::new(optimizers),
             means: RefCell::default(),
+            loss_print: Cell::default(),
             times: Cell::default(),
         })
     }
@@ -160,9 +164,32 @@ impl Model {
         if ended.is_empty() { Ok(()) } else { self.goal.borrow_mut().ended(ended) }
     }
 
+    /// Has fingerprints made of each step from now on; returns what they are of.
+    pub fn watch(&self) -> Vec<String> {
+        let groups = self.optimizers.borrow_mut().watch();
+        let both = groups.iter().flat_map(|g| [format!("gradient of {g}"), format!("parameters of {g}")]);
+        std::iter::once("loss".to_owned()).chain(both).collect()
+    }
+
+    /// The fingerprints of the last step.
+    pub fn take_prints(&self, to: &mut Vec<u32>) {
+        to.push(self.loss_print.take().finish());
+        self.optimizers.borrow_mut().take_prints(to);
+    }
+
     /// Takes the terms and metrics gathered since the last call.
     pub fn take_means(&self) -> LossMeans {
         self.means.take()
+    }
+
+    /// What [`take_means`](Self::take_means) would take now.
+    pub fn means(&self) -> Ref<'_, LossMeans> {
+        self.means.borrow()
+    }
+
+    /// Goes on with what was gathered before.
+    pub fn restore_means(&self, means: LossMeans) {
+        self.means.replace(means);
     }
 
     /// Takes how long the trainer has waited since the last call.
@@ -186,16 +213,6 @@ impl Model {
         *part(&mut times) += began.elapsed();
         self.times.set(times);
         result
-    }
-
-    /// What the optimizers keep.
-    pub fn save_optimizers(&self) -> Saved {
-        self.optimizers.borrow().save()
-    }
-
-    /// What the goal keeps beside its parameters.
-    pub fn save_goal(&self) -> Result<Saved> {
-        self.goal.borrow().save()
     }
 
     fn cell(&self) -> Result<&SharedCell> {

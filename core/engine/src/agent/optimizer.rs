@@ -1,7 +1,8 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
 use super::adam::{Factors, Updates};
+use super::prints::{self, GroupPrint};
 use efference_sdk::autograd::is_contiguous_cpu_f32;
-use efference_sdk::{Error, Result, Saved, autograd};
+use efference_sdk::{Result, Saved, autograd};
 use efference_spec::{OptimizerKind, OptimizerSettings};
 use std::collections::HashMap;
 use tch::{self, Kind, Tensor};
@@ -19,11 +20,13 @@ pub(super) struct Optimizer {
     states: HashMap<String, State>,
     /// Numbers that had a gradient in the last update.
     updated: u64,
+    /// Of the updates since it was last taken, if anybody wants it.
+    pub(super) print: Option<GroupPrint>,
 }
 
 impl Optimizer {
     pub(super) fn new(settings: OptimizerSettings) -> Self {
-        Optimizer { settings, states: HashMap::new(), updated: 0 }
+        Optimizer { settings, states: HashMap::new(), updated: 0, print: None }
     }
 
     /// Uses the gradients gathered in `parameters` and clears them. A parameter without a gradient keeps its value, but
@@ -44,6 +47,22 @@ impl Optimizer {
         gradients: &[Option<&Tensor>],
     ) -> Result<u64> {
         self.updated = 0;
+        if let Some(print) = &mut self.print {
+            gradients.iter().flatten().for_each(|g| prints::add(&mut print.gradient, g));
+        }
+        self.descend_unwatched(parameters, gradients)?;
+        if let Some(print) = &mut self.print {
+            parameters.iter().for_each(|(_, p)| prints::add(&mut print.parameters, p));
+            print.updated = true;
+        }
+        Ok(self.updated)
+    }
+
+    fn descend_unwatched(
+        &mut self,
+        parameters: &[(String, Tensor)],
+        gradients: &[Option<&Tensor>],
+    ) -> Result<()> {
         tch::no_grad(|| {
             let scale = self.clipping(gradients)?;
             let given = parameters.iter().zip(gradients);
@@ -58,9 +77,8 @@ impl Optimizer {
                 }
             }
             updates.run();
-            Ok::<(), Error>(())
-        })?;
-        Ok(self.updated)
+            Ok(())
+        })
     }
 
     /// Bytes that the update of one number reads and writes at least.
@@ -138,6 +156,24 @@ impl Optimizer {
         Ok(Some((g, factors)))
     }
 
+    /// Takes up what was saved of a parameter: how many updates it had, and its moments in order.
+    pub(super) fn restore(
+        &mut self,
+        parameter: (&str, &Tensor),
+        steps: i64,
+        saved: &[&Tensor],
+    ) -> Result<()> {
+        let (name, own) = parameter;
+        let tensors = saved.iter().map(|t| {
+            let mut moment = own.f_zeros_like()?; // lies in memory as the parameter does
+            moment.f_copy_(t)?;
+            Ok(moment)
+        });
+        let tensors = tch::no_grad(|| tensors.collect::<Result<Vec<_>>>())?;
+        self.states.insert(name.to_owned(), State { steps, tensors });
+        Ok(())
+    }
+
     /// All of its state, names beginning with `prefix`.
     pub(super) fn save(&self, prefix: &str) -> Saved {
         let mut saved = Saved::new();
@@ -147,7 +183,7 @@ impl Optimizer {
             let state = &self.states[name];
             saved.push((format!("{prefix}{name}.steps"), Tensor::from(state.steps)));
             for (i, t) in state.tensors.iter().enumerate() {
-                saved.push((format!("{prefix}{name}.{i}"), t.shallow_clone()));
+                saved.push((format!("{prefix}{name}.moment.{i}"), t.shallow_clone()));
             }
         }
         saved

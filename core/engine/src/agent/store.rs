@@ -49,6 +49,33 @@ impl ParameterStore {
         trained
     }
 
+    /// Takes over the values of saved tensors, as far as they fit. Returns what did not: tensors of another shape or type,
+    /// and those that only one side has.
+    pub(super) fn restore(&self, saved: &[(String, Tensor)]) -> Result<Vec<String>> {
+        let mut misfits = Vec::new();
+        let mut by_name: HashMap<&str, &Tensor> = saved.iter().map(|(name, t)| (name.as_str(), t)).collect();
+        tch::no_grad(|| {
+            self.for_each("", |entry| {
+                let (name, own) = (&entry.name, &entry.tensor);
+                match by_name.remove(name.as_str()) {
+                    None => misfits.push(format!("'{name}' was not saved")),
+                    Some(t) if t.size() != own.size() || t.kind() != own.kind() => misfits.push(format!(
+                        "'{name}' was saved as {:?} {:?}, and is {:?} {:?} here",
+                        t.kind(),
+                        t.size(),
+                        own.kind(),
+                        own.size()
+                    )),
+                    Some(t) => own.shallow_clone().f_copy_(t)?,
+                }
+                Ok(())
+            })
+        })?;
+        let more = saved.iter().filter(|(name, _)| by_name.contains_key(name.as_str()));
+        misfits.extend(more.map(|(name, _)| format!("'{name}' was saved, and is not there")));
+        Ok(misfits)
+    }
+
     /// How many elements are trained.
     pub fn trained_count(&self) -> i64 {
         self.entries.borrow().iter().filter(|e| e.trainable).map(|e| e.tensor.numel() as i64).sum()

@@ -2,7 +2,7 @@
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
-use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, bail, derive_seed, group};
+use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, autograd, bail, derive_seed, group};
 use tch::{Device, Tensor};
 
 impl Agent for Model {
@@ -24,7 +24,12 @@ impl Agent for Model {
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
         let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
-        self.means.borrow_mut().add(&loss)?;
+        let total = self.means.borrow_mut().add(&loss)?;
+        if let Some(total) = total.filter(|t| t.device() == Device::Cpu) {
+            let mut print = self.loss_print.get();
+            print.add((autograd::item(&total)? as f32).to_bits());
+            self.loss_print.set(print);
+        }
         Ok(loss)
     }
 

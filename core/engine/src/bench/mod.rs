@@ -6,7 +6,7 @@ pub use peak::Peak;
 pub use report::{Parts, Rates, Report};
 
 use crate::run::checkpoint::Checkpoints;
-use crate::run::{Ended, Experiment, LoadedSpec, Recording, Stop, make_steps};
+use crate::run::{Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
 use efference_runs::directory::RunDirectory;
 use efference_sdk::{Result, ResultExt, bail};
 use efference_spec::Spec;
@@ -40,15 +40,13 @@ pub fn measure(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) ->
 }
 
 fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) -> Result<Report> {
-    let began = (SystemTime::now(), Instant::now());
     let place = tempfile::Builder::new().prefix("efference-bench-").tempdir();
     let place =
         place.context("no temporary directory could be made to record into; see the variable TMPDIR")?;
-    let directory = RunDirectory::claim(place.path(), &spec.name, began.0, &spec.to_toml())?;
+    let directory = RunDirectory::claim(place.path(), &spec.name, SystemTime::now(), &spec.to_toml())?;
     let mut experiment = prepared.open(Some(directory.path()), true)?;
-    let mut recording = Recording::start(spec, &directory, began)?;
-
-    let checkpoints = Checkpoints::new(&directory, &spec.checkpoint);
+    let mut recording = Recording::start(spec, &directory, &mut experiment, Origin::now(), None)?;
+    let mut checkpoints = Checkpoints::new(&directory, &spec.checkpoint, String::new())?;
 
     let steps = request.steps;
     let mut each = Vec::with_capacity(steps.min(1 << 20) as usize);
@@ -56,7 +54,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
     let ended = make_steps(
         &mut experiment,
         &mut recording,
-        &checkpoints,
+        &mut checkpoints,
         Some(request.warm_up),
         request.stop,
         |_, _, _| {},
@@ -69,7 +67,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
     let ended = make_steps(
         &mut experiment,
         &mut recording,
-        &checkpoints,
+        &mut checkpoints,
         Some(request.warm_up + steps),
         request.stop,
         |experiment, _, times| {

@@ -40,6 +40,11 @@ impl LastActions {
         own.extend_from_slice(action);
     }
 
+    /// What each stream did.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &[f32])> {
+        self.of.iter().map(|(stream, action)| (*stream, action.as_slice()))
+    }
+
     /// Forgets a stream's action: it has ended, or what it did was ignored.
     pub(super) fn forget(&mut self, stream: u64) {
         self.of.remove(&stream);

@@ -1,129 +1,279 @@
-//! Checkpoints: everything that a run would need to go on, in a directory that is there whole or not at all.
+//! When checkpoints are written, and which are kept.
+//!
+//! A checkpoint is copied between two steps, and written by a thread of its own, after all that was recorded until then is
+//! on the disk. One that is due in the middle of an unroll, or while the one before is still being written, waits.
 use super::experiment::Experiment;
-use efference_abi::Kind;
-use efference_runs::FileError;
-use efference_runs::directory::{RunDirectory, write_atomically};
-use efference_sdk::tch::Tensor;
-use efference_sdk::{ParamStore, Restores, Result, ResultExt, Saved};
-use efference_spec::Checkpoint as Settings;
-use serde::Serialize;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use super::recording::Recording;
+use super::state::restored;
+use efference_runs::checkpoint::{Array, CheckpointError, CheckpointFiles, Manifest, Written};
+use efference_runs::directory::RunDirectory;
+use efference_runs::metric;
+use efference_sdk::tch::get_num_threads;
+use efference_sdk::{self as sdk, Result, ResultExt, bail};
+use efference_spec::{BestIs, Checkpoint as Settings, CheckpointEvery, Keep};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-/// What `manifest.json` says.
-#[derive(Debug, Serialize)]
-struct Manifest {
-    /// Of this layout.
-    version: u32,
-    step: u64,
-    /// What comes back of the environment: `exact`, `replay` or `fresh`.
-    environment: &'static str,
-    files: Vec<String>,
+/// The time between two checkpoints by the clock.
+const AUTO: Duration = Duration::from_secs(30);
+/// Steps that a checkpoint which is due waits at most for the end of an unroll.
+const PATIENCE: u64 = 10_000;
+
+/// The checkpoints of a run that goes on.
+pub struct Checkpoints {
+    writer: Writer,
+    every: CheckpointEvery,
+    device: String,
+    /// When the last one was made, by the clock and in steps.
+    last: (Instant, u64),
+    due_since: Option<u64>,
+    best: Option<Best>,
+    writing: Option<JoinHandle<Result<(), CheckpointError>>>,
+    reported: bool,
 }
 
-/// The checkpoints of a run.
-#[derive(Debug)]
-pub struct Checkpoints {
-    directory: PathBuf,
-    settings: Settings,
+/// Files, and what is removed from among them.
+#[derive(Clone)]
+struct Writer {
+    files: CheckpointFiles,
+    keep: Keep,
+    best_is: BestIs,
+}
+
+/// The metric by which the best is kept, and its mean since the last checkpoint.
+struct Best {
+    metric: String,
+    sum: f64,
+    lines: u64,
+    counted: u64,
 }
 
 impl Checkpoints {
     /// Those of this run, as its spec wants them.
-    pub fn new(run: &RunDirectory, settings: &Settings) -> Checkpoints {
-        Checkpoints { directory: run.checkpoints(), settings: settings.clone() }
-    }
-
-    /// Writes a checkpoint if one is due after this step.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
-    pub fn step(&self, experiment: &Experiment) -> Result<()> {
-        let every = self.settings.every;
-        if every > 0 && experiment.step().is_multiple_of(every) { self.write(experiment) } else { Ok(()) }
+    /// If nobody knows which value of the metric for the best one is best.
+    pub fn new(run: &RunDirectory, settings: &Settings, device: String) -> Result<Checkpoints> {
+        let known = settings.best.as_deref().map(metric::more_is_better);
+        let best_is = match (settings.best_is, known.flatten()) {
+            (Some(said), _) => said,
+            (None, Some(true)) => BestIs::Highest,
+            (None, Some(false)) => BestIs::Lowest,
+            (None, None) if settings.best.is_none() => BestIs::Lowest,
+            (None, None) => bail!(
+                "`checkpoint.best` is \"{}\", and whether more or less of it is better is not known: set \
+                 `checkpoint.best_is` to \"lowest\" or \"highest\"",
+                settings.best.as_deref().unwrap_or_default()
+            ),
+        };
+        let best = |metric: &String| Best { metric: metric.clone(), sum: 0.0, lines: 0, counted: 0 };
+        let files = CheckpointFiles::new(run.checkpoints());
+        Ok(Checkpoints {
+            writer: Writer { files, keep: settings.keep, best_is },
+            every: settings.every,
+            device,
+            last: (Instant::now(), 0),
+            due_since: None,
+            best: settings.best.as_ref().map(best),
+            writing: None,
+            reported: false,
+        })
     }
 
-    /// Writes `step-<number>`, unless it is there, and removes all but the last checkpoints.
+    /// The run goes on from this step, of which there is a checkpoint.
+    pub fn go_on_after(&mut self, step: u64) {
+        self.last.1 = step;
+    }
+
+    /// Begins a checkpoint if one is due after this step, when the step is recorded.
     ///
     /// # Errors
-    /// If a plugin can't save its state, or something can't be written.
-    pub fn write(&self, experiment: &Experiment) -> Result<()> {
-        let name = format!("step-{:012}", experiment.step());
-        let directory = &self.directory;
-        let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(&name));
-        if finished.exists() {
+    /// If a plugin can't save its state. What can't be written is reported, and ends nothing.
+    pub fn step(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
+        let step = experiment.step();
+        if let Some(best) = &mut self.best {
+            best.add(recording);
+        }
+        let due = match self.every {
+            CheckpointEvery::Steps(0) => false,
+            CheckpointEvery::Steps(every) => step.is_multiple_of(every),
+            CheckpointEvery::Auto => self.last.0.elapsed() >= AUTO,
+        };
+        if due {
+            self.due_since.get_or_insert(step);
+        }
+        let Some(since) = self.due_since else { return Ok(()) };
+        if self.writing.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
-        let file = |doing, path: &Path, e: std::io::Error| FileError::new(doing, path, &e);
-        // What an earlier process left unfinished under this name.
-        let _ = fs::remove_dir_all(&unfinished);
-        fs::create_dir_all(&unfinished).map_err(|e| file("make", &unfinished, e))?;
-        fill(&unfinished, experiment)
-            .with_context(|| format!("the checkpoint {} could not be written", finished.display()))?;
-        fs::rename(&unfinished, &finished).map_err(|e| file("rename", &unfinished, e))?;
-        File::open(directory).and_then(|d| d.sync_all()).map_err(|e| file("sync", directory, e))?;
-        forget_old(directory, self.settings.keep);
-        Ok(())
-    }
-}
-
-fn fill(directory: &Path, experiment: &Experiment) -> Result<()> {
-    let model = experiment.model();
-    let mut files = Vec::new();
-    let mut tensors = |name: &str, saved: Saved| -> Result<()> {
-        if saved.is_empty() {
+        let exact = experiment.trainer().saves_exactly()?;
+        if !exact && step - since < PATIENCE {
             return Ok(());
         }
-        let name = format!("{name}.safetensors");
-        let path = directory.join(&name);
-        let saved: Vec<(String, Tensor)> = saved
-            .into_iter()
-            .map(|(n, t)| Ok((n, t.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?)))
-            .collect::<Result<_>>()?;
-        Tensor::write_safetensors(&saved, &path)?;
-        File::open(&path).and_then(|f| f.sync_all()).map_err(|e| FileError::new("sync", &path, &e))?;
-        files.push(name);
-        Ok(())
-    };
-    tensors("parameters", model.store().list("")?)?;
-    tensors("optimizers", model.save_optimizers())?;
-    tensors(Kind::Goal.name(), model.save_goal()?)?;
-    tensors(Kind::Trainer.name(), experiment.trainer().save()?)?;
-    let environment = experiment.environment();
-    let bytes = environment.save()?;
-    if !bytes.is_empty() {
-        write_atomically(&directory.join("environment.bin"), &bytes)?;
-        files.push("environment.bin".into());
+        self.settle();
+        self.begin(experiment, recording, Written::Due)
     }
-    let manifest = Manifest {
-        version: 1,
-        step: experiment.step(),
-        environment: restores_name(environment.restores()?),
-        files,
-    };
-    write_atomically(&directory.join("manifest.json"), &serde_json::to_vec_pretty(&manifest)?)?;
-    Ok(())
-}
 
-/// Best effort: an old checkpoint that stays costs room and nothing else.
-fn forget_old(directory: &Path, keep: u64) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.path());
-    let named = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-"));
-    let mut there: Vec<_> = entries.filter(named).collect();
-    there.sort();
-    let old = there.len().saturating_sub(keep as usize);
-    for path in &there[..old] {
-        if let Err(e) = fs::remove_dir_all(path) {
-            tracing::warn!("the old checkpoint {} stays: {e}", path.display());
+    /// Writes the last checkpoint, unless there is one of this step, and waits for it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn end(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
+        self.settle();
+        if self.last.1 != experiment.step() || self.writer.files.steps()?.is_empty() {
+            self.begin(experiment, recording, Written::End)?;
+        }
+        match self.writing.take().map(JoinHandle::join) {
+            Some(Ok(written)) => Ok(written?),
+            Some(Err(_)) => {
+                bail!("the last checkpoint was not written, by a bug of efference; please report it")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A step has failed: keeps the parameters if all of them are finite. Best effort: the failure is what is told.
+    pub fn fail(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) {
+        self.settle();
+        let finite = |(_, t): &(String, _)| crate::plugins::is_finite(t).unwrap_or(false);
+        let kept = match experiment.model().save_parameters() {
+            Ok(parameters) if parameters.iter().all(finite) && experiment.step() > self.last.1 => {
+                self.begin(experiment, recording, Written::Failure)
+            }
+            _ => return,
+        };
+        let written = kept.map(|()| self.writing.take().map(JoinHandle::join));
+        if let Ok(Some(Ok(Ok(())))) = written {
+            tracing::info!(
+                "the parameters were finite, and are kept in a checkpoint of step {}",
+                experiment.step()
+            );
+        }
+    }
+
+    fn begin(
+        &mut self,
+        experiment: &Experiment,
+        recording: &mut Recording<'_>,
+        written: Written,
+    ) -> Result<()> {
+        let step = experiment.step();
+        let arrays = match written {
+            Written::Failure => experiment.save_learned()?,
+            _ => {
+                let mut arrays = experiment.save()?;
+                recording.save(experiment, &mut arrays)?;
+                arrays
+            }
+        };
+        let manifest = Manifest {
+            version: Manifest::VERSION,
+            step,
+            seconds: recording.seconds(),
+            written,
+            restores: restored(experiment)?.0,
+            trainer_exact: experiment.trainer().saves_exactly()?,
+            efference: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: sdk::export::libtorch_version().to_owned(),
+            device: self.device.clone(),
+            threads: get_num_threads() as usize,
+            lines: recording.lines(),
+            metrics: Vec::new(),
+            figure: self.best.as_mut().and_then(Best::take),
+            bytes: 0,
+            sha256: String::new(),
+        };
+        let recorded = recording.sync()?;
+        let writer = self.writer.clone();
+        let thread = thread::Builder::new().name("checkpoint".to_owned());
+        let thread = thread.spawn(move || writer.write(manifest, &arrays, &recorded));
+        self.writing = Some(thread.context("no thread could be started that writes checkpoints")?);
+        (self.last, self.due_since) = ((Instant::now(), step), None);
+        Ok(())
+    }
+
+    /// Waits for the checkpoint that is being written, and reports what could not be.
+    fn settle(&mut self) {
+        let error = match self.writing.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => return,
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(_)) => "a bug of efference; please report it".to_owned(),
+        };
+        if !std::mem::replace(&mut self.reported, true) {
+            tracing::warn!(
+                "a checkpoint was not written, and the run goes on without it: {error}. This is reported once"
+            );
         }
     }
 }
 
-/// How exactly an environment comes back, in one word.
-pub fn restores_name(restores: Restores) -> &'static str {
-    match restores {
-        Restores::Exact => "exact",
-        Restores::Replay => "replay",
-        Restores::Fresh => "fresh",
+impl Best {
+    /// Adds the last line, once.
+    fn add(&mut self, recording: &Recording<'_>) {
+        if recording.lines() == self.counted {
+            return;
+        }
+        self.counted = recording.lines();
+        let value = recording.last().iter().find(|(name, _)| *name == self.metric).map(|(_, value)| *value);
+        if let Some(value) = value {
+            self.sum += value;
+            self.lines += 1;
+        }
+    }
+
+    fn take(&mut self) -> Option<f64> {
+        let (sum, lines) = (std::mem::take(&mut self.sum), std::mem::take(&mut self.lines));
+        (lines > 0).then(|| sum / lines as f64)
+    }
+}
+
+impl Writer {
+    fn write(
+        &self,
+        mut manifest: Manifest,
+        arrays: &[Array],
+        recorded: &Receiver<Vec<String>>,
+    ) -> Result<(), CheckpointError> {
+        const SLOW: Duration = Duration::from_secs(600);
+        match recorded.recv_timeout(SLOW) {
+            Ok(metrics) => manifest.metrics = metrics,
+            // The recorder has failed, which the run reports: without its lines, this would be no point to go on from.
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return Ok(()),
+        }
+        // One that lost something does not take the place of one that did not.
+        let whole = manifest.is_whole();
+        self.files.write(manifest, arrays)?;
+        if whole {
+            self.forget();
+        }
+        Ok(())
+    }
+
+    /// Removes all but the last ones and the best. Best effort: an old one that stays costs room and nothing else.
+    fn forget(&self) {
+        let (Keep::Last(keep), Ok(steps)) = (self.keep, self.files.steps()) else { return };
+        let old = &steps[..steps.len().saturating_sub(keep as usize)];
+        if old.is_empty() {
+            return;
+        }
+        let figure = |step: &u64| self.files.manifest(*step).ok()?.figure.filter(|f| !f.is_nan());
+        let figures = steps.iter().filter_map(|step| Some((*step, figure(step)?)));
+        let better = |a: f64, b: f64| match self.best_is {
+            BestIs::Lowest => a < b,
+            BestIs::Highest => a > b,
+        };
+        let best = figures.reduce(|best, other| if better(other.1, best.1) { other } else { best });
+        for step in old.iter().filter(|step| best.is_none_or(|(best, _)| best != **step)) {
+            if let Err(e) = self.files.remove(*step) {
+                tracing::warn!("an old checkpoint stays: {e}");
+            }
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.settle();
     }
 }

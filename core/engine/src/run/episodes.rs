@@ -34,6 +34,16 @@ impl Episodes {
         if step_type.is_last() { self.of.remove(&stream) } else { None }
     }
 
+    /// The episodes that are going on.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Episode)> {
+        self.of.iter().map(|(stream, episode)| (*stream, *episode))
+    }
+
+    /// Goes on with an episode.
+    pub(super) fn restore(&mut self, stream: u64, episode: Episode) {
+        self.of.insert(stream, episode);
+    }
+
     /// Forgets a stream that has ended.
     pub(super) fn end(&mut self, stream: u64) {
         self.of.remove(&stream);

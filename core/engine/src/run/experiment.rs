@@ -4,7 +4,7 @@ use super::episodes::{Episode, Episodes};
 use super::frames::FrameBuffer;
 use crate::agent::Model;
 use crate::plugins::is_finite;
-use efference_runs::{Baselines, Errors};
+use efference_runs::{Baselines, Errors, Fingerprint};
 use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{Batch, Environment, Error, Moment, Picture, PluginId, Result, Spaces, Trainer};
 use std::collections::HashMap;
@@ -61,21 +61,23 @@ pub struct Attribution {
 
 /// A running experiment.
 pub struct Experiment {
-    environment: Box<dyn Environment>,
-    model: Model,
-    trainer: Box<dyn Trainer>,
+    pub(super) environment: Box<dyn Environment>,
+    pub(super) model: Model,
+    pub(super) trainer: Box<dyn Trainer>,
     plugins: Attribution,
-    frames: FrameBuffer,
-    step: u64,
-    baselines: Option<Baselines>,
+    pub(super) frames: FrameBuffer,
+    pub(super) step: u64,
+    pub(super) baselines: Option<Baselines>,
     /// What was predicted of each stream's next observation, and the prediction that its last one was compared with.
-    predictions: HashMap<u64, Vec<f32>>,
-    compared: HashMap<u64, Vec<f32>>,
-    last_actions: LastActions,
-    episodes: Episodes,
+    pub(super) predictions: HashMap<u64, Vec<f32>>,
+    pub(super) compared: HashMap<u64, Vec<f32>>,
+    pub(super) last_actions: LastActions,
+    pub(super) episodes: Episodes,
     stats: Vec<FrameStats>,
     rows: Vec<f32>,
     answers: Vec<f32>,
+    /// Of the last step's observation and response, if fingerprints are wanted.
+    prints: Option<[u32; 2]>,
     /// Where time went since it was last set to zero.
     pub times: Times,
 }
@@ -106,6 +108,7 @@ impl Experiment {
             stats: Vec::new(),
             rows: Vec::new(),
             answers: Vec::new(),
+            prints: None,
             times: Times::default(),
         }
     }
@@ -128,6 +131,24 @@ impl Experiment {
     /// The environment.
     pub fn environment(&self) -> &dyn Environment {
         &*self.environment
+    }
+
+    /// Has fingerprints made of each step from now on; returns what they are of, in the order in which a step computes it.
+    pub fn watch(&mut self) -> Vec<String> {
+        self.prints = Some([0; 2]);
+        let mut components = vec!["observation".to_owned()];
+        components.extend(self.model.watch());
+        components.push("prediction and action".to_owned());
+        components
+    }
+
+    /// The fingerprints of the last step; none unless they are wanted.
+    pub fn take_prints(&self, to: &mut Vec<u32>) {
+        if let Some([observation, response]) = self.prints {
+            to.push(observation);
+            self.model.take_prints(to);
+            to.push(response);
+        }
     }
 
     /// What the last step was like, one an active stream.
@@ -202,6 +223,9 @@ impl Experiment {
     /// What the active streams observed, (rows, length), the reserved slots first.
     fn observation(&mut self, reward: &[f32]) -> Result<Tensor> {
         let width = self.frames.rows(self.model.reserved(), reward, &mut self.rows) as i64;
+        if let Some([observed, _]) = &mut self.prints {
+            *observed = fingerprint(&[&self.rows, reward]);
+        }
         let observation =
             Tensor::f_from_slice(&self.rows)?.f_view([self.frames.active.len() as i64, width])?;
         Ok(observation.f_to_device(self.model.device())?)
@@ -290,6 +314,9 @@ impl Experiment {
                 prediction.extend_from_slice(predicted);
             }
         }
+        if let Some([_, response]) = &mut self.prints {
+            *response = fingerprint(&[&self.answers]);
+        }
         Ok(())
     }
 
@@ -323,4 +350,10 @@ impl Experiment {
         }
         Ok(pictures)
     }
+}
+
+fn fingerprint(parts: &[&[f32]]) -> u32 {
+    let mut fingerprint = Fingerprint::default();
+    parts.iter().for_each(|part| fingerprint.add_all(part));
+    fingerprint.finish()
 }

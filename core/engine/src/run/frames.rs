@@ -27,6 +27,8 @@ pub(super) struct FrameBuffer {
     known: BTreeSet<u64>,
     /// Streams whose last frame was the last of an episode.
     episode_over: BTreeSet<u64>,
+    /// Streams that are gone, which the next step is to say.
+    gone: Vec<u64>,
     observations: Vec<f32>,
     groups: Vec<ActionGroup>,
     pub(super) active: Vec<Active>,
@@ -155,6 +157,24 @@ impl FrameBuffer {
         self.active.clear();
         self.started.clear();
         self.ended.clear();
+        self.ended.append(&mut self.gone);
+    }
+
+    /// The streams that there are, and those of them whose episode is over.
+    pub(super) fn known(&self) -> [Vec<u64>; 2] {
+        [&self.known, &self.episode_over].map(|streams| streams.iter().copied().collect())
+    }
+
+    /// Goes on with the streams of [`known`](Self::known).
+    pub(super) fn restore(&mut self, [known, episode_over]: [Vec<u64>; 2]) {
+        self.known = known.into_iter().collect();
+        self.episode_over = episode_over.into_iter().collect();
+    }
+
+    /// The environment has begun anew: the next step says that all streams of before have ended.
+    pub(super) fn end_all(&mut self) {
+        self.gone = std::mem::take(&mut self.known).into_iter().collect();
+        self.episode_over.clear();
     }
 
     /// The streams of the rows.

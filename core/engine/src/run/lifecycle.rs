@@ -1,28 +1,64 @@
 //! A whole run: its directory, its steps, and how it ended.
 use super::checkpoint::Checkpoints;
-use super::{Ended, Experiment, Failure, LoadedSpec, Recording, RunError, Stop, device, make_steps};
-use efference_runs::directory::{End, Ending, RunDirectory};
-use efference_runs::provenance::Provenance;
+use super::state::restored;
+use super::{
+    Ended, Experiment, Failure, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
+};
+use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
+use efference_runs::directory::{End, Ending, RunDirectory, RunLock};
+use efference_runs::provenance::{Descent, Provenance};
 use efference_runs::time::rfc3339;
-use efference_runs::{Progress, Shown};
+use efference_runs::{Grouped, Progress, Shown};
 use efference_sdk as sdk;
 use efference_spec::Spec;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// How a run is made.
 pub struct Request<'a> {
     /// The spec's file.
     pub spec_file: &'a Path,
-    /// The directory that holds the runs.
-    pub runs: &'a Path,
-    /// The id of the run; without, one is made of the time.
-    pub id: Option<&'a str>,
+    /// Where it begins.
+    pub start: Start<'a>,
     /// Where progress is shown: standard output.
     pub output: File,
     /// Ends the run when someone wants it to stop.
     pub stop: &'a Stop,
+}
+
+/// Where a run begins.
+pub enum Start<'a> {
+    /// At the beginning.
+    New {
+        /// The directory that holds the runs.
+        runs: &'a Path,
+        /// The id of the run; without, one is made of the time.
+        id: Option<&'a str>,
+    },
+    /// Where a run of before was left.
+    Resume {
+        /// That run.
+        run: RunDirectory,
+        /// It is ours.
+        lock: RunLock,
+        /// The checkpoint that it goes on from; without one, it begins anew.
+        from: Option<Checkpoint>,
+        /// Which run it is, and what is different in its spec.
+        descent: Descent,
+    },
+    /// As a new run, at a step of another.
+    Fork {
+        /// The directory that holds the runs.
+        runs: &'a Path,
+        /// The id of the run; without, one is made of the time.
+        id: Option<&'a str>,
+        /// The other run's state at that step.
+        from: Checkpoint,
+        /// Which run that is, and what is different in the spec.
+        descent: Descent,
+    },
 }
 
 /// How a run ended that did not fail.
@@ -30,9 +66,11 @@ pub struct Request<'a> {
 pub struct Done {
     /// Its directory.
     pub directory: RunDirectory,
-    /// How many steps were made.
+    /// The step that it began at in this process.
+    pub from: u64,
+    /// How many steps were made in all.
     pub steps: u64,
-    /// How long they took.
+    /// How long those of this process took.
     pub seconds: f64,
     /// Whether it was stopped before its time.
     pub stopped: bool,
@@ -40,26 +78,115 @@ pub struct Done {
     pub last: Vec<(String, f64)>,
 }
 
-/// Runs an experiment: claims a directory, makes steps, records, and writes how it ended.
+/// A run that has its directory.
+struct Begun {
+    directory: RunDirectory,
+    _lock: Option<RunLock>,
+    /// What it goes on from.
+    from: Option<Checkpoint>,
+    /// Whether the record goes on too.
+    resumed: bool,
+    descent: Option<Descent>,
+}
+
+impl Begun {
+    fn new(spec: &Spec, start: Start<'_>) -> Result<Begun, RunError> {
+        let claim = |runs: &Path, id: Option<&str>| match id {
+            None => RunDirectory::claim(runs, &spec.name, SystemTime::now(), &spec.to_toml()),
+            Some(id) => RunDirectory::claim_as(runs, &spec.name, id, &spec.to_toml()),
+        };
+        let (directory, from, descent) = match start {
+            Start::New { runs, id } => (claim(runs, id)?, None, None),
+            Start::Fork { runs, id, from, descent } => (claim(runs, id)?, Some(from), Some(descent)),
+            Start::Resume { run, lock, from, descent } => {
+                let descent = Some(descent);
+                return Ok(Begun { directory: run, _lock: Some(lock), from, resumed: true, descent });
+            }
+        };
+        Ok(Begun { _lock: directory.lock()?, directory, from, resumed: false, descent })
+    }
+
+    fn step(&self) -> u64 {
+        self.from.as_ref().map_or(0, |from| from.manifest.step)
+    }
+
+    /// Seconds that the record has counted before.
+    fn seconds(&self) -> f64 {
+        self.from.as_ref().filter(|_| self.resumed).map_or(0.0, |from| from.manifest.seconds)
+    }
+
+    /// Opens the experiment, and brings it to where the run begins.
+    fn open(&self, prepared: &LoadedSpec<'_>, output: &mut File) -> sdk::Result<Experiment> {
+        let mut experiment = prepared.open(Some(self.directory.path()), true)?;
+        if let Some(from) = &self.from {
+            let fit = if self.resumed { Fit::All } else { Fit::WhatFits };
+            for left in experiment.restore(from, fit)? {
+                tracing::warn!("not taken over from the other run: {left}");
+            }
+        }
+        let (restores, why) = restored(&experiment)?;
+        tracing::info!("resuming this run restores it: {restores}, since {why}");
+        // Whoever reads the output may have gone.
+        let _ = match &self.from {
+            Some(from) => {
+                let step = Grouped(from.manifest.step);
+                writeln!(output, "Going on after step {step} ({}): {why}.", from.manifest.restores)
+            }
+            None => writeln!(output, "Can be resumed ({restores}): {why}."),
+        };
+        Ok(experiment)
+    }
+
+    /// Cuts the record of a run that is resumed back to where it goes on. From here on, what came later is gone.
+    fn cut(&self, spec: &Spec) -> sdk::Result<()> {
+        if !self.resumed {
+            return Ok(());
+        }
+        let (step, lines) = self.from.as_ref().map_or((0, 0), |c| (c.manifest.step, c.manifest.lines));
+        let checkpoints = CheckpointFiles::new(self.directory.checkpoints());
+        checkpoints.remove_after(step)?;
+        checkpoints.sweep();
+        self.directory.cut(step, lines)?;
+        if self.descent.as_ref().is_some_and(|descent| !descent.changes.is_empty()) {
+            self.directory.write_spec(&spec.to_toml())?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs an experiment: claims or takes up a directory, makes steps, records, and writes how it ended.
 pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Result<Done, RunError> {
-    let began @ (started, clock) = (SystemTime::now(), Instant::now());
-    let directory = match request.id {
-        None => RunDirectory::claim(request.runs, &spec.name, started, &spec.to_toml())?,
-        Some(id) => RunDirectory::claim_as(request.runs, &spec.name, id, &spec.to_toml())?,
-    };
-    let _lock = directory.lock()?;
+    let Request { spec_file, start, mut output, stop } = request;
+    let begun = Begun::new(spec, start)?;
+    let origin = Origin::after(begun.seconds());
+    let (directory, from) = (&begun.directory, begun.step());
     let log = crate::log::to_file(directory.log()?);
-    let known = prepared.known(request.spec_file, started);
-    let mut step = 0;
-    let (outcome, seconds, provenance) = std::thread::scope(|scope| {
+    let known = prepared.known(spec_file, SystemTime::now());
+    let opened = begun.open(prepared, &mut output).and_then(|experiment| {
+        begun.cut(spec)?;
+        Ok(experiment)
+    });
+    if let (true, Err(error)) = (begun.resumed, opened.as_ref()) {
+        // What is there of the run stays as it is.
+        return Err(RunError::Restore(format!("{error:#}")));
+    }
+    let mut step = from;
+    let (outcome, provenance) = std::thread::scope(|scope| {
         // Asking git and hashing files takes a while, and no step waits for it.
-        let provenance = scope.spawn(|| directory.write_provenance(&Provenance::gather(known)));
-        let outcome = prepared.open(Some(directory.path()), true).and_then(|mut experiment| {
-            let outcome = steps(spec, prepared, &directory, began, &mut experiment, request);
+        let provenance = scope.spawn(|| {
+            let gathered = Provenance { descent: begun.descent.clone(), ..Provenance::gather(known) };
+            if begun.resumed {
+                directory.add_provenance(gathered)
+            } else {
+                directory.write_provenance(&gathered)
+            }
+        });
+        let outcome = opened.and_then(|mut experiment| {
+            let outcome = steps(spec, prepared, &begun, &origin, &mut experiment, output, stop);
             step = experiment.step();
             outcome
         });
-        (outcome, clock.elapsed().as_secs_f64(), provenance.join())
+        (outcome, provenance.join())
     });
     let outcome = outcome.map_err(|e| Failure::new(&e, step, directory.path().to_owned()));
     let how = match &outcome {
@@ -67,6 +194,7 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         Ok((Ended::Stopped, _)) => Ending::Stopped,
         Ok(_) => Ending::Finished,
     };
+    let seconds = origin.seconds();
     let end = directory.write_end(&End { how, step, seconds, ended: rfc3339(SystemTime::now()) });
     if provenance.is_err() {
         tracing::warn!("what made this run could not be found out: there is no provenance.json");
@@ -77,7 +205,11 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
     let (ended, last) = outcome.map_err(|failure| RunError::Failed(Box::new(failure)))?;
     match unwritten {
         Some(unwritten) => Err(unwritten.into()),
-        None => Ok(Done { directory, steps: step, seconds, stopped: ended == Ended::Stopped, last }),
+        None => {
+            let seconds = origin.clock.elapsed().as_secs_f64();
+            let directory = begun.directory;
+            Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last })
+        }
     }
 }
 
@@ -85,32 +217,39 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
 fn steps(
     spec: &Spec,
     prepared: &LoadedSpec<'_>,
-    directory: &RunDirectory,
-    began: (SystemTime, Instant),
+    begun: &Begun,
+    origin: &Origin,
     experiment: &mut Experiment,
-    request: Request<'_>,
+    output: File,
+    stop: &Stop,
 ) -> sdk::Result<(Ended, Vec<(String, f64)>)> {
     let parameters = experiment.model().store().trained_count();
-    tracing::info!("{parameters} parameters on {}", device::name(prepared.device()));
+    let device = device::name(prepared.device());
+    tracing::info!("{parameters} parameters on {device}");
     for prefix in experiment.model().unused_groups() {
         tracing::warn!(
             "[optimizer.groups.{prefix:?}] has no effect: no parameter of the agent has such a name"
         );
     }
-    let mut recording = Recording::start(spec, directory, began)?;
-    let checkpoints = Checkpoints::new(directory, &spec.checkpoint);
+    let from = begun.step();
+    let mut checkpoints = Checkpoints::new(&begun.directory, &spec.checkpoint, device)?;
+    let resumed = begun.from.as_ref().filter(|_| begun.resumed);
+    if resumed.is_some() {
+        checkpoints.go_on_after(from);
+    }
+    let mut recording = Recording::start(spec, &begun.directory, experiment, origin.clone(), resumed)?;
     let every = Duration::from_secs_f64(spec.record.console_every_seconds);
-    let mut progress = Progress::new(Shown::on(request.output).lines_every(every), spec.steps, 0);
+    let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, from);
     crate::log::aside(progress.aside());
     let ended = make_steps(
         experiment,
         &mut recording,
-        &checkpoints,
+        &mut checkpoints,
         spec.steps,
-        request.stop,
+        stop,
         |experiment, recording, times| {
-            if experiment.step() == 1 {
-                let seconds = recording.seconds() - times.record.as_secs_f64();
+            if experiment.step() == from + 1 {
+                let seconds = origin.clock.elapsed().as_secs_f64() - times.record.as_secs_f64();
                 tracing::info!("the first step was made {seconds:.3} s after the run began");
             }
             progress.values(recording.last());
@@ -119,10 +258,18 @@ fn steps(
     );
     progress.finish();
     crate::log::aside(Default::default());
+    // Before the last line, which is of a window that is cut short: a run that goes on from here does not have it.
+    let kept = match &ended {
+        Ok(_) => checkpoints.end(experiment, &mut recording),
+        Err(_) => {
+            checkpoints.fail(experiment, &mut recording);
+            Ok(())
+        }
+    };
     // What was recorded is kept however the run ended; its own error comes first.
     let last = recording.finish(experiment);
     let ended = ended?;
     let last = last?;
-    checkpoints.write(experiment)?;
+    kept?;
     Ok((ended, last))
 }

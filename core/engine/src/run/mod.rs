@@ -2,6 +2,7 @@
 //! directory to its end.
 
 mod actions;
+mod arrays;
 pub mod checkpoint;
 pub mod device;
 mod episodes;
@@ -12,19 +13,22 @@ mod lifecycle;
 pub mod memory;
 mod recording;
 mod signals;
+mod state;
 mod steps;
 
 pub use episodes::Episode;
 pub use experiment::{Attribution, Experiment, FrameStats, StepOutcome, Times};
 pub use failure::Failure;
-pub use lifecycle::{Done, Request, run};
-pub use recording::Recording;
+pub use lifecycle::{Done, Request, Start, run};
+pub use recording::{Origin, Recording};
 pub use signals::Stop;
+pub use state::Fit;
 pub use steps::{Ended, StepTimes, make_steps};
 
 use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig};
 use crate::plugins::{CallMonitor, MissingPlugin, Registry};
 use efference_abi::Kind;
+use efference_runs::checkpoint::CheckpointError;
 use efference_runs::directory::ClaimError;
 use efference_runs::provenance::{Known, PluginFile};
 use efference_runs::{FileError, RecordError};
@@ -50,6 +54,10 @@ pub enum RunError {
     File(#[from] FileError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("the run cannot go on, and stays as it is: {0}")]
+    Restore(String),
     #[error("{0}")]
     Failed(Box<Failure>),
 }

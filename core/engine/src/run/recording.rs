@@ -1,23 +1,64 @@
 //! What a run records of its steps: metrics and pictures.
 use super::experiment::Experiment;
+use crate::agent::LossMeans;
 use crate::plugins::take_metrics;
+use efference_runs::checkpoint::{Array, Arrays, Checkpoint};
 use efference_runs::directory::RunDirectory;
-use efference_runs::{Errors, Line, Metrics, Picture, PicturePair, Recorder, skill};
+use efference_runs::{
+    Errors, Line, Metrics, Picture, PicturePair, RecordedUntil, Recorder, RecorderFiles, skill,
+};
+use efference_sdk::tch::Device;
 use efference_sdk::{Error, Result};
 use efference_spec::Spec;
-use std::time::{Instant, SystemTime};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant, SystemTime};
+
+/// When a run began, and what it had done before if it goes on.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// When it began, as far as its record counts time: that long before now as it has taken.
+    pub started: SystemTime,
+    /// When this process began with it.
+    pub clock: Instant,
+    /// The seconds that it had taken before.
+    pub seconds: f64,
+}
+
+impl Origin {
+    /// A run that begins now.
+    pub fn now() -> Self {
+        Origin { started: SystemTime::now(), clock: Instant::now(), seconds: 0.0 }
+    }
+
+    /// A run that goes on now, and has taken so many seconds before.
+    pub fn after(seconds: f64) -> Self {
+        let now = Origin::now();
+        let before = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Origin { started: now.started.checked_sub(before).unwrap_or(now.started), seconds, ..now }
+    }
+
+    /// Seconds that the run has taken.
+    pub fn seconds(&self) -> f64 {
+        self.seconds + self.clock.elapsed().as_secs_f64()
+    }
+}
 
 /// Records an experiment, as its spec says, into the directory of a run.
 pub struct Recording<'a> {
     spec: &'a Spec,
     recorder: Recorder,
-    /// When the run began.
-    clock: Instant,
+    origin: Origin,
     metrics: Metrics,
     errors: Sums,
     last: Vec<(String, f64)>,
     /// When the last line was recorded, and how many steps were done by then.
     window: (Instant, u64),
+    /// Lines recorded so far.
+    lines: u64,
+    fingerprints: bool,
+    /// Records of fingerprints that wait to be passed on.
+    prints: Vec<u8>,
+    words: Vec<u32>,
 }
 
 /// Sums of the errors of a window of steps.
@@ -27,29 +68,113 @@ struct Sums {
     frames: u64,
 }
 
+/// Bytes of fingerprints that are passed on together.
+const PRINTS: usize = 16_384;
 /// Streams whose pictures are recorded.
 const PICTURED: usize = 4;
 
 impl<'a> Recording<'a> {
-    /// Opens the files. `began` is when the run did, by both clocks.
+    /// Opens the files, to record an experiment from its current step on. `from` is the checkpoint that the record was cut
+    /// back to, if it goes on.
     ///
     /// # Errors
     /// If a file cannot be made.
     pub fn start(
         spec: &'a Spec,
         directory: &RunDirectory,
-        began: (SystemTime, Instant),
+        experiment: &mut Experiment,
+        origin: Origin,
+        from: Option<&Checkpoint>,
     ) -> Result<Recording<'a>> {
-        let (started, clock) = began;
-        Ok(Recording {
+        // Looking at what is on a GPU would make each step wait for it.
+        let fingerprints = spec.record.fingerprints && experiment.model().device() == Device::Cpu;
+        let files = RecorderFiles {
+            fingerprints: fingerprints.then(|| (directory.fingerprints(), experiment.watch())),
+            ..directory.recorder_files(spec.record.tensorboard)
+        };
+        let until =
+            from.map(|c| RecordedUntil { step: c.manifest.step, metrics: c.manifest.metrics.clone() });
+        let mut recording = Recording {
             spec,
-            recorder: Recorder::start(directory.recorder_files(spec.record.tensorboard), started)?,
-            clock,
+            recorder: Recorder::start(files, origin.started, until)?,
+            origin,
             metrics: Metrics::default(),
             errors: Sums::default(),
             last: Vec::new(),
-            window: (Instant::now(), 0),
-        })
+            window: (Instant::now(), experiment.step()),
+            lines: 0,
+            fingerprints,
+            prints: Vec::new(),
+            words: Vec::new(),
+        };
+        if let Some(checkpoint) = from {
+            recording.restore(experiment, checkpoint);
+        }
+        Ok(recording)
+    }
+
+    /// What of this line of metrics is gathered so far, for a checkpoint.
+    ///
+    /// # Errors
+    /// If a sum cannot be fetched from a GPU.
+    pub fn save(&self, experiment: &Experiment, arrays: &mut Vec<Array>) -> Result<()> {
+        let mut sum = |what: &str, i: usize, name: &str, sum: f64, count: u64| {
+            // The number keeps the order.
+            arrays.push(Array::of(format!("host/{what}/{i:06}/{name}"), &[sum, count as f64]));
+        };
+        for (i, (name, total, count)) in self.metrics.save().into_iter().enumerate() {
+            sum("metrics", i, name, total, count);
+        }
+        for (i, (name, count, total)) in experiment.model().means().sums()?.into_iter().enumerate() {
+            sum("loss", i, &name, total, count);
+        }
+        let Sums { sums: Errors { error, last, mean }, frames } = self.errors;
+        arrays.push(Array::of("host/errors".into(), &[error, last, mean, frames as f64]));
+        arrays.push(Array::of("host/window".into(), &[self.window.1]));
+        Ok(())
+    }
+
+    fn restore(&mut self, experiment: &Experiment, checkpoint: &Checkpoint) {
+        let host = Arrays::part(&checkpoint.arrays, "host");
+        let sums = |what: &str| -> Vec<(String, f64, u64)> {
+            let of = host.folder(what).into_iter();
+            of.filter_map(|(name, array)| match array.elements::<f64>()?[..] {
+                [sum, count] => Some((name.split_once('/')?.1.to_owned(), sum, count as u64)),
+                _ => None,
+            })
+            .collect()
+        };
+        self.metrics = Metrics::restore(sums("metrics"));
+        let losses = sums("loss").into_iter().map(|(name, sum, count)| (name, count, sum));
+        experiment.model().restore_means(LossMeans::of_sums(losses.collect()));
+        if let [error, last, mean, frames] = host.elements::<f64>("errors")[..] {
+            self.errors = Sums { sums: Errors { error, last, mean }, frames: frames as u64 };
+        }
+        if let [step] = host.elements::<u64>("window")[..] {
+            self.window.1 = step;
+        }
+        self.lines = checkpoint.manifest.lines;
+    }
+
+    /// Lines recorded so far.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Has all that was recorded written to the disk; the reply, which comes when it is there, has the metrics so far.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn sync(&mut self) -> Result<Receiver<Vec<String>>> {
+        self.pass_prints()?;
+        Ok(self.recorder.sync()?)
+    }
+
+    fn pass_prints(&mut self) -> Result<()> {
+        if !self.prints.is_empty() {
+            self.recorder.fingerprints(std::mem::take(&mut self.prints))?;
+        }
+        Ok(())
     }
 
     /// Records what is due after a step. To be called after each one.
@@ -80,6 +205,15 @@ impl<'a> Recording<'a> {
             self.metrics.add(&name, value);
         }
         let step = experiment.step();
+        if self.fingerprints {
+            self.words.clear();
+            experiment.take_prints(&mut self.words);
+            self.prints.extend_from_slice(&step.to_le_bytes());
+            self.words.iter().for_each(|word| self.prints.extend_from_slice(&word.to_le_bytes()));
+            if self.prints.len() > PRINTS {
+                self.pass_prints()?;
+            }
+        }
         if step.is_multiple_of(record.every) {
             self.line(experiment)?;
         }
@@ -97,9 +231,9 @@ impl<'a> Recording<'a> {
         &self.last
     }
 
-    /// Seconds since the run began.
+    /// Seconds that the run has taken.
     pub fn seconds(&self) -> f64 {
-        self.clock.elapsed().as_secs_f64()
+        self.origin.seconds()
     }
 
     /// Records what is left, and waits until everything is written; returns the metrics of the last line.
@@ -107,7 +241,7 @@ impl<'a> Recording<'a> {
     /// # Errors
     /// As [`step`](Self::step).
     pub fn finish(mut self, experiment: &Experiment) -> Result<Vec<(String, f64)>> {
-        let left = self.line(experiment);
+        let left = self.line(experiment).and_then(|()| self.pass_prints());
         let finished = self.recorder.finish().map_err(Error::from);
         left?;
         let left_out = finished?.pictures_left_out;
@@ -147,7 +281,8 @@ impl<'a> Recording<'a> {
         values.push(own(("steps_per_second", steps as f64 / seconds.max(1e-9))));
         self.window = (now, step);
         self.last.clone_from(&values);
-        self.recorder.record(Line { step, seconds: self.clock.elapsed().as_secs_f64(), values })?;
+        self.recorder.record(Line { step, seconds: self.origin.seconds(), values })?;
+        self.lines += 1;
         Ok(())
     }
 }

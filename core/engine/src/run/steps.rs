@@ -34,7 +34,7 @@ pub struct StepTimes {
 pub fn make_steps(
     experiment: &mut Experiment,
     recording: &mut Recording<'_>,
-    checkpoints: &Checkpoints,
+    checkpoints: &mut Checkpoints,
     until: Option<u64>,
     stop: &Stop,
     mut after: impl FnMut(&Experiment, &Recording<'_>, StepTimes),
@@ -54,7 +54,7 @@ pub fn make_steps(
         }
         let advanced = Instant::now();
         recording.step(experiment)?;
-        checkpoints.step(experiment)?;
+        checkpoints.step(experiment, recording)?;
         after(experiment, recording, StepTimes { advance: advanced - began, record: advanced.elapsed() });
     }
 }

@@ -135,7 +135,11 @@ fn a_wrong_type_in_each_section_is_reported_with_the_right_one() {
             "tensorboard = \"yes\"",
             "`record.tensorboard`: expected true or false, found the text \"yes\"",
         ),
-        ("keep = 2", "keep = 1e9", "`checkpoint.keep`: expected a whole number, found 1000000000.0"),
+        (
+            "keep = 2",
+            "keep = 1e9",
+            "`checkpoint.keep`: expected a whole number or \"all\", found 1000000000.0",
+        ),
         (
             "path = [\"plugins\"]",
             "path = \"plugins\"",

@@ -1,6 +1,8 @@
 //! What a spec is after all is merged and filled in, and the file that says it.
 use super::*;
-use crate::{Device, KeyPath, OptimizerKind, OptimizerSettings, StateSize, read};
+use crate::{
+    ChangeKind, CheckpointEvery, Device, Keep, KeyPath, OptimizerKind, OptimizerSettings, StateSize, read,
+};
 use serde_json::json;
 
 const SPEC: &str = r#"# A spec.
@@ -59,7 +61,7 @@ fn defaults_are_filled_in_everywhere() {
         })
     );
     assert_eq!((spec.record.every, spec.record.pictures_every, spec.record.tensorboard), (10, 500, true));
-    assert_eq!((spec.checkpoint.every, spec.checkpoint.keep), (0, 2));
+    assert_eq!((spec.checkpoint.every, spec.checkpoint.keep), (CheckpointEvery::Auto, Keep::Last(2)));
 }
 
 #[test]
@@ -232,4 +234,39 @@ fn origins_know_their_lines() {
     assert!(line(&["trainer", "warm_up", "layers"]).ends_with("spec.toml:11"));
     assert!(line(&["optimizer", "groups", "goal", "kind"]).ends_with("spec.toml:20"));
     assert_eq!(line(&["trainer", "warm_up", "learning_rate"]), "default");
+}
+
+#[test]
+fn what_differs_between_two_specs_is_safe_soft_or_hard() {
+    use ChangeKind::{Hard, Safe, Soft};
+    let desk = Desk::new();
+    desk.file("spec.toml", SPEC);
+    let old = desk.load("spec.toml", &[], &[]).unwrap();
+    assert_eq!(old.changes(&old), []);
+    let cases = [
+        ("steps=7", "steps: 20_000 → 7 (safe)", Safe),
+        ("record.every=7", "record.every: 10 → 7 (safe)", Safe),
+        ("checkpoint.every=7", "checkpoint.every: \"auto\" → 7 (safe)", Safe),
+        ("checkpoint.best=loss", "checkpoint.best: – → \"loss\" (safe)", Safe),
+        ("evaluation.every=7", "evaluation.every: 0 → 7 (safe)", Safe),
+        ("optimizer.learning_rate=0.5", "optimizer.learning_rate: 0.001 → 0.5 (soft)", Soft),
+        ("optimizer.groups.goal.clip=3", "optimizer.groups.goal.clip: – → 3 (soft)", Soft),
+        ("trainer.horizon=8", "trainer.horizon: 7 → 8 (soft)", Soft),
+        ("threads=2", "threads: – → 2 (soft)", Soft),
+        ("optimizer.kind=adam", "optimizer.kind: \"sgd\" → \"adam\" (hard)", Hard),
+        ("state.size=64", "state.size: \"auto\" → 64 (hard)", Hard),
+        ("seed=2", "seed: 1 → 2 (hard)", Hard),
+        ("environment.streams=2", "environment.streams: 1 → 2 (hard)", Hard),
+    ];
+    for (set, shown, kind) in cases {
+        let new = desk.load("spec.toml", &[set], &[]).unwrap();
+        let changes = old.changes(&new);
+        let said: Vec<_> = changes.iter().map(|change| (change.to_string(), change.kind)).collect();
+        assert_eq!(said, [(shown.to_owned(), kind)]);
+    }
+    // A plugin that is swapped brings its own options.
+    let new = desk.load("spec.toml", &["layer.plugin=dense"], &[]).unwrap();
+    let changes = old.changes(&new);
+    let plugin = changes.iter().find(|change| change.key == KeyPath::of(&["layer", "plugin"])).unwrap();
+    assert_eq!((plugin.kind, changes.len() > 1), (Hard, true));
 }

@@ -215,7 +215,7 @@ impl Trainer for Bptt {
         Ok(vec![
             ("state".to_owned(), self.rows.state().f_detach()?),
             ("streams".to_owned(), Tensor::f_from_slice(&streams)?),
-            ("counters".to_owned(), Tensor::f_from_slice(&[self.steps, self.unrolls])?),
+            ("counters".to_owned(), Tensor::f_from_slice(&[self.steps, self.unrolls, self.unroll as i64])?),
         ])
     }
 
@@ -227,8 +227,8 @@ impl Trainer for Bptt {
         let streams: Vec<i64> = find("streams")?.try_into().context("'streams' of what was saved of bptt")?;
         let counters: Vec<i64> =
             find("counters")?.try_into().context("'counters' of what was saved of bptt")?;
-        let [steps, unrolls] = counters[..] else {
-            bail!("what was saved of bptt should have 2 counters, and has {}", counters.len());
+        let [steps, unrolls, unroll] = counters[..] else {
+            bail!("what was saved of bptt should have 3 counters, and has {}", counters.len());
         };
         let state = find("state")?.f_detach()?.f_to_device(self.device)?.copy();
         let streams: Vec<u64> = streams.iter().map(|s| *s as u64).collect();
@@ -236,6 +236,7 @@ impl Trainer for Bptt {
         self.terms.clear();
         // The spec may ask for shorter unrolls than the one that was cut off.
         self.steps = steps.clamp(0, self.options.unroll_length - 1);
+        self.unroll = unroll as u64;
         self.unrolls = unrolls.clamp(0, self.options.unrolls_per_update - 1);
         Ok(())
     }

@@ -1,0 +1,56 @@
+//! `efference resume`: says what changes, and becomes the engine.
+use crate::engine::Engine;
+use crate::run_spec::{RunSpec, report_changes};
+use crate::{engine, fail};
+use clap::Args;
+use efference_spec::ChangeKind;
+use std::path::PathBuf;
+
+/// Goes on with a run from its last checkpoint.
+///
+/// The run goes on by the spec that it has, with what `--set` changes; a key that decides what fits, such as the size of the
+/// state, cannot change: `efference fork` makes a new run of what fits. Metrics, events and pictures go on without a seam. A run
+/// whose environment and plugins save all of their state goes on bit for bit as if it had never stopped.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run: its directory, as in `runs/first-light/latest`.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Steps after which it is finished, in place of those that its spec says.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Changes a key, as in `optimizer.learning_rate=0.0003`; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Goes on from the checkpoint of this step; what was recorded after it is lost.
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<u64>,
+}
+
+impl ResumeArgs {
+    /// All that changes, as `--set` says it.
+    pub fn settings(&self) -> Vec<String> {
+        let steps = self.steps.map(|steps| format!("steps={steps}"));
+        self.set.iter().cloned().chain(steps).collect()
+    }
+}
+
+/// Does it; returns the exit status, unless this process becomes the engine.
+pub fn run(arguments: &ResumeArgs) -> u8 {
+    let read = || -> Result<_, u8> {
+        let engine = Engine::default();
+        RunSpec::open(&arguments.run)?.changed(&arguments.settings(), &engine)
+    };
+    let changed = match read() {
+        Ok(changed) => changed,
+        Err(status) => return status,
+    };
+    report_changes(&changed.changes);
+    if changed.changes.iter().any(|change| change.kind == ChangeKind::Hard) {
+        return fail(format!(
+            "a run cannot go on with keys that are hard to change. Make a new run of what fits: efference fork {} --set …",
+            arguments.run.display()
+        ));
+    }
+    fail(engine::exec())
+}

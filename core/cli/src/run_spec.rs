@@ -1,0 +1,76 @@
+//! The spec of a run that is there already.
+use crate::engine::Engine;
+use crate::{engine_identity, fail, report};
+use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
+use efference_runs::directory::RunDirectory;
+use efference_spec::{self as spec, Change, ParsedSpec, PluginRegistry, Spec};
+use std::path::Path;
+
+/// A run and its spec.
+pub struct RunSpec {
+    /// The run.
+    pub directory: RunDirectory,
+}
+
+/// The spec of a run, and what it is to be.
+pub struct Changed {
+    /// As it is in the run.
+    pub old: Spec,
+    /// As it is to be.
+    pub new: Spec,
+    /// What differs.
+    pub changes: Vec<Change>,
+}
+
+impl RunSpec {
+    /// Opens the directory of a run. Problems are printed on standard error.
+    ///
+    /// # Errors
+    /// The exit status.
+    pub fn open(run: &Path) -> Result<Self, u8> {
+        RunDirectory::open(run).map(|directory| RunSpec { directory }).map_err(fail)
+    }
+
+    /// The spec with some changes, before plugins are known. Variables change nothing: a run goes on as it was begun.
+    ///
+    /// # Errors
+    /// The exit status; problems were printed on standard error.
+    pub fn parse(&self, settings: &[String]) -> Result<ParsedSpec, u8> {
+        spec::read(&self.directory.spec(), settings, std::iter::empty())
+            .map_err(|diagnostics| report(&diagnostics))
+    }
+
+    /// The spec without and with some changes, by these plugins.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn changed_by(&self, settings: &[String], plugins: &dyn PluginRegistry) -> Result<Changed, u8> {
+        let resolve = |settings: &[String]| {
+            self.parse(settings)?.resolve(plugins).map_err(|diagnostics| report(&diagnostics))
+        };
+        let (old, new) = (resolve(&[])?, resolve(settings)?);
+        let changes = old.changes(&new);
+        Ok(Changed { old, new, changes })
+    }
+
+    /// The same by the plugins that are found.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn changed(&self, settings: &[String], engine: &Engine) -> Result<Changed, u8> {
+        let paths = self.parse(settings)?.plugin_paths();
+        let files = PluginFiles::scan(&paths, &engine_identity());
+        let changed = self.changed_by(settings, &KnownPlugins::new(&files, OptionsCache::of_user(), engine));
+        match engine.failure() {
+            Some(why) => Err(fail(why)),
+            None => changed,
+        }
+    }
+}
+
+/// Prints what changes on standard error.
+pub fn report_changes(changes: &[Change]) {
+    for change in changes {
+        eprintln!("changed: {change}");
+    }
+}
