@@ -26,6 +26,16 @@ pub fn exec() -> String {
     failure(&engine, &command.exec())
 }
 
+/// A command that runs the engine, without arguments yet.
+///
+/// # Errors
+/// If nobody knows where it is, in a sentence.
+pub fn command() -> Result<Command, String> {
+    let mut command = Command::new(path()?);
+    prepare(&mut command);
+    Ok(command)
+}
+
 /// The engine, to be asked about plugins. It is started with the first request, and ends when this is dropped.
 #[derive(Default)]
 pub struct Engine {

@@ -1,1 +1,4 @@
-//! Is A better than B? Statistics over the seeds of runs, verdicts, tables, plots.
+//! Is A better than B? Statistics over the seeds of runs, verdicts, tables, plots; and where two runs part.
+mod difference;
+
+pub use difference::{Difference, MetricDifference, arrays_that_differ};

@@ -13,5 +13,6 @@ mod hostile;
 mod plugins;
 mod program;
 mod refusals;
+mod resume;
 mod signals;
 mod streams;

@@ -187,6 +187,14 @@ impl Started {
         }
     }
 
+    /// Kills it (SIGKILL); `false` if it had ended before.
+    pub(crate) fn kill(&mut self) -> bool {
+        let running = self.child.try_wait().unwrap().is_none();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        running
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Answer {

@@ -42,7 +42,12 @@ fn ctrl_c_ends_the_run_after_its_step() {
         let (end, lines) = (run.end(), run.metrics());
         assert_eq!(end["how"], "stopped", "{end}");
         assert_eq!(end["step"], lines.last().unwrap()["step"], "every step that was made is recorded");
-        assert_eq!(run.names("checkpoints").len(), 1, "it can be gone on with");
+        assert_eq!(
+            run.names("checkpoints").len(),
+            2,
+            "it can be gone on with: {:?}",
+            run.names("checkpoints")
+        );
     }
 }
 

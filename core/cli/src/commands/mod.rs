@@ -5,6 +5,7 @@ pub mod check;
 pub mod plugins;
 pub mod resume;
 pub mod run;
+pub mod verify_resume;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +24,7 @@ pub struct Cli {
 pub enum Command {
     Run(run::RunArgs),
     Resume(resume::ResumeArgs),
+    VerifyResume(verify_resume::VerifyResumeArgs),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
     Plugins(plugins::PluginsArgs),
@@ -34,6 +36,7 @@ impl Command {
         match self {
             Command::Run(arguments) => run::run(arguments),
             Command::Resume(arguments) => resume::run(arguments),
+            Command::VerifyResume(arguments) => verify_resume::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
