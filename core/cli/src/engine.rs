@@ -26,6 +26,12 @@ pub fn exec() -> String {
     failure(&engine, &command.exec())
 }
 
+/// Becomes a program of [`command`]. Returns only if that fails, with a sentence that says why.
+pub fn become_it(mut command: Command) -> String {
+    let error = command.exec();
+    failure(Path::new(command.get_program()), &error)
+}
+
 /// A command that runs the engine, without arguments yet.
 ///
 /// # Errors

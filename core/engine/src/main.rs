@@ -1,18 +1,19 @@
 //! The `efference-engine` program: what `efference` becomes where libtorch is needed.
 //!
 //! A run reads from here to [`run`]: read the spec, load the plugins, make the parts, step until the end.
+mod commands;
+
 use clap::{Parser, Subcommand};
 use efference_cli::SpecArgs;
 use efference_cli::commands::bench::BenchArgs;
+use efference_cli::commands::evaluate::EvaluateArgs;
+use efference_cli::commands::fork::ForkArgs;
 use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
-use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
 use efference_engine::{bench, describe, log};
-use efference_runs::checkpoint::CheckpointFiles;
 use efference_runs::metric;
-use efference_runs::provenance::Descent;
 use efference_spec::{PluginStdout, Spec};
 use std::fs::File;
 use std::io::{self, Write};
@@ -31,13 +32,15 @@ struct Cli {
 enum Command {
     Run(RunArgs),
     Resume(ResumeArgs),
+    Fork(ForkArgs),
+    Evaluate(EvaluateArgs),
     Bench(BenchArgs),
     /// Replies to requests about plugins, for `efference check`.
     Describe,
 }
 
 /// The exit status of what failed; the reason was printed.
-type Outcome = Result<u8, u8>;
+pub(crate) type Outcome = Result<u8, u8>;
 
 fn main() {
     let cli = Cli::parse();
@@ -45,7 +48,9 @@ fn main() {
     log::start();
     let status = match cli.command {
         Command::Run(arguments) => run_command(&arguments),
-        Command::Resume(arguments) => resume_command(&arguments),
+        Command::Resume(arguments) => commands::resume::run(&arguments),
+        Command::Fork(arguments) => commands::fork::run(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Bench(arguments) => bench_command(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
     };
@@ -61,39 +66,8 @@ fn run_command(arguments: &RunArgs) -> Outcome {
     make_run(&spec, &registry, &arguments.spec.file, start)
 }
 
-fn resume_command(arguments: &ResumeArgs) -> Outcome {
-    let run = RunSpec::open(&arguments.run)?;
-    let settings = arguments.settings();
-    let registry = Registry::scan(&run.parse(&settings)?.plugin_paths());
-    let Changed { new: spec, changes, .. } = run.changed_by(&settings, &registry)?;
-    let RunSpec { directory } = run;
-    let lock = directory.lock().map_err(fail)?;
-    let Some(lock) = lock else {
-        let run = directory.path().display();
-        return Err(fail(format!("{run} is being written by another process: stop that one first")));
-    };
-    let files = CheckpointFiles::new(directory.checkpoints());
-    let step = match arguments.from {
-        Some(step) => Some(step),
-        None => files.newest(None).map_err(fail)?,
-    };
-    let from = step.map(|step| files.read(step)).transpose().map_err(fail)?;
-    let done = from.as_ref().map_or(0, |from| from.manifest.step);
-    if spec.steps.is_some_and(|steps| steps <= done) {
-        return Err(fail(format!(
-            "the run has done its {done} steps; say how many it is to have in all: --steps {}",
-            2 * done
-        )));
-    }
-    let changes = changes.iter().map(ToString::to_string).collect();
-    let descent = Descent { run: directory.path().to_owned(), step: done, changes };
-    let spec_file = directory.spec();
-    let start = Start::Resume { run: directory, lock, from, descent };
-    make_run(&spec, &registry, &spec_file, start)
-}
-
 /// Makes the steps of a run, and prints how it ended.
-fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
+pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
     let output = own_stdout(spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
     let mut summary = output.try_clone().map_err(fail)?;
     let stop = listen()?;
@@ -134,7 +108,7 @@ fn read(arguments: &SpecArgs) -> Result<(Spec, Registry), u8> {
     Ok((spec, registry))
 }
 
-fn listen() -> Result<Stop, u8> {
+pub(crate) fn listen() -> Result<Stop, u8> {
     Stop::on_signals().map_err(|e| fail(format!("signals cannot be listened to: {e}")))
 }
 
@@ -151,7 +125,7 @@ fn own_stdout(spec: &Spec) -> io::Result<File> {
 }
 
 /// Prints an error; returns the exit status of a failure.
-fn fail(message: impl std::fmt::Display) -> u8 {
+pub(crate) fn fail(message: impl std::fmt::Display) -> u8 {
     eprintln!("error: {message}");
     1
 }

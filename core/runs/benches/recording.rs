@@ -36,6 +36,7 @@ fn cost_of_recording() -> String {
         metrics: dir.path().join("metrics.jsonl"),
         tensorboard: Some(dir.path().join("events")),
         pictures: dir.path().join("pictures"),
+        evaluations: dir.path().join("evaluations.jsonl"),
     };
     let mut recorder = Recorder::start(files, SystemTime::now(), None).expect("the files can be made");
     let names: Vec<String> = (0..15).map(|i| format!("metric_{i}")).collect();

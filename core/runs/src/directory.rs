@@ -182,6 +182,7 @@ impl RunDirectory {
             fingerprints: None,
             tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
             pictures: self.path.join("pictures"),
+            evaluations: self.evaluations(),
         }
     }
 
@@ -206,6 +207,15 @@ impl RunDirectory {
     /// If that is not possible.
     pub fn write_provenance(&self, provenance: &impl Serialize) -> Result<(), FileError> {
         self.write_json("provenance.json", provenance)
+    }
+
+    /// The file that a spec was first read from: of the `spec.toml` of a run, the one that the run was started with, if it
+    /// is still there. What code is around it tells the version of the experiment.
+    pub fn first_spec(spec: &Path) -> PathBuf {
+        let run = spec.parent().filter(|_| spec.file_name().is_some_and(|name| name == "spec.toml"));
+        let run = run.map(|path| RunDirectory { path: path.to_owned() });
+        let first = run.and_then(|run| run.provenance()?.spec).filter(|first| first.is_file());
+        first.unwrap_or_else(|| spec.to_owned())
     }
 
     /// Adds to `provenance.json` what makes the run go on.

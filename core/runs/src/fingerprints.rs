@@ -5,7 +5,7 @@
 //! tell in a step, as the gradient of a group that was not updated, has 0.
 use crate::FileError;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// How the file begins.
@@ -96,7 +96,7 @@ impl Fingerprints {
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let bytes = fs::read(path).map_err(|e| FileError::new("read", path, &e))?;
         let (components, start) = header(&bytes).ok_or_else(|| {
-            let foreign = std::io::Error::other("it holds no fingerprints, or those of a newer efference");
+            let foreign = io::Error::other("it holds no fingerprints, or those of a newer efference");
             FileError::new("read", path, &foreign)
         })?;
         let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
@@ -106,6 +106,31 @@ impl Fingerprints {
         };
         let records = bytes[start..].chunks_exact(record_length(components.len())).map(record).collect();
         Ok(Fingerprints { components, records })
+    }
+
+    /// The last step that a file has a whole record of; 0 if there is none, or no such file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn last_step(path: &Path) -> Result<u64, FileError> {
+        const LONGEST_HEADER: u64 = 64 << 10;
+        let read = || -> io::Result<u64> {
+            let mut file = match File::open(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+                file => file?,
+            };
+            let mut beginning = Vec::new();
+            (&mut file).take(LONGEST_HEADER).read_to_end(&mut beginning)?;
+            let Some((components, start)) = header(&beginning) else { return Ok(0) };
+            let length = record_length(components.len()) as u64;
+            let records = file.metadata()?.len().saturating_sub(start as u64) / length;
+            let Some(last) = records.checked_sub(1) else { return Ok(0) };
+            file.seek(SeekFrom::Start(start as u64 + last * length))?;
+            let mut step = [0; 8];
+            file.read_exact(&mut step)?;
+            Ok(u64::from_le_bytes(step))
+        };
+        read().map_err(|e| FileError::new("read", path, &e))
     }
 
     /// The first step that both have and that differs, with the component that a step computes first of those that do.
@@ -195,6 +220,8 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         cut(&path, 2).unwrap();
         let all = written(&path, &[(3, [4, 4])]);
+        assert_eq!(Fingerprints::last_step(&path).unwrap(), 3);
+        assert_eq!(Fingerprints::last_step(&root.path().join("none")).unwrap(), 0);
         assert_eq!(all.records, [(1, vec![5, 6]), (2, vec![7, 8]), (3, vec![4, 4])]);
         fs::write(&path, "something else").unwrap();
         assert!(Fingerprints::read(&path).is_err());

@@ -24,6 +24,9 @@ pub struct Provenance {
     /// The directory that the command was given in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_directory: Option<PathBuf>,
+    /// The spec's file, as an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<PathBuf>,
     /// The version of the code around the spec; absent if it is not in a git repository, or there is no git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -131,7 +134,7 @@ impl Provenance {
     pub fn gather(known: Known<'_>) -> Self {
         let mut plugins = known.plugins;
         for plugin in &mut plugins {
-            plugin.sha256 = File::open(&plugin.file).and_then(sha256).ok();
+            plugin.sha256 = sha256_of(&plugin.file);
         }
         let directory = match known.spec.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -142,6 +145,7 @@ impl Provenance {
             started: rfc3339(known.started),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             working_directory: std::env::current_dir().ok(),
+            spec: std::path::absolute(known.spec).ok(),
             git: Git::of(directory),
             plugins,
             libtorch: known.libtorch,
@@ -152,6 +156,11 @@ impl Provenance {
             resumed: Vec::new(),
         }
     }
+}
+
+/// SHA-256 of a file, in hex, as `sha256sum` says it; `None` if it cannot be read.
+pub fn sha256_of(file: &Path) -> Option<String> {
+    File::open(file).and_then(sha256).ok()
 }
 
 impl Git {

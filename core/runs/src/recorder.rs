@@ -4,6 +4,8 @@ use super::lines::{Line, MetricLines};
 use super::tensorboard::{EventFile, Image};
 use super::{FileError, PicturePair, RecordError, pictures};
 use parking_lot::Mutex;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +24,8 @@ pub struct RecorderFiles {
     pub tensorboard: Option<PathBuf>,
     /// The directory for pictures.
     pub pictures: PathBuf,
+    /// The file for evaluations, which is made with the first one.
+    pub evaluations: PathBuf,
 }
 
 /// Where a record stands when a recorder goes on with it.
@@ -79,6 +83,7 @@ enum Message {
     Line(Line),
     Pictures(PicturePair),
     Fingerprints(Vec<u8>),
+    Evaluation(String),
     /// All that came before is to be on the disk; the reply has the metrics so far.
     Sync(SyncSender<Vec<String>>),
 }
@@ -111,6 +116,7 @@ impl Recorder {
             fingerprints: fingerprints.map(|(path, names)| FingerprintFile::open(path, names)).transpose()?,
             events: files.tensorboard.as_deref().map(|d| EventFile::create(d, started)).transpose()?,
             pictures: files.pictures,
+            evaluations: files.evaluations,
             started,
             recorded: Recorded::default(),
         };
@@ -156,6 +162,14 @@ impl Recorder {
     /// As [`record`](Self::record).
     pub fn fingerprints(&mut self, records: Vec<u8>) -> Result<(), RecordError> {
         self.send(Message::Fingerprints(records))
+    }
+
+    /// Records an evaluation: a whole line of `evaluations.jsonl`.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn evaluation(&mut self, line: String) -> Result<(), RecordError> {
+        self.send(Message::Evaluation(line))
     }
 
     /// Has everything that was recorded until now written to the disk. The reply comes when it is there: the metrics so far, in
@@ -262,6 +276,7 @@ struct Writer {
     fingerprints: Option<FingerprintFile>,
     events: Option<EventFile>,
     pictures: PathBuf,
+    evaluations: PathBuf,
     started: SystemTime,
     recorded: Recorded,
 }
@@ -295,6 +310,7 @@ impl Writer {
                     self.fingerprints.as_mut().into_iter().for_each(|f| f.add(&records));
                     waiting = true;
                 }
+                Ok(Message::Evaluation(line)) => self.write_evaluation(&line)?,
                 Ok(Message::Sync(reply)) => {
                     self.flush()?;
                     self.lines.sync()?;
@@ -318,6 +334,12 @@ impl Writer {
         self.lines.flush()?;
         self.fingerprints.as_mut().map_or(Ok(()), FingerprintFile::flush)?;
         self.events.as_mut().map_or(Ok(()), EventFile::flush)
+    }
+
+    fn write_evaluation(&self, line: &str) -> Result<(), FileError> {
+        let path = &self.evaluations;
+        let add = || OpenOptions::new().create(true).append(true).open(path)?.write_all(line.as_bytes());
+        add().map_err(|e| FileError::new("write", path, &e))
     }
 
     fn write_pictures(&mut self, pair: &PicturePair) -> Result<(), RecordError> {

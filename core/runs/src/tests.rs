@@ -15,6 +15,7 @@ fn files(dir: &Path) -> RecorderFiles {
         metrics: dir.join("metrics.jsonl"),
         tensorboard: Some(dir.join("tensorboard")),
         pictures: dir.join("pictures"),
+        evaluations: dir.join("evaluations.jsonl"),
     };
     fs::create_dir_all(dir.join("tensorboard")).unwrap();
     fs::create_dir_all(&files.pictures).unwrap();

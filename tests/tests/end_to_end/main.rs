@@ -9,6 +9,7 @@ mod contract;
 mod control;
 mod experiments;
 mod foreign;
+mod forks;
 mod hostile;
 mod plugins;
 mod program;

@@ -2,7 +2,11 @@
 
 pub mod bench;
 pub mod check;
+pub mod diff;
+pub mod evaluate;
+pub mod fork;
 pub mod plugins;
+pub mod rerun;
 pub mod resume;
 pub mod run;
 pub mod verify_resume;
@@ -24,6 +28,10 @@ pub struct Cli {
 pub enum Command {
     Run(run::RunArgs),
     Resume(resume::ResumeArgs),
+    Fork(fork::ForkArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Diff(diff::DiffArgs),
+    Rerun(rerun::RerunArgs),
     VerifyResume(verify_resume::VerifyResumeArgs),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
@@ -36,6 +44,10 @@ impl Command {
         match self {
             Command::Run(arguments) => run::run(arguments),
             Command::Resume(arguments) => resume::run(arguments),
+            Command::Fork(arguments) => fork::run(arguments),
+            Command::Evaluate(arguments) => evaluate::run(arguments),
+            Command::Diff(arguments) => diff::run(arguments),
+            Command::Rerun(arguments) => rerun::run(arguments),
             Command::VerifyResume(arguments) => verify_resume::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),

@@ -3,6 +3,7 @@ use crate::spec_file::{self, SpecArgs};
 use crate::{engine, fail, print};
 use clap::Args;
 use efference_compare::{Difference, arrays_that_differ};
+use efference_runs::Fingerprints;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles, Restored};
 use efference_runs::directory::RunDirectory;
 use std::ffi::OsString;
@@ -188,6 +189,5 @@ fn lines(run: &RunDirectory) -> usize {
 
 /// Steps that a run has recorded.
 fn recorded_steps(run: &RunDirectory) -> u64 {
-    let prints = efference_runs::Fingerprints::read(&run.fingerprints());
-    prints.ok().and_then(|p| p.records.last().map(|(step, _)| *step)).unwrap_or(0)
+    Fingerprints::last_step(&run.fingerprints()).unwrap_or(0)
 }

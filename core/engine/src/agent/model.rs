@@ -26,6 +26,8 @@ pub struct Model {
     pub(super) memory: i64,
     pub(super) sharing: GraphSharing,
     pub(super) step: Cell<u64>,
+    /// Whether updates change nothing.
+    pub(super) frozen: Cell<bool>,
     pub(super) store: ParameterStore,
     pub(super) monitor: Arc<CallMonitor>,
     pub(super) layers: Layers,
@@ -85,6 +87,7 @@ impl Model {
             memory: 0,
             sharing,
             step: Cell::new(0),
+            frozen: Cell::new(false),
             store,
             monitor,
             layers,
@@ -127,6 +130,11 @@ impl Model {
     /// Its parameters and buffers.
     pub fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    /// From now on updates change nothing.
+    pub fn freeze(&self) {
+        self.frozen.set(true);
     }
 
     /// Says which step it is, from 0.

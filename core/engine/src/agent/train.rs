@@ -48,12 +48,18 @@ impl Agent for Model {
     }
 
     fn update(&self, group: &str) -> Result<()> {
+        if self.frozen.get() {
+            return self.clear_gradients(group);
+        }
         self.updated(group, || {
             self.optimizers.borrow_mut().update(group, &self.store).map(|moved| moved.bytes)
         })
     }
 
     fn descend(&self, name: &str, group: &str, gradients: &[Option<&Tensor>]) -> Result<()> {
+        if self.frozen.get() {
+            return Ok(());
+        }
         self.updated(group, || {
             let moved = self.optimizers.borrow_mut().descend(name, group, gradients, &self.store);
             moved.map(|moved| moved.bytes)

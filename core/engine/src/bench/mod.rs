@@ -46,7 +46,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
     let directory = RunDirectory::claim(place.path(), &spec.name, SystemTime::now(), &spec.to_toml())?;
     let mut experiment = prepared.open(Some(directory.path()), true)?;
     let mut recording = Recording::start(spec, &directory, &mut experiment, Origin::now(), None)?;
-    let mut checkpoints = Checkpoints::new(&directory, &spec.checkpoint, String::new())?;
+    let mut checkpoints = Checkpoints::new(&directory, &spec.checkpoint)?;
 
     let steps = request.steps;
     let mut each = Vec::with_capacity(steps.min(1 << 20) as usize);
@@ -55,6 +55,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         &mut experiment,
         &mut recording,
         &mut checkpoints,
+        None,
         Some(request.warm_up),
         request.stop,
         |_, _, _| {},
@@ -68,6 +69,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         &mut experiment,
         &mut recording,
         &mut checkpoints,
+        None,
         Some(request.warm_up + steps),
         request.stop,
         |experiment, _, times| {

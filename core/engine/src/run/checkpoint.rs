@@ -2,10 +2,11 @@
 //!
 //! A checkpoint is copied between two steps, and written by a thread of its own, after all that was recorded until then is
 //! on the disk. One that is due in the middle of an unroll, or while the one before is still being written, waits.
+use super::device;
 use super::experiment::Experiment;
 use super::recording::Recording;
 use super::state::restored;
-use efference_runs::checkpoint::{Array, CheckpointError, CheckpointFiles, Manifest, Written};
+use efference_runs::checkpoint::{Array, Checkpoint, CheckpointError, CheckpointFiles, Manifest, Written};
 use efference_runs::directory::RunDirectory;
 use efference_runs::metric;
 use efference_sdk::tch::get_num_threads;
@@ -24,7 +25,6 @@ const PATIENCE: u64 = 10_000;
 pub struct Checkpoints {
     writer: Writer,
     every: CheckpointEvery,
-    device: String,
     /// When the last one was made, by the clock and in steps.
     last: (Instant, u64),
     due_since: Option<u64>,
@@ -54,7 +54,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If nobody knows which value of the metric for the best one is best.
-    pub fn new(run: &RunDirectory, settings: &Settings, device: String) -> Result<Checkpoints> {
+    pub fn new(run: &RunDirectory, settings: &Settings) -> Result<Checkpoints> {
         let known = settings.best.as_deref().map(metric::more_is_better);
         let best_is = match (settings.best_is, known.flatten()) {
             (Some(said), _) => said,
@@ -72,7 +72,6 @@ impl Checkpoints {
         Ok(Checkpoints {
             writer: Writer { files, keep: settings.keep, best_is },
             every: settings.every,
-            device,
             last: (Instant::now(), 0),
             due_since: None,
             best: settings.best.as_ref().map(best),
@@ -112,6 +111,14 @@ impl Checkpoints {
             return Ok(());
         }
         self.settle();
+        self.begin(experiment, recording, Written::Due)
+    }
+
+    /// Begins a checkpoint of where a fork begins: without it, the run could not be resumed before its next one.
+    ///
+    /// # Errors
+    /// If a plugin can't save its state.
+    pub fn first(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
         self.begin(experiment, recording, Written::Due)
     }
 
@@ -159,31 +166,8 @@ impl Checkpoints {
         written: Written,
     ) -> Result<()> {
         let step = experiment.step();
-        let arrays = match written {
-            Written::Failure => experiment.save_learned()?,
-            _ => {
-                let mut arrays = experiment.save()?;
-                recording.save(experiment, &mut arrays)?;
-                arrays
-            }
-        };
-        let manifest = Manifest {
-            version: Manifest::VERSION,
-            step,
-            seconds: recording.seconds(),
-            written,
-            restores: restored(experiment)?.0,
-            trainer_exact: experiment.trainer().saves_exactly()?,
-            efference: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: sdk::export::libtorch_version().to_owned(),
-            device: self.device.clone(),
-            threads: get_num_threads() as usize,
-            lines: recording.lines(),
-            metrics: Vec::new(),
-            figure: self.best.as_mut().and_then(Best::take),
-            bytes: 0,
-            sha256: String::new(),
-        };
+        let Checkpoint { mut manifest, arrays } = snapshot(experiment, recording, written)?;
+        manifest.figure = self.best.as_mut().and_then(Best::take);
         let recorded = recording.sync()?;
         let writer = self.writer.clone();
         let thread = thread::Builder::new().name("checkpoint".to_owned());
@@ -206,6 +190,43 @@ impl Checkpoints {
             );
         }
     }
+}
+
+/// A checkpoint of this moment, in memory.
+///
+/// # Errors
+/// If a plugin can't save its state.
+pub(super) fn snapshot(
+    experiment: &Experiment,
+    recording: &Recording<'_>,
+    written: Written,
+) -> Result<Checkpoint> {
+    let arrays = match written {
+        Written::Failure => experiment.save_learned()?,
+        _ => {
+            let mut arrays = experiment.save()?;
+            recording.save(experiment, &mut arrays)?;
+            arrays
+        }
+    };
+    let manifest = Manifest {
+        version: Manifest::VERSION,
+        step: experiment.step(),
+        seconds: recording.seconds(),
+        written,
+        restores: restored(experiment)?.0,
+        trainer_exact: experiment.trainer().saves_exactly()?,
+        efference: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch: sdk::export::libtorch_version().to_owned(),
+        device: device::name(experiment.model().device()),
+        threads: get_num_threads() as usize,
+        lines: recording.lines(),
+        metrics: Vec::new(),
+        figure: None,
+        bytes: 0,
+        sha256: String::new(),
+    };
+    Ok(Checkpoint { manifest, arrays })
 }
 
 impl Best {

@@ -76,6 +76,8 @@ pub struct Experiment {
     stats: Vec<FrameStats>,
     rows: Vec<f32>,
     answers: Vec<f32>,
+    /// Whether it acts as well as it can, and does not explore.
+    greedy: bool,
     /// Of the last step's observation and response, if fingerprints are wanted.
     prints: Option<[u32; 2]>,
     /// Where time went since it was last set to zero.
@@ -108,6 +110,7 @@ impl Experiment {
             stats: Vec::new(),
             rows: Vec::new(),
             answers: Vec::new(),
+            greedy: false,
             prints: None,
             times: Times::default(),
         }
@@ -131,6 +134,18 @@ impl Experiment {
     /// The environment.
     pub fn environment(&self) -> &dyn Environment {
         &*self.environment
+    }
+
+    /// From now on it acts as well as it can, and does not learn.
+    pub fn freeze(&mut self) {
+        self.greedy = true;
+        self.model.freeze();
+    }
+
+    /// The streams of the last step, in the order of [`stats`](Self::stats), and whether each frame was the first of an
+    /// episode.
+    pub fn active(&self) -> impl Iterator<Item = (u64, bool)> {
+        self.frames.active.iter().map(|active| (active.stream, active.step_type.is_first()))
     }
 
     /// Has fingerprints made of each step from now on; returns what they are of, in the order in which a step computes it.
@@ -280,7 +295,7 @@ impl Experiment {
         let both = match groups {
             [] => predicted,
             // One transfer from the device for both.
-            groups => Tensor::f_cat(&[predicted, self.model.act(moment, states, groups, false)?], 1)?,
+            groups => Tensor::f_cat(&[predicted, self.model.act(moment, states, groups, self.greedy)?], 1)?,
         };
         let width = both.size()[1] as usize;
         self.answers.resize(rows * width, 0.0);

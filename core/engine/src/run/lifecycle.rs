@@ -1,5 +1,6 @@
 //! A whole run: its directory, its steps, and how it ended.
 use super::checkpoint::Checkpoints;
+use super::evaluation::Evaluations;
 use super::state::restored;
 use super::{
     Ended, Experiment, Failure, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
@@ -161,7 +162,8 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
     let origin = Origin::after(begun.seconds());
     let (directory, from) = (&begun.directory, begun.step());
     let log = crate::log::to_file(directory.log()?);
-    let known = prepared.known(spec_file, SystemTime::now());
+    let spec_file = RunDirectory::first_spec(spec_file);
+    let known = prepared.known(&spec_file, SystemTime::now());
     let opened = begun.open(prepared, &mut output).and_then(|experiment| {
         begun.cut(spec)?;
         Ok(experiment)
@@ -232,12 +234,14 @@ fn steps(
         );
     }
     let from = begun.step();
-    let mut checkpoints = Checkpoints::new(&begun.directory, &spec.checkpoint, device)?;
-    let resumed = begun.from.as_ref().filter(|_| begun.resumed);
-    if resumed.is_some() {
-        checkpoints.go_on_after(from);
+    let mut checkpoints = Checkpoints::new(&begun.directory, &spec.checkpoint)?;
+    let mut recording =
+        Recording::start(spec, &begun.directory, experiment, origin.clone(), begun.from.as_ref())?;
+    match &begun.from {
+        Some(_) if begun.resumed => checkpoints.go_on_after(from),
+        Some(_) => checkpoints.first(experiment, &mut recording)?,
+        None => {}
     }
-    let mut recording = Recording::start(spec, &begun.directory, experiment, origin.clone(), resumed)?;
     let every = Duration::from_secs_f64(spec.record.console_every_seconds);
     let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, from);
     crate::log::aside(progress.aside());
@@ -245,6 +249,7 @@ fn steps(
         experiment,
         &mut recording,
         &mut checkpoints,
+        Some(Evaluations::new(prepared, &spec.evaluation, stop)),
         spec.steps,
         stop,
         |experiment, recording, times| {

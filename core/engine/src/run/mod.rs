@@ -6,8 +6,10 @@ mod arrays;
 pub mod checkpoint;
 pub mod device;
 mod episodes;
+mod evaluation;
 mod experiment;
 mod failure;
+mod forward;
 mod frames;
 mod lifecycle;
 pub mod memory;
@@ -17,8 +19,10 @@ mod state;
 mod steps;
 
 pub use episodes::Episode;
+pub use evaluation::{Evaluation, evaluate};
 pub use experiment::{Attribution, Experiment, FrameStats, StepOutcome, Times};
 pub use failure::Failure;
+pub use forward::play_forward;
 pub use lifecycle::{Done, Request, Start, run};
 pub use recording::{Origin, Recording};
 pub use signals::Stop;
@@ -117,9 +121,23 @@ impl<'a> LoadedSpec<'a> {
 
     /// Opens the environment, then makes the agent for it.
     pub fn open(&self, run_directory: Option<&Path>, compare: bool) -> sdk::Result<Experiment> {
+        self.open_for("environment", run_directory, compare)
+    }
+
+    /// The same for an evaluation: the environment has random numbers of its own.
+    pub fn open_for_evaluation(&self) -> sdk::Result<Experiment> {
+        self.open_for("evaluation environment", None, false)
+    }
+
+    fn open_for(
+        &self,
+        purpose: &str,
+        run_directory: Option<&Path>,
+        compare: bool,
+    ) -> sdk::Result<Experiment> {
         let environment = self.plugin(Kind::Environment);
         let setup = EnvironmentSetup {
-            seed: derive_seed(self.spec.seed, &format!("environment {}", environment.plugin.info.name)),
+            seed: derive_seed(self.spec.seed, &format!("{purpose} {}", environment.plugin.info.name)),
             run_directory: run_directory.map(Path::to_owned),
         };
         let monitor = Arc::new(CallMonitor::default());

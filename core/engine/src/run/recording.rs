@@ -1,4 +1,5 @@
 //! What a run records of its steps: metrics and pictures.
+use super::evaluation::Evaluation;
 use super::experiment::Experiment;
 use crate::agent::LossMeans;
 use crate::plugins::take_metrics;
@@ -177,12 +178,8 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// Records what is due after a step. To be called after each one.
-    ///
-    /// # Errors
-    /// If something, now or earlier, could not be written, or a plugin could not say what is to be.
-    pub fn step(&mut self, experiment: &Experiment) -> Result<()> {
-        let record = &self.spec.record;
+    /// Gathers what a step brought. To be called after each one, before [`step`](Self::step).
+    pub fn gather(&mut self, experiment: &Experiment) {
         for stats in experiment.stats() {
             if let Some(reward) = stats.reward {
                 self.metrics.add("reward", reward);
@@ -204,6 +201,29 @@ impl<'a> Recording<'a> {
         for (name, value) in take_metrics() {
             self.metrics.add(&name, value);
         }
+    }
+
+    /// Adds an evaluation, which took so long.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn evaluation(&mut self, evaluation: &Evaluation, took: Duration) -> Result<()> {
+        self.metrics.add("evaluation/return", evaluation.mean());
+        self.metrics.add("evaluation/return_median", evaluation.median());
+        self.metrics.add("evaluation/episode_length", evaluation.mean_length());
+        // The learner's speed is its own.
+        self.window.0 += took;
+        let mut line = serde_json::to_string(evaluation)?;
+        line.push('\n');
+        Ok(self.recorder.evaluation(line)?)
+    }
+
+    /// Records what is due after a step. To be called after each one.
+    ///
+    /// # Errors
+    /// If something, now or earlier, could not be written, or a plugin could not say what is to be.
+    pub fn step(&mut self, experiment: &Experiment) -> Result<()> {
+        let record = &self.spec.record;
         let step = experiment.step();
         if self.fingerprints {
             self.words.clear();

@@ -96,6 +96,10 @@ impl Experiment {
         let misfits = self.model.restore_optimizers(&to_tensors(arrays, "optimizers")?)?;
         settle("optimizers", misfits, fit, &mut left)?;
         self.step = manifest.step;
+        if let Some(last) = self.step.checked_sub(1) {
+            // What the environment does before the next step begins belongs to this one.
+            self.model.set_step(last);
+        }
         if manifest.written == Written::Failure {
             // Parameters are all that it has.
             return Ok(left);

@@ -1,5 +1,6 @@
 //! The loop of a run and of a measurement: step, record, checkpoint.
 use super::checkpoint::Checkpoints;
+use super::evaluation::Evaluations;
 use super::experiment::{Experiment, StepOutcome};
 use super::recording::Recording;
 use super::signals::Stop;
@@ -35,6 +36,7 @@ pub fn make_steps(
     experiment: &mut Experiment,
     recording: &mut Recording<'_>,
     checkpoints: &mut Checkpoints,
+    mut evaluations: Option<Evaluations<'_>>,
     until: Option<u64>,
     stop: &Stop,
     mut after: impl FnMut(&Experiment, &Recording<'_>, StepTimes),
@@ -53,6 +55,10 @@ pub fn make_steps(
             StepOutcome::Step => {}
         }
         let advanced = Instant::now();
+        recording.gather(experiment);
+        if let Some(evaluations) = &mut evaluations {
+            evaluations.step(experiment, recording)?;
+        }
         recording.step(experiment)?;
         checkpoints.step(experiment, recording)?;
         after(experiment, recording, StepTimes { advance: advanced - began, record: advanced.elapsed() });

@@ -1,6 +1,7 @@
 //! Whether a run goes on, and how it ended if it does not.
 use super::{Ending, RunDirectory};
-use crate::FileError;
+use crate::checkpoint::CheckpointFiles;
+use crate::{FileError, Fingerprints};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 
@@ -53,6 +54,16 @@ impl RunDirectory {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(FileError::new("lock", &path, &e)),
         }
+    }
+
+    /// Steps that the run has done, as far as its record tells: by its end, its fingerprints and its checkpoints.
+    ///
+    /// # Errors
+    /// If one of them is there and can't be read.
+    pub fn steps_done(&self) -> Result<u64, FileError> {
+        let ended = self.end()?.map_or(0, |end| end.step);
+        let kept = CheckpointFiles::new(self.checkpoints()).steps()?.last().copied().unwrap_or(0);
+        Ok(ended.max(kept).max(Fingerprints::last_step(&self.fingerprints())?))
     }
 
     /// Where the run stands.

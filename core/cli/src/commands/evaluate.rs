@@ -1,0 +1,32 @@
+//! `efference evaluate`: becomes the engine.
+use crate::{engine, fail};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Lets the agent of a run act as well as it can, and says what return it reaches.
+///
+/// A frozen copy of the agent acts greedily, in the run's environment with random numbers of its own: the same episodes each
+/// time. Nothing of the run changes.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The run: its directory, as in `runs/first-light/latest`.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// How many episodes.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub episodes: u64,
+    /// The step of the checkpoint; without, the last one.
+    #[arg(long, value_name = "STEP")]
+    pub at: Option<u64>,
+    /// Changes a key for the evaluation; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Prints JSON, with the return and the length of each episode.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Does it; returns the exit status, unless this process becomes the engine.
+pub fn run(_: &EvaluateArgs) -> u8 {
+    fail(engine::exec())
+}

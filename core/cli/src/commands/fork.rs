@@ -1,0 +1,63 @@
+//! `efference fork`: says what changes, and becomes the engine.
+use crate::engine::Engine;
+use crate::run_spec::{RunSpec, report_changes};
+use crate::{engine, fail};
+use clap::Args;
+use efference_runs::directory::RunDirectory;
+use std::path::{Path, PathBuf};
+
+/// Begins a new run from the state that another one had at a step.
+///
+/// The state comes from the nearest checkpoint before that step, played forward where the run is exact; in the middle of an unroll
+/// the fork is at its end. Without a change the new run does what the other did, bit for bit. Of a state that no longer fits,
+/// such as one of another size, what fits is taken, and what is not is told.
+#[derive(Debug, Args)]
+pub struct ForkArgs {
+    /// The run: its directory, as in `runs/first-light/latest`.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The step; without, that of the last checkpoint.
+    #[arg(long, value_name = "STEP")]
+    pub at: Option<u64>,
+    /// Steps after which the new run is finished, those before the fork included.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Changes a key, as in `optimizer.learning_rate=0.0003`; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The directory that holds the runs; without, the one that holds the other run.
+    #[arg(long, value_name = "DIR")]
+    pub runs: Option<PathBuf>,
+    /// The last part of the new run's directory, in place of one made of the time and two words.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+}
+
+impl ForkArgs {
+    /// All that changes, as `--set` says it.
+    pub fn settings(&self) -> Vec<String> {
+        let steps = self.steps.map(|steps| format!("steps={steps}"));
+        self.set.iter().cloned().chain(steps).collect()
+    }
+
+    /// The directory that holds the new run.
+    pub fn runs(&self, parent: &RunDirectory) -> PathBuf {
+        let beside = parent.path().parent().and_then(Path::parent).unwrap_or(Path::new("runs"));
+        self.runs.clone().unwrap_or_else(|| beside.to_owned())
+    }
+}
+
+/// Does it; returns the exit status, unless this process becomes the engine.
+pub fn run(arguments: &ForkArgs) -> u8 {
+    let read = || -> Result<_, u8> {
+        let engine = Engine::default();
+        RunSpec::open(&arguments.run)?.changed(&arguments.settings(), &engine)
+    };
+    match read() {
+        Ok(changed) => {
+            report_changes(&changed.changes);
+            fail(engine::exec())
+        }
+        Err(status) => status,
+    }
+}

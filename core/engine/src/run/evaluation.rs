@@ -1,0 +1,165 @@
+//! Evaluations: a frozen copy of the agent acts greedily in an environment of its own.
+//!
+//! The copy has the parameters and what the goal keeps, such as normalisers; its streams begin with states of their own.
+//! Nothing of the learner changes: it goes on bit for bit as if there had been no evaluation.
+use super::LoadedSpec;
+use super::arrays::to_tensors;
+use super::episodes::Episode;
+use super::experiment::{Experiment, StepOutcome};
+use super::recording::Recording;
+use super::signals::Stop;
+use crate::plugins::take_metrics;
+use efference_runs::checkpoint::{Array, Arrays};
+use efference_sdk::{Result, bail};
+use efference_spec::Evaluation as Settings;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What came of an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The steps that the agent had learned for.
+    pub step: u64,
+    /// The return of each episode, in the order in which they ended.
+    pub returns: Vec<f64>,
+    /// Their lengths.
+    pub lengths: Vec<u64>,
+}
+
+impl Evaluation {
+    /// The mean return.
+    pub fn mean(&self) -> f64 {
+        self.returns.iter().sum::<f64>() / self.returns.len() as f64
+    }
+
+    /// The median return.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.returns.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        match sorted.len() % 2 {
+            0 => (sorted[middle - 1] + sorted[middle]) / 2.0,
+            _ => sorted[middle],
+        }
+    }
+
+    /// The mean length.
+    pub fn mean_length(&self) -> f64 {
+        self.lengths.iter().sum::<u64>() as f64 / self.lengths.len() as f64
+    }
+}
+
+/// Steps in which at least one episode should end.
+const PATIENCE: u64 = 100_000;
+
+/// Evaluates what was learned by `step` steps: exactly `episodes` episodes. Of several streams each plays its share of them,
+/// so that short episodes count no more than long ones. `None`: it was stopped.
+///
+/// # Errors
+/// If the environment has no episodes, is over too early, or a plugin fails.
+pub fn evaluate(
+    prepared: &LoadedSpec<'_>,
+    learned: &[Array],
+    (step, episodes): (u64, u64),
+    stop: &Stop,
+) -> Result<Option<Evaluation>> {
+    let mut copy = prepared.open_for_evaluation()?;
+    let misfits = copy.model().restore_parameters(&to_tensors(learned, "parameters")?)?;
+    if let Some(first) = misfits.first() {
+        bail!("the checkpoint does not fit the agent: {first}");
+    }
+    let goal = to_tensors(learned, "goal")?;
+    if !goal.is_empty() {
+        copy.model().restore_goal(goal)?;
+        // What it keeps of the learner's streams is not of these.
+        copy.model().end_streams(&Arrays::part(learned, "host").elements::<u64>("streams"))?;
+    }
+    copy.freeze();
+    let mut evaluation = Evaluation { step, returns: Vec::new(), lengths: Vec::new() };
+    let mut left: Option<BTreeMap<u64, u64>> = None;
+    while (evaluation.returns.len() as u64) < episodes {
+        match copy.advance(&|| stop.wanted())? {
+            StepOutcome::Stopped => return Ok(None),
+            StepOutcome::Closed => bail!(
+                "the environment was over after {} of {episodes} episodes of the evaluation",
+                evaluation.returns.len()
+            ),
+            StepOutcome::Step if stop.wanted() => return Ok(None),
+            StepOutcome::Step => {}
+        }
+        // What plugins measure here is of the copy, and not of the run.
+        take_metrics();
+        copy.model().take_means();
+        let left = match &mut left {
+            Some(left) => left,
+            None => left.insert(shares(&copy, episodes)?),
+        };
+        for ((stream, _), stats) in copy.active().zip(copy.stats()) {
+            let Some(Episode { total, length }) = stats.episode else { continue };
+            if let Some(own) = left.get_mut(&stream).filter(|own| **own > 0) {
+                *own -= 1;
+                evaluation.returns.push(total);
+                evaluation.lengths.push(length);
+            }
+        }
+        if evaluation.returns.is_empty() && copy.step() >= PATIENCE {
+            bail!("no episode ended within {PATIENCE} steps of the evaluation");
+        }
+    }
+    Ok(Some(evaluation))
+}
+
+/// How many episodes each stream plays.
+fn shares(copy: &Experiment, episodes: u64) -> Result<BTreeMap<u64, u64>> {
+    if !copy.active().any(|(_, first)| first) {
+        bail!("this environment has no episodes, so that there is nothing to evaluate");
+    }
+    let streams = copy.active().count() as u64;
+    let share = |(i, (stream, _))| (stream, episodes / streams + u64::from((i as u64) < episodes % streams));
+    Ok(copy.active().enumerate().map(share).collect())
+}
+
+/// The evaluations of a run that goes on.
+pub struct Evaluations<'a> {
+    prepared: &'a LoadedSpec<'a>,
+    settings: Settings,
+    stop: &'a Stop,
+    given_up: bool,
+}
+
+impl<'a> Evaluations<'a> {
+    /// Those of a run by this spec.
+    pub fn new(prepared: &'a LoadedSpec<'a>, settings: &Settings, stop: &'a Stop) -> Self {
+        Evaluations { prepared, settings: settings.clone(), stop, given_up: false }
+    }
+
+    /// Evaluates the agent if that is due after this step, and adds what came of it to the line that is gathered. An
+    /// evaluation that fails is reported, and ends nothing.
+    ///
+    /// # Errors
+    /// If the learner's state can't be saved, or it could not be recorded.
+    pub fn step(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
+        let Settings { every, episodes } = self.settings;
+        let step = experiment.step();
+        if every == 0 || !step.is_multiple_of(every) || self.given_up {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let learned = experiment.save()?;
+        let evaluated = evaluate(self.prepared, &learned, (step, episodes), self.stop);
+        take_metrics();
+        experiment.model().set_step(step - 1);
+        match evaluated {
+            Ok(Some(evaluation)) => recording.evaluation(&evaluation, began.elapsed())?,
+            Ok(None) => {}
+            Err(error) => {
+                self.given_up = true;
+                tracing::warn!(
+                    "there is no more evaluation in this run: {error:#}. Set `every` under [evaluation] to 0 to be without"
+                );
+            }
+        }
+        Ok(())
+    }
+}
