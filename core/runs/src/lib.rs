@@ -9,6 +9,7 @@ mod baselines;
 mod console;
 pub mod directory;
 mod error;
+pub mod history;
 mod lines;
 pub mod metric;
 mod metrics;

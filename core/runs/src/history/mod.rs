@@ -1,0 +1,206 @@
+//! `metrics.jsonl` read back, fast: the curves of a run, whether it has ended or goes on.
+//!
+//! ```text
+//! metrics.jsonl ──(lines: parse)──▶ table ──(columns: write)──▶ metrics.columns
+//!                                     ▲                               │
+//!             lines added since ──────┴─────── one metric at a time ◀─┘
+//! ```
+mod columns;
+mod error;
+mod parse;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::FileError;
+use crate::directory::RunDirectory;
+use columns::Columns;
+pub use error::HistoryError;
+use parse::{Position, Reading, read_lines};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use table::{Column, Table};
+
+/// What a run has recorded so far.
+///
+/// Lines that were written twice, as a run that was killed does them again after it is resumed, count once: the
+/// last time. Seconds go on from one process of a run to the next.
+#[derive(Debug)]
+pub struct History {
+    metrics: PathBuf,
+    /// Lines that are read from the file of columns when they are asked for.
+    columns: Option<Columns>,
+    /// All lines behind those.
+    table: Table,
+    half_line: bool,
+}
+
+/// One metric over a run, where it was recorded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series {
+    /// Steps done.
+    pub steps: Vec<u64>,
+    /// Seconds since the run started.
+    pub seconds: Vec<f64>,
+    /// The values; NaN for what was recorded and is no number.
+    pub values: Vec<f64>,
+}
+
+/// Metrics shorter than this are read in a few milliseconds, and need no file of columns.
+const WORTH_COLUMNS: u64 = 1 << 20;
+
+impl History {
+    /// Reads what a run has recorded so far, and keeps a file of columns beside it if it is long. A run that has recorded
+    /// nothing yet has an empty history.
+    ///
+    /// # Errors
+    /// If the metrics can't be read, or a line of them is damaged. That the file of columns can't be written is no error.
+    pub fn read(run: &RunDirectory) -> Result<Self, HistoryError> {
+        let metrics = run.path().join("metrics.jsonl");
+        let mut file = match File::open(&metrics) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(History { metrics, columns: None, table: Table::default(), half_line: false });
+            }
+            Err(e) => return Err(FileError::new("read", &metrics, &e).into()),
+        };
+        let metadata = file.metadata().map_err(|e| FileError::new("read", &metrics, &e))?;
+        let beside = columns_file(&metrics);
+        let mut columns = Columns::open(&beside, &file, &metadata);
+        let from = columns.as_ref().map_or(Position::default(), Columns::covered);
+        let mut table = columns.as_ref().map_or(Table::default(), |columns| Table::after(columns.ending()));
+        let mut reading = read_lines(&metrics, &mut file, from, &mut table)?;
+        if columns.is_some() && reading.beyond {
+            // The run was resumed from before the end of the columns.
+            columns = None;
+            (table, reading) = read_all(&metrics, &mut file)?;
+        }
+        let more = reading.to.bytes - columns.as_ref().map_or(0, |columns| columns.covered().bytes);
+        if more >= WORTH_COLUMNS.max(reading.to.bytes / 4) {
+            let whole = match &columns {
+                None => Ok(table),
+                Some(columns) => columns.table().map(|mut whole| {
+                    whole.append(table);
+                    whole
+                }),
+            };
+            match whole {
+                Ok(whole) => table = whole,
+                // They are not what they were when they were written.
+                Err(_) => (table, reading) = read_all(&metrics, &mut file)?,
+            }
+            columns = None;
+            if let Err(e) = columns::write(&beside, &table, reading.to, &file, &metadata) {
+                tracing::debug!("'{}' was not written: {e}", beside.display());
+            }
+        }
+        Ok(History { metrics, columns, table, half_line: reading.half_line > 0 })
+    }
+
+    /// Whether the last line is only half there and was left out: a process is writing it just now, or was killed while
+    /// it did.
+    pub fn half_line(&self) -> bool {
+        self.half_line
+    }
+
+    /// The names of all metrics, in the order in which they were first recorded.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.columns.iter().flat_map(Columns::names).collect();
+        for column in &self.table.columns {
+            // A line that was done again may have left a name without values.
+            if !names.contains(&column.name.as_str()) && !column.values.is_empty() {
+                names.push(&column.name);
+            }
+        }
+        names
+    }
+
+    /// Steps and seconds of all lines.
+    ///
+    /// # Errors
+    /// If the metrics can't be read again.
+    pub fn lines(&self) -> Result<Series, HistoryError> {
+        let read = |columns: &Columns| Ok((columns.steps()?, columns.seconds()?));
+        let (mut steps, mut seconds) = match self.columns.as_ref().map(read).transpose() {
+            Ok(before) => before.unwrap_or_default(),
+            Err(e) => return self.without_columns(&e)?.lines(),
+        };
+        steps.extend(&self.table.steps);
+        seconds.extend(&self.table.seconds);
+        Ok(Series { steps, seconds, values: Vec::new() })
+    }
+
+    /// A metric, where it was recorded; `None` if it never was.
+    ///
+    /// # Errors
+    /// If the metrics can't be read again.
+    pub fn series(&self, name: &str) -> Result<Option<Series>, HistoryError> {
+        let read = |columns: &Columns| columns.column(name);
+        let before = match self.columns.as_ref().map(read).transpose() {
+            Ok(before) => before.flatten(),
+            Err(e) => return self.without_columns(&e)?.series(name),
+        };
+        let after = self.table.columns.iter().find(|column| column.name == name);
+        if before.is_none() && after.is_none_or(|column| column.values.is_empty()) {
+            return Ok(None);
+        }
+        let lines = self.lines()?;
+        let covered = self.columns.as_ref().map_or(0, Columns::rows);
+        let mut series = match before {
+            None => Series::default(),
+            Some(Column { rows, values, .. }) => {
+                let all = rows.is_none() && values.len() == covered;
+                if all && after.is_none() && covered == lines.steps.len() {
+                    return Ok(Some(Series { values, ..lines }));
+                }
+                pick(&lines, 0, rows.as_deref(), values)
+            }
+        };
+        if let Some(column) = after {
+            let more = pick(&lines, covered, column.rows.as_deref(), column.values.clone());
+            series.steps.extend(more.steps);
+            series.seconds.extend(more.seconds);
+            series.values.extend(more.values);
+        }
+        Ok(Some(series))
+    }
+
+    /// All of it from the lines, as the columns have turned out to be damaged.
+    fn without_columns(&self, why: &io::Error) -> Result<History, HistoryError> {
+        let columns = columns_file(&self.metrics);
+        tracing::debug!("'{}' is made again: {why}", columns.display());
+        // Best effort: otherwise it is found to be damaged the next time too.
+        let _ = std::fs::remove_file(columns);
+        let mut file = File::open(&self.metrics).map_err(|e| FileError::new("read", &self.metrics, &e))?;
+        let (table, reading) = read_all(&self.metrics, &mut file)?;
+        let half_line = reading.half_line > 0;
+        Ok(History { metrics: self.metrics.clone(), columns: None, table, half_line })
+    }
+}
+
+fn read_all(metrics: &Path, file: &mut File) -> Result<(Table, Reading), HistoryError> {
+    let mut table = Table::default();
+    let reading = read_lines(metrics, file, Position::default(), &mut table)?;
+    Ok((table, reading))
+}
+
+fn columns_file(metrics: &Path) -> PathBuf {
+    metrics.with_file_name("metrics.columns")
+}
+
+/// The lines that have a value: `rows`, or all from `first` on.
+fn pick(lines: &Series, first: usize, rows: Option<&[u32]>, values: Vec<f64>) -> Series {
+    match rows {
+        None => {
+            let range = first..first + values.len();
+            let (steps, seconds) = (lines.steps[range.clone()].to_vec(), lines.seconds[range].to_vec());
+            Series { steps, seconds, values }
+        }
+        Some(rows) => Series {
+            steps: rows.iter().map(|row| lines.steps[first + *row as usize]).collect(),
+            seconds: rows.iter().map(|row| lines.seconds[first + *row as usize]).collect(),
+            values,
+        },
+    }
+}
