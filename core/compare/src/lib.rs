@@ -1,1 +1,4 @@
-//! Is A better than B? Statistics over the seeds of runs, verdicts, tables, plots.
+//! Compares runs: which is better, by how much, and whether there are seeds enough to say so.
+//!
+//! Why which interval and which test: [`statistics`].
+pub mod statistics;
