@@ -2,3 +2,30 @@
 //!
 //! Why which interval and which test: [`statistics`].
 pub mod statistics;
+
+mod better;
+mod compare;
+mod comparison;
+mod curves;
+mod error;
+mod figure;
+mod grouping;
+mod member;
+mod notes;
+mod pairs;
+pub mod report;
+mod request;
+mod select;
+mod settings;
+mod strata;
+mod verdict;
+
+pub use better::Better;
+pub use compare::compare;
+pub use comparison::{Comparison, Group, Pair, Run, Verdict};
+pub use curves::Band;
+pub use error::CompareError;
+pub use figure::{Axis, FigureKind};
+pub use member::{Member, read_members};
+pub use request::Request;
+pub use select::find_runs;

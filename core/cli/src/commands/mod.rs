@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod compare;
 pub mod plugins;
 pub mod run;
 
@@ -23,6 +24,7 @@ pub enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
+    Compare(compare::CompareArgs),
     Plugins(plugins::PluginsArgs),
 }
 
@@ -33,6 +35,7 @@ impl Command {
             Command::Run(arguments) => run::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
+            Command::Compare(arguments) => compare::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
         }
     }

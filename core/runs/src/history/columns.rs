@@ -47,6 +47,8 @@ struct Header {
     tail: u32,
     /// When `metrics.jsonl` was changed last, in nanoseconds since 1970.
     modified: u64,
+    /// Step and seconds of the first line.
+    first: Option<(u64, f64)>,
     ending: Ending,
     steps: Block,
     seconds: Block,
@@ -91,6 +93,10 @@ impl Columns {
 
     pub(super) fn covered(&self) -> Position {
         self.header.covered
+    }
+
+    pub(super) fn first(&self) -> Option<(u64, f64)> {
+        self.header.first
     }
 
     pub(super) fn ending(&self) -> Ending {
@@ -179,6 +185,7 @@ pub(super) fn write(
         covered,
         tail: tail(metrics, covered.bytes)?,
         modified: modified(metadata),
+        first: table.first(),
         ending: table.ending,
         steps: block(table.steps.len(), 8, crc(&table.steps, u64::to_le_bytes)),
         seconds: block(table.seconds.len(), 8, crc(&table.seconds, f64::to_le_bytes)),
@@ -200,20 +207,20 @@ pub(super) fn write(
     to.write_all(&(header.len() as u32).to_le_bytes())?;
     to.write_all(&crc32fast::hash(&header).to_le_bytes())?;
     to.write_all(&header)?;
-    each(&table.steps, u64::to_le_bytes, |bytes| to.write_all(bytes))?;
-    each(&table.seconds, f64::to_le_bytes, |bytes| to.write_all(bytes))?;
+    by_pieces(&table.steps, u64::to_le_bytes, |bytes| to.write_all(bytes))?;
+    by_pieces(&table.seconds, f64::to_le_bytes, |bytes| to.write_all(bytes))?;
     for column in &table.columns {
         if let Some(rows) = &column.rows {
-            each(rows, u32::to_le_bytes, |bytes| to.write_all(bytes))?;
+            by_pieces(rows, u32::to_le_bytes, |bytes| to.write_all(bytes))?;
         }
-        each(&column.values, f64::to_le_bytes, |bytes| to.write_all(bytes))?;
+        by_pieces(&column.values, f64::to_le_bytes, |bytes| to.write_all(bytes))?;
     }
     to.into_inner().map_err(io::IntoInnerError::into_error)?.persist(path)?;
     Ok(())
 }
 
 /// The bytes of numbers, in pieces.
-fn each<const N: usize, T: Copy>(
+fn by_pieces<const N: usize, T: Copy>(
     numbers: &[T],
     bytes: fn(T) -> [u8; N],
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
@@ -230,7 +237,7 @@ fn each<const N: usize, T: Copy>(
 fn crc<const N: usize, T: Copy>(numbers: &[T], bytes: fn(T) -> [u8; N]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     // What takes the bytes here can't fail.
-    let _ = each(numbers, bytes, |piece| {
+    let _ = by_pieces(numbers, bytes, |piece| {
         crc.update(piece);
         Ok(())
     });

@@ -116,6 +116,12 @@ impl History {
         names
     }
 
+    /// Steps and seconds of the first line and of the last one.
+    pub fn ends(&self) -> Option<((u64, f64), (u64, f64))> {
+        let first = self.columns.as_ref().and_then(Columns::first).or_else(|| self.table.first());
+        first.zip(self.table.last())
+    }
+
     /// Steps and seconds of all lines.
     ///
     /// # Errors

@@ -71,6 +71,16 @@ impl Table {
         Table { ending, ..Table::default() }
     }
 
+    /// Step and seconds of the first line.
+    pub(super) fn first(&self) -> Option<(u64, f64)> {
+        self.steps.first().copied().zip(self.seconds.first().copied())
+    }
+
+    /// Step and seconds of the last line, be it in this table or before.
+    pub(super) fn last(&self) -> Option<(u64, f64)> {
+        self.ending.step.map(|step| (step, self.ending.earlier + self.ending.said))
+    }
+
     /// The column of this name, which is made if there is none.
     pub(super) fn column(&mut self, name: &[u8]) -> Option<usize> {
         let is = |column: &Column| column.name.as_bytes() == name;

@@ -110,6 +110,7 @@ fn a_long_run_gets_columns_that_say_the_same_and_are_extended() {
         let lines = History::read(&run).unwrap().lines().unwrap();
         assert!(lines.steps.iter().zip(&lines.seconds).all(|(step, s)| *s == *step as f64 * 0.5));
         assert_eq!(lines.steps.len() as u64, until);
+        assert_eq!(History::read(&run).unwrap().ends(), Some(((1, 0.5), (until, until as f64 * 0.5))));
     };
     check(20_000);
     assert!(has_columns(&run));

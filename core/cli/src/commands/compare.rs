@@ -1,0 +1,142 @@
+//! `efference compare`.
+use crate::{fail, print};
+use clap::{Args, ValueEnum};
+use efference_compare::{
+    Axis, Better, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
+};
+use std::path::PathBuf;
+
+/// Compares runs: which is better, by how much, and whether there are seeds enough to say so.
+///
+/// Runs are grouped by the keys of their specs that differ, apart from the seed; of each run one figure is taken, by default
+/// the mean of the metric over the last fifth. What is better is decided by Student's t test, paired where seeds match.
+/// Exit status: 0 also if nothing can be told, 1 if the runs can't be compared.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Directories of runs, or ones that hold runs (`runs/NAME`, a sweep), or `latest`.
+    #[arg(value_name = "RUN", required = true)]
+    pub names: Vec<PathBuf>,
+    /// The metric; without, the first of return, reward, error and loss that all runs have.
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Groups runs by this key or section of their specs alone; may be given again.
+    #[arg(long, value_name = "KEY")]
+    pub by: Vec<String>,
+    /// Takes the mean over the last share of each run. [default: 0.2]
+    #[arg(long, value_name = "SHARE", group = "figure", value_parser = share)]
+    pub last: Option<f64>,
+    /// Takes the value at this place of the axis.
+    #[arg(long, value_name = "PLACE", group = "figure", value_parser = positive)]
+    pub at: Option<f64>,
+    /// Takes the area under the curve, by its length: the mean over the run.
+    #[arg(long, group = "figure")]
+    pub auc: bool,
+    /// Takes the place of the axis where the metric first gets to this value.
+    #[arg(long, value_name = "VALUE", group = "figure", allow_negative_numbers = true)]
+    pub until: Option<f64>,
+    /// The axis of curves, and what the options above count in.
+    #[arg(long, default_value = "step")]
+    pub x: AxisName,
+    /// Which way the metric is to go, if its name does not say it.
+    #[arg(long)]
+    pub better: Option<BetterName>,
+    /// How the table is printed.
+    #[arg(long, default_value = "table")]
+    pub format: Format,
+    /// The directory that holds the runs.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+}
+
+/// The axis of curves.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum AxisName {
+    /// Steps done.
+    Step,
+    /// Seconds since the run started.
+    Seconds,
+    /// Operations done, if the runs recorded a metric `flop`.
+    Flop,
+}
+
+/// Which way a metric is to go.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum BetterName {
+    /// Less is better.
+    Lower,
+    /// More is better.
+    Higher,
+}
+
+/// How a comparison is printed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    /// Table, verdict and notes, to be read in a terminal.
+    Table,
+    /// A table to paste.
+    Markdown,
+    /// A line a group, with all digits.
+    Csv,
+    /// Everything, each run included.
+    Json,
+}
+
+/// Does it; returns the exit status.
+pub fn run(arguments: &CompareArgs) -> u8 {
+    let figure = match (arguments.at, arguments.auc, arguments.until) {
+        (Some(place), ..) => FigureKind::At(place),
+        (_, true, _) => FigureKind::Area,
+        (.., Some(value)) => FigureKind::Until(value),
+        _ => FigureKind::Last(arguments.last.unwrap_or(0.2)),
+    };
+    let request = Request {
+        metric: arguments.metric.clone(),
+        by: arguments.by.clone(),
+        figure,
+        axis: match arguments.x {
+            AxisName::Step => Axis::Step,
+            AxisName::Seconds => Axis::Seconds,
+            AxisName::Flop => Axis::Flop,
+        },
+        better: arguments.better.map(|better| match better {
+            BetterName::Lower => Better::Lower,
+            BetterName::Higher => Better::Higher,
+        }),
+        curves: false,
+    };
+    let compared = find_runs(&arguments.names, &arguments.runs)
+        .and_then(read_members)
+        .and_then(|members| compare(members, &request));
+    match compared {
+        Ok(comparison) => show(&comparison, arguments),
+        Err(e) => fail(e),
+    }
+}
+
+fn show(comparison: &Comparison, arguments: &CompareArgs) -> u8 {
+    let text = match arguments.format {
+        Format::Table => report::text(comparison),
+        Format::Markdown => report::markdown(comparison),
+        Format::Csv => report::csv(comparison),
+        Format::Json => match serde_json::to_string_pretty(comparison) {
+            Ok(json) => json + "\n",
+            Err(e) => return fail(e),
+        },
+    };
+    print(&text);
+    0
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("give a share of the run, above 0 and at most 1, such as 0.2".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.replace('_', "").parse() {
+        Ok(place) if place > 0.0 && f64::is_finite(place) => Ok(place),
+        _ => Err("give a number above 0, such as 5_000".to_owned()),
+    }
+}
