@@ -1,10 +1,12 @@
 //! `efference compare`.
 use crate::{fail, print};
 use clap::{Args, ValueEnum};
+use efference_compare::report::Colours;
 use efference_compare::{
-    Axis, Better, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
+    Axis, Better, CompareError, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
 };
-use std::path::PathBuf;
+use efference_runs::directory::write_atomically;
+use std::path::{Path, PathBuf};
 
 /// Compares runs: which is better, by how much, and whether there are seeds enough to say so.
 ///
@@ -43,6 +45,9 @@ pub struct CompareArgs {
     /// How the table is printed.
     #[arg(long, default_value = "table")]
     pub format: Format,
+    /// Draws curves and figures into this file, an .svg or .png; may be given again.
+    #[arg(long, value_name = "FILE", value_parser = picture)]
+    pub plot: Vec<PathBuf>,
     /// The directory that holds the runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
@@ -102,7 +107,7 @@ pub fn run(arguments: &CompareArgs) -> u8 {
             BetterName::Lower => Better::Lower,
             BetterName::Higher => Better::Higher,
         }),
-        curves: false,
+        curves: !arguments.plot.is_empty(),
     };
     let compared = find_runs(&arguments.names, &arguments.runs)
         .and_then(read_members)
@@ -124,7 +129,37 @@ fn show(comparison: &Comparison, arguments: &CompareArgs) -> u8 {
         },
     };
     print(&text);
-    0
+    match write_files(comparison, arguments) {
+        Ok(()) => 0,
+        Err(e) => fail(e),
+    }
+}
+
+/// Writes what is asked for besides; says where, on standard error.
+fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), CompareError> {
+    for file in &arguments.plot {
+        let svg = report::plot(comparison, Colours::Own);
+        let is_png = extension(file).is_some_and(|extension| extension == "png");
+        write(file, &if is_png { report::png(&svg)? } else { svg.into_bytes() })?;
+    }
+    Ok(())
+}
+
+fn write(file: &Path, content: &[u8]) -> Result<(), CompareError> {
+    write_atomically(file, content)?;
+    eprintln!("Written: {}", file.display());
+    Ok(())
+}
+
+fn extension(file: &Path) -> Option<String> {
+    file.extension().map(|extension| extension.to_string_lossy().to_lowercase())
+}
+
+fn picture(text: &str) -> Result<PathBuf, String> {
+    match extension(Path::new(text)).as_deref() {
+        Some("svg" | "png") => Ok(text.into()),
+        _ => Err("name a file that ends in .svg or .png".to_owned()),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -1,6 +1,9 @@
 //! A comparison to read: in a terminal, in a text, in other programs, as a picture, as a page.
-//html
-
+mod plot;
+mod svg;
 mod table;
+mod ticks;
 
+pub use plot::plot;
+pub use svg::{Colours, png};
 pub use table::{csv, markdown, text};
