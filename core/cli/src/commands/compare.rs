@@ -6,7 +6,9 @@ use efference_compare::{
     Axis, Better, CompareError, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
 };
 use efference_runs::directory::write_atomically;
+use efference_runs::time::rfc3339;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Compares runs: which is better, by how much, and whether there are seeds enough to say so.
 ///
@@ -48,6 +50,9 @@ pub struct CompareArgs {
     /// Draws curves and figures into this file, an .svg or .png; may be given again.
     #[arg(long, value_name = "FILE", value_parser = picture)]
     pub plot: Vec<PathBuf>,
+    /// Writes a page of its own with all of it: verdict, table, plots, pictures, what differs in the specs.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// The directory that holds the runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
@@ -107,7 +112,7 @@ pub fn run(arguments: &CompareArgs) -> u8 {
             BetterName::Lower => Better::Lower,
             BetterName::Higher => Better::Higher,
         }),
-        curves: !arguments.plot.is_empty(),
+        curves: !arguments.plot.is_empty() || arguments.html.is_some(),
     };
     let compared = find_runs(&arguments.names, &arguments.runs)
         .and_then(read_members)
@@ -141,6 +146,11 @@ fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), C
         let svg = report::plot(comparison, Colours::Own);
         let is_png = extension(file).is_some_and(|extension| extension == "png");
         write(file, &if is_png { report::png(&svg)? } else { svg.into_bytes() })?;
+    }
+    if let Some(file) = &arguments.html {
+        let command: Vec<String> = std::env::args().collect();
+        let made = format!("Made {} by {}.", rfc3339(SystemTime::now()), command.join(" "));
+        write(file, report::html(comparison, &made).as_bytes())?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub fn plot(comparison: &Comparison, colours: Colours) -> String {
     let lines = legend.iter().map(|(line, ..)| line + 1).max().unwrap_or(0);
     let top = 34.0 + LINE * lines as f64;
     let dots_top = top + CURVES + 66.0;
-    let height = dots_top + 14.0 + ROW * comparison.groups.len() as f64 + 44.0;
+    let height = dots_top + 14.0 + ROW * comparison.groups.len() as f64 + 28.0;
     let mut drawing = Drawing::new(WIDTH, height, colours);
     drawing.text((LEFT, 20.0), Anchor::Start, 14.0, Ink::Text, &comparison.metric);
     let note = "mean over runs; band: 95 % of it, by bootstrap over seeds";
@@ -57,7 +57,9 @@ fn legend(comparison: &Comparison) -> Vec<(usize, f64, usize)> {
 fn curves(drawing: &mut Drawing, comparison: &Comparison, top: f64) {
     let bottom = top + CURVES;
     let bands: Vec<_> = comparison.groups.iter().map(|group| group.curve.as_ref()).collect();
-    let end = bands.iter().flatten().filter_map(|band| band.x.last()).copied().fold(0.0, f64::max);
+    // A place stands in the middle of its cell.
+    let end_of = |x: &Vec<f64>| Some(x.last()? + (x.get(1).unwrap_or(&0.0) - x.first()?).max(0.0) / 2.0);
+    let end = bands.iter().flatten().filter_map(|band| end_of(&band.x)).fold(0.0, f64::max);
     if end == 0.0 {
         drawing.text((WIDTH / 2.0, top + CURVES / 2.0), Anchor::Middle, 12.0, Ink::Muted, "no curve");
         return;
@@ -103,14 +105,14 @@ fn curves(drawing: &mut Drawing, comparison: &Comparison, top: f64) {
     });
 }
 
-/// A scale that holds all values; logarithmic if they go over more than a power and a half of ten.
+/// A scale that holds all values; logarithmic if the largest is more than twelve times the least.
 fn scale(low: &[f64], high: &[f64], from: f64, to: f64) -> Scale {
     let least = low.iter().copied().filter(|y| y.is_finite()).fold(f64::INFINITY, f64::min);
     let most = high.iter().copied().filter(|y| y.is_finite()).fold(f64::NEG_INFINITY, f64::max);
     if !(least.is_finite() && most.is_finite()) {
         return Scale { low: 0.0, high: 1.0, logarithmic: false, from, to };
     }
-    if least > 0.0 && most / least > 30.0 {
+    if least > 0.0 && most / least > 12.0 {
         return Scale { low: least / 1.1, high: most * 1.1, logarithmic: true, from, to };
     }
     let spread = if most > least { most - least } else { most.abs().max(1.0) };
