@@ -18,6 +18,7 @@ mod request;
 mod select;
 mod settings;
 mod strata;
+mod tensorboard;
 mod verdict;
 
 pub use better::Better;
@@ -29,3 +30,4 @@ pub use figure::{Axis, FigureKind};
 pub use member::{Member, read_members};
 pub use request::Request;
 pub use select::find_runs;
+pub use tensorboard::write_tensorboard;

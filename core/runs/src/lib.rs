@@ -30,3 +30,4 @@ pub use metrics::Metrics;
 pub use pictures::{Picture, PicturePair, side_by_side};
 pub use readable::{Bytes, Grouped, Lasting, Scaled, ThreeDigits};
 pub use recorder::{FLUSH_EVERY, Recorded, Recorder, RecorderFiles};
+pub use tensorboard::EventFile;

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use efference_compare::report::Colours;
 use efference_compare::{
     Axis, Better, CompareError, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
+    write_tensorboard,
 };
 use efference_runs::directory::write_atomically;
 use efference_runs::time::rfc3339;
@@ -53,6 +54,9 @@ pub struct CompareArgs {
     /// Writes a page of its own with all of it: verdict, table, plots, pictures, what differs in the specs.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Writes mean curves and their bands, and settings beside figures, as runs of TensorBoard into a new directory.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// The directory that holds the runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
@@ -151,6 +155,10 @@ fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), C
         let command: Vec<String> = std::env::args().collect();
         let made = format!("Made {} by {}.", rfc3339(SystemTime::now()), command.join(" "));
         write(file, report::html(comparison, &made).as_bytes())?;
+    }
+    if let Some(directory) = &arguments.tensorboard {
+        write_tensorboard(comparison, directory)?;
+        eprintln!("Written: {0}; see it with: tensorboard --logdir {0}", directory.display());
     }
     Ok(())
 }

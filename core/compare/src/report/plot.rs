@@ -87,7 +87,7 @@ fn curves(drawing: &mut Drawing, comparison: &Comparison, top: f64) {
     let name = comparison.axis.name();
     drawing.text(((LEFT + WIDTH - RIGHT) / 2.0, bottom + 36.0), Anchor::Middle, 12.0, Ink::Muted, name);
     if y.logarithmic {
-        drawing.text((LEFT + 6.0, top + 12.0), Anchor::Start, 11.0, Ink::Muted, "logarithmic");
+        drawing.text((WIDTH - RIGHT - 6.0, top + 12.0), Anchor::End, 11.0, Ink::Muted, "logarithmic");
     }
     drawing.within((LEFT, top, WIDTH - LEFT - RIGHT, CURVES), |drawing| {
         let place = |(px, py): (&f64, &f64)| (x.place(*px), y.place(*py));
