@@ -9,13 +9,10 @@ use crate::member::Member;
 use crate::notes::{left_out, notes};
 use crate::pairs::pairs;
 use crate::request::{Request, no_metric};
-use crate::statistics::{bootstrap, interquartile_mean, mean, median, probability_of_improvement};
+use crate::statistics::{RESAMPLES, bootstrap, interquartile_mean, mean, median, probability_of_improvement};
 use crate::strata::{by_stratum, merits};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-
-/// Resamples of an interval.
-pub(crate) const RESAMPLES: usize = 10_000;
 
 /// Compares runs.
 ///
@@ -46,7 +43,7 @@ pub fn compare(members: Vec<Member>, request: &Request) -> Result<Comparison, Co
             let follow = grouping.follow.iter().map(|key| value(settings[runs[0]], key).to_owned()).collect();
             let runs: Vec<Run> = runs
                 .iter()
-                .map(|run| row(&members[*run], &grouping.strata, &measured.figures[run]))
+                .map(|run| row(&members[*run], &grouping.strata, &measured.outcomes[run]))
                 .collect();
             summary(name, values.clone(), follow, runs)
         })
@@ -128,7 +125,7 @@ fn order<'a>(member: &'a Member, strata: &[String]) -> (Vec<&'a str>, i64, &'a s
 
 /// What was measured, by the place of a run.
 struct Measured {
-    figures: BTreeMap<usize, Figure>,
+    outcomes: BTreeMap<usize, Figure>,
     curves: BTreeMap<usize, Vec<(f64, f64)>>,
     longest: f64,
 }
@@ -150,9 +147,9 @@ fn measure(
         Ok((*run, (request.figure.of(&x, &values, shortest, better), curve)))
     });
     let each: Vec<(usize, (Figure, Vec<(f64, f64)>))> = each.collect::<Result<_, CompareError>>()?;
-    let figures = each.iter().map(|(run, (figure, _))| (*run, *figure)).collect();
+    let outcomes = each.iter().map(|(run, (figure, _))| (*run, *figure)).collect();
     let curves = each.into_iter().map(|(run, (_, curve))| (run, curve)).collect();
-    Ok(Measured { figures, curves, longest })
+    Ok(Measured { outcomes, curves, longest })
 }
 
 fn row(member: &Member, strata: &[String], figure: &Figure) -> Run {
@@ -173,16 +170,16 @@ fn row(member: &Member, strata: &[String], figure: &Figure) -> Run {
 }
 
 fn summary(name: String, values: Vec<String>, values_that_follow: Vec<String>, runs: Vec<Run>) -> Group {
-    let figures: Vec<f64> = runs.iter().filter_map(|run| run.figure).collect();
+    let sample: Vec<f64> = runs.iter().filter_map(|run| run.figure).collect();
     let speeds: Vec<f64> = runs.iter().map(|run| run.steps_per_second).filter(|s| s.is_finite()).collect();
     Group {
         name,
         values,
         values_that_follow,
-        n: figures.len(),
-        mean: mean(&figures),
-        median: median(&figures),
-        interquartile_mean: interquartile_mean(&figures),
+        n: sample.len(),
+        mean: mean(&sample),
+        median: median(&sample),
+        interquartile_mean: interquartile_mean(&sample),
         interval: bootstrap(&by_stratum(&runs), RESAMPLES, interquartile_mean),
         probability_of_improvement: None,
         steps_per_second: mean(&speeds),

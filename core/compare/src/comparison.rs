@@ -29,7 +29,7 @@ pub struct Comparison {
     pub groups: Vec<Group>,
     /// Each pair of groups.
     pub differences: Vec<Pair>,
-    /// In plain sentences: what is better, or that it can't be told.
+    /// In plain sentences: what is better, or that it can't be said.
     pub verdict: Vec<String>,
     /// What else should be known: runs that were left out, or still go on, or have diverged.
     pub notes: Vec<String>,
@@ -126,7 +126,7 @@ pub struct Pair {
 pub enum Verdict {
     /// The left one is.
     Better,
-    /// It can't be told; about so many more seeds would do, if the difference is as large as it looks.
+    /// It can't be said yet; about so many more seeds would do, if the difference is as large as it looks.
     Undecided {
         /// `None`: there are too few to say even that.
         more_seeds: Option<f64>,

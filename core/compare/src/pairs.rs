@@ -1,9 +1,8 @@
 //! The groups two by two: what differs, and whether that is more than chance.
 use crate::better::Better;
-use crate::compare::RESAMPLES;
 use crate::comparison::{Group, Pair, Run, Verdict};
 use crate::grouping::Grouping;
-use crate::statistics::{holm, improvement_interval, paired, probability_of_improvement, welch};
+use crate::statistics::{RESAMPLES, holm, improvement_interval, paired, probability_of_improvement, welch};
 use crate::strata::merits;
 use crate::verdict::{PAIRED, WELCH, decide, sentence};
 use rayon::prelude::*;

@@ -1,4 +1,4 @@
-//! What a run was told: the keys of its spec, flat.
+//! The settings of a run: the keys of its spec, flat.
 use crate::error::CompareError;
 use efference_runs::FileError;
 use efference_runs::directory::RunDirectory;

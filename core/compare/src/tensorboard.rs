@@ -6,10 +6,9 @@ use crate::error::CompareError;
 use efference_runs::history::History;
 use efference_runs::{EventFile, FileError, Line};
 use rayon::prelude::*;
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::SystemTime;
+use std::{fs, io};
 
 /// Writes the curves of all metrics that the runs have in common into `<group>/mean`, `/low` and `/high` of a new directory,
 /// and the settings and figure of each run into `hparams/`.
@@ -42,8 +41,8 @@ pub fn write_tensorboard(comparison: &Comparison, directory: &Path) -> Result<()
         for run in &group.runs {
             let keys = comparison.keys.iter().chain(&comparison.keys_that_follow).chain(&comparison.strata);
             let values = group.values.iter().chain(&group.values_that_follow).chain(&run.stratum);
-            let mut settings: Vec<_> = keys.cloned().zip(values.cloned()).collect();
-            settings.push(("seed".to_owned(), run.seed.clone()));
+            // Not the seed: the page shows the runs of a group in one row.
+            let settings: Vec<_> = keys.cloned().zip(values.cloned()).collect();
             let mut events = new_events(&directory.join("hparams").join(file_name(&run.directory.id())))?;
             let figure = format!("figure of {}", comparison.metric);
             let speed = "steps per second";

@@ -61,7 +61,7 @@ pub(crate) fn sentence(
     };
     let Some(difference) = pair.difference else {
         return format!(
-            "Not enough seeds to tell {a} from {b}: {seeds}. Chance can't be told from a difference with fewer than \
+            "Not enough seeds to tell {a} from {b}: {seeds}. Chance and a difference look the same with fewer than \
              {FEWEST}; 5 to 10 seeds each are a fair start."
         );
     };
@@ -97,7 +97,7 @@ pub(crate) fn sentence(
         }
         Verdict::Undecided { more_seeds: None } => format!(
             "Not enough seeds to tell {a} from {b}: so far {a} looks better ({measured}), but fewer than {FEWEST} seeds \
-             can't be told from chance; 5 to 10 each are a fair start."
+             may show chance alone; 5 to 10 each are a fair start."
         ),
         Verdict::Undecided { more_seeds: Some(more) } => {
             let outlook = if more > TOO_MANY {

@@ -5,6 +5,7 @@
 //! process; it writes unbuffered; and it swaps width and height in what it says of a picture.
 mod hparams;
 mod layout;
+mod value;
 
 use super::FileError;
 use super::lines::Line;
@@ -14,9 +15,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tensorboard_proto::event::Event;
-use tensorboard_proto::summary::{
-    Summary, Summary_Image, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData,
-};
+use tensorboard_proto::summary::{Summary, Summary_Image, Summary_Value};
 use tensorboard_rs::record_writer::RecordWriter;
 
 /// A PNG picture that is to be shown under a tag.
@@ -126,19 +125,6 @@ impl EventFile {
             .and_then(|bytes| self.writer.write(&bytes))
             .map_err(|e| FileError::new("write", &self.path, &e))
     }
-}
-
-/// A value that belongs to one of TensorBoard's plugins.
-fn plugin_value(tag: &str, plugin: &str, content: Vec<u8>) -> Summary_Value {
-    let mut data = SummaryMetadata_PluginData::new();
-    data.set_plugin_name(plugin.to_owned());
-    data.set_content(content);
-    let mut metadata = SummaryMetadata::new();
-    metadata.set_plugin_data(data);
-    let mut value = Summary_Value::new();
-    value.set_tag(tag.to_owned());
-    value.set_metadata(metadata);
-    value
 }
 
 fn seconds_since_epoch(time: SystemTime) -> f64 {

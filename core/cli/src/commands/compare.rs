@@ -15,7 +15,7 @@ use std::time::SystemTime;
 ///
 /// Runs are grouped by the keys of their specs that differ, apart from the seed; of each run one figure is taken, by default
 /// the mean of the metric over the last fifth. What is better is decided by Student's t test, paired where seeds match.
-/// Exit status: 0 also if nothing can be told, 1 if the runs can't be compared.
+/// Exit status: 0 also if there is no verdict, 1 if the runs can't be compared.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// Directories of runs, or ones that hold runs (`runs/NAME`, a sweep), or `latest`.

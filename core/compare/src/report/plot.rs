@@ -129,12 +129,12 @@ fn scale(low: &[f64], high: &[f64], from: f64, to: f64) -> Scale {
 fn dots(drawing: &mut Drawing, comparison: &Comparison, top: f64) {
     let bottom = top + ROW * comparison.groups.len() as f64;
     let runs = comparison.groups.iter().flat_map(|group| &group.runs);
-    let figures: Vec<f64> = runs.filter_map(|run| run.figure).collect();
-    if figures.is_empty() {
+    let sample: Vec<f64> = runs.filter_map(|run| run.figure).collect();
+    if sample.is_empty() {
         drawing.text((LEFT, top + 16.0), Anchor::Start, 12.0, Ink::Muted, "no run has a figure");
         return;
     }
-    let x = scale(&figures, &figures, LEFT, WIDTH - RIGHT);
+    let x = scale(&sample, &sample, LEFT, WIDTH - RIGHT);
     for tick in x.ticks(8.0) {
         let at = x.place(tick);
         drawing.line(&[(at, top), (at, bottom)], Ink::Grid, 1.0);

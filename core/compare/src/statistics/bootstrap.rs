@@ -3,7 +3,7 @@ use super::summary::probability_of_improvement;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Where 95 % of the resampled figures lie.
+/// Where 95 % of the resampled results lie.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Interval {
     /// 2.5 % of them are below.
@@ -12,6 +12,8 @@ pub struct Interval {
     pub high: f64,
 }
 
+/// Resamples of an interval that is to be read.
+pub const RESAMPLES: usize = 10_000;
 /// The generator's seed: the same runs give the same interval.
 const SEED: u64 = 0x00ef_fe5e_9ce5;
 
@@ -23,14 +25,14 @@ pub fn bootstrap(strata: &[Vec<f64>], resamples: usize, figure: impl Fn(&[f64]) 
     }
     let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
     let mut drawn = Vec::new();
-    let figures = (0..resamples).map(|_| {
+    let results = (0..resamples).map(|_| {
         drawn.clear();
         for stratum in strata {
             drawn.extend((0..stratum.len()).map(|_| stratum[random.random_range(0..stratum.len())]));
         }
         figure(&drawn)
     });
-    Some(percentiles(figures.collect()))
+    Some(percentiles(results.collect()))
 }
 
 /// The interval of the probability of improvement: both sides are resampled.
@@ -45,16 +47,16 @@ pub fn improvement_interval(left: &[Vec<f64>], right: &[Vec<f64>], resamples: us
         };
         side.iter().map(draw).collect()
     };
-    let figures = (0..resamples).map(|_| probability_of_improvement(&draw(left), &draw(right)));
-    Some(percentiles(figures.collect()))
+    let results = (0..resamples).map(|_| probability_of_improvement(&draw(left), &draw(right)));
+    Some(percentiles(results.collect()))
 }
 
 /// The 2.5th and 97.5th percentile, between two values in proportion, as `numpy.percentile` takes them.
-fn percentiles(mut figures: Vec<f64>) -> Interval {
-    figures.sort_by(f64::total_cmp);
+fn percentiles(mut results: Vec<f64>) -> Interval {
+    results.sort_by(f64::total_cmp);
     let at = |share: f64| {
-        let place = share * (figures.len() - 1) as f64;
-        let (below, above) = (figures[place.floor() as usize], figures[place.ceil() as usize]);
+        let place = share * (results.len() - 1) as f64;
+        let (below, above) = (results[place.floor() as usize], results[place.ceil() as usize]);
         below + (above - below) * place.fract()
     };
     Interval { low: at(0.025), high: at(0.975) }

@@ -19,7 +19,7 @@ mod bootstrap;
 mod student;
 mod summary;
 
-pub use bootstrap::{Interval, bootstrap, improvement_interval};
+pub use bootstrap::{Interval, RESAMPLES, bootstrap, improvement_interval};
 pub use student::{Difference, holm, paired, seeds_needed, welch};
 pub use summary::{interquartile_mean, mean, median, probability_of_improvement};
 

@@ -1,5 +1,6 @@
 //! What TensorBoard's page of hyperparameters knows of a run: its settings, and which metrics to show beside them.
-use super::{EventFile, plugin_value};
+use super::EventFile;
+use super::value::plugin_value;
 use crate::FileError;
 use protobuf::Message;
 use protobuf::well_known_types::Value;

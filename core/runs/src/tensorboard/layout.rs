@@ -1,5 +1,5 @@
 //! What TensorBoard's page of custom scalars shows together: an error with its baselines, rewards with returns.
-use super::plugin_value;
+use super::value::plugin_value;
 use protobuf::{Message, RepeatedField};
 use tensorboard_proto::layout::{Category, Chart, Layout, MultilineChartContent};
 use tensorboard_proto::summary::Summary_Value;
