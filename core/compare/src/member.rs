@@ -3,7 +3,7 @@ use crate::error::CompareError;
 use crate::figure::Axis;
 use crate::settings::{self, Settings};
 use efference_runs::directory::{RunDirectory, RunState};
-use efference_runs::history::{History, Series};
+use efference_runs::history::{History, Over, Series};
 use rayon::prelude::*;
 
 /// A run, without its curves.
@@ -65,7 +65,7 @@ impl Member {
             Axis::Step => self.steps as f64,
             Axis::Seconds => self.seconds,
             Axis::Flop => {
-                let flop = History::read(&self.directory)?.series(FLOP)?;
+                let flop = History::read(&self.directory)?.series(FLOP, Over::Steps)?;
                 flop.and_then(|series| series.values.last().copied()).unwrap_or(0.0)
             }
         })
@@ -74,11 +74,11 @@ impl Member {
     /// A metric over an axis; nothing if the run has not recorded it.
     pub(crate) fn curve(&self, metric: &str, axis: Axis) -> Result<(Vec<f64>, Vec<f64>), CompareError> {
         let history = History::read(&self.directory)?;
-        let series = history.series(metric)?.unwrap_or_default();
+        let clock = if axis == Axis::Seconds { Over::Seconds } else { Over::Steps };
+        let series = history.series(metric, clock)?.unwrap_or_default();
         Ok(match axis {
-            Axis::Step => (series.steps.iter().map(|step| *step as f64).collect(), series.values),
-            Axis::Seconds => (series.seconds, series.values),
-            Axis::Flop => over(&series, &history.series(FLOP)?.unwrap_or_default()),
+            Axis::Step | Axis::Seconds => (series.x, series.values),
+            Axis::Flop => over(&series, &history.series(FLOP, Over::Steps)?.unwrap_or_default()),
         })
     }
 }
@@ -88,7 +88,7 @@ pub(crate) const FLOP: &str = "flop";
 
 /// One series over another, where both have a line.
 fn over(series: &Series, axis: &Series) -> (Vec<f64>, Vec<f64>) {
-    let place = |step: &u64| axis.steps.binary_search(step).ok().map(|at| axis.values[at]);
-    let both = series.steps.iter().zip(&series.values);
+    let place = |step: &f64| axis.x.binary_search_by(|x| x.total_cmp(step)).ok().map(|at| axis.values[at]);
+    let both = series.x.iter().zip(&series.values);
     both.filter_map(|(step, value)| Some((place(step)?, *value))).unzip()
 }

@@ -64,7 +64,7 @@ fn no_run(name: &Path, path: &Path, runs: &Path) -> CompareError {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let said = name.file_name().unwrap_or_default().to_string_lossy();
-    let near = nearest(&said, there.iter().map(String::as_str));
+    let near = nearest(&said, there.iter().map(String::as_str).filter(|near| runs.join(near) != path));
     let near = near.map_or(String::new(), |near| format!("; did you mean '{}'?", runs.join(near).display()));
     let why = match (path.is_dir(), path.exists()) {
         (true, _) => "is the directory of no run (it has no spec.toml) and holds none".to_owned(),

@@ -3,7 +3,7 @@
 use crate::comparison::{Comparison, Group};
 use crate::curves::{Band, band, thin};
 use crate::error::CompareError;
-use efference_runs::history::History;
+use efference_runs::history::{History, Over};
 use efference_runs::{EventFile, FileError, Line};
 use rayon::prelude::*;
 use std::path::Path;
@@ -61,10 +61,9 @@ fn of_metric(group: &Group, metric: &str) -> Result<Band, CompareError> {
     let mut curves = Vec::new();
     let mut end: f64 = 0.0;
     for run in &group.runs {
-        let series = History::read(&run.directory)?.series(metric)?.unwrap_or_default();
-        let x: Vec<f64> = series.steps.iter().map(|step| *step as f64).collect();
-        end = end.max(x.last().copied().unwrap_or(0.0));
-        curves.push(thin(&x, &series.values));
+        let series = History::read(&run.directory)?.series(metric, Over::Steps)?.unwrap_or_default();
+        end = end.max(series.x.last().copied().unwrap_or(0.0));
+        curves.push(thin(&series.x, &series.values));
     }
     Ok(band(&curves, end))
 }

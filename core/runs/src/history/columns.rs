@@ -103,10 +103,6 @@ impl Columns {
         self.header.ending
     }
 
-    pub(super) fn rows(&self) -> usize {
-        self.header.steps.count
-    }
-
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.header.columns.iter().map(|column| column.name.as_str())
     }

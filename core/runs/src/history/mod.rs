@@ -39,12 +39,19 @@ pub struct History {
 /// One metric over a run, where it was recorded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
-    /// Steps done.
-    pub steps: Vec<u64>,
-    /// Seconds since the run started.
-    pub seconds: Vec<f64>,
+    /// Steps done, or seconds since the run started.
+    pub x: Vec<f64>,
     /// The values; NaN for what was recorded and is no number.
     pub values: Vec<f64>,
+}
+
+/// What a series goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Steps done.
+    Steps,
+    /// Seconds since the run started.
+    Seconds,
 }
 
 /// Metrics shorter than this are read in a few milliseconds, and need no file of columns.
@@ -122,52 +129,27 @@ impl History {
         first.zip(self.table.last())
     }
 
-    /// Steps and seconds of all lines.
-    ///
-    /// # Errors
-    /// If the metrics can't be read again.
-    pub fn lines(&self) -> Result<Series, HistoryError> {
-        let read = |columns: &Columns| Ok((columns.steps()?, columns.seconds()?));
-        let (mut steps, mut seconds) = match self.columns.as_ref().map(read).transpose() {
-            Ok(before) => before.unwrap_or_default(),
-            Err(e) => return self.without_columns(&e)?.lines(),
-        };
-        steps.extend(&self.table.steps);
-        seconds.extend(&self.table.seconds);
-        Ok(Series { steps, seconds, values: Vec::new() })
-    }
-
     /// A metric, where it was recorded; `None` if it never was.
     ///
     /// # Errors
     /// If the metrics can't be read again.
-    pub fn series(&self, name: &str) -> Result<Option<Series>, HistoryError> {
-        let read = |columns: &Columns| columns.column(name);
-        let before = match self.columns.as_ref().map(read).transpose() {
+    pub fn series(&self, name: &str, over: Over) -> Result<Option<Series>, HistoryError> {
+        let before = match self.columns.as_ref().map(|columns| stored(columns, name, over)).transpose() {
             Ok(before) => before.flatten(),
-            Err(e) => return self.without_columns(&e)?.series(name),
+            Err(e) => return self.without_columns(&e)?.series(name, over),
         };
-        let after = self.table.columns.iter().find(|column| column.name == name);
-        if before.is_none() && after.is_none_or(|column| column.values.is_empty()) {
+        let after = self.table.columns.iter().find(|column| column.name == name && !column.values.is_empty());
+        if before.is_none() && after.is_none() {
             return Ok(None);
         }
-        let lines = self.lines()?;
-        let covered = self.columns.as_ref().map_or(0, Columns::rows);
-        let mut series = match before {
-            None => Series::default(),
-            Some(Column { rows, values, .. }) => {
-                let all = rows.is_none() && values.len() == covered;
-                if all && after.is_none() && covered == lines.steps.len() {
-                    return Ok(Some(Series { values, ..lines }));
-                }
-                pick(&lines, 0, rows.as_deref(), values)
-            }
-        };
+        let mut series = before.unwrap_or_default();
         if let Some(column) = after {
-            let more = pick(&lines, covered, column.rows.as_deref(), column.values.clone());
-            series.steps.extend(more.steps);
-            series.seconds.extend(more.seconds);
-            series.values.extend(more.values);
+            let x = match over {
+                Over::Steps => as_numbers(&self.table.steps),
+                Over::Seconds => self.table.seconds.clone(),
+            };
+            series.x.extend(pick(x, column.rows.as_deref(), column.values.len()));
+            series.values.extend(&column.values);
         }
         Ok(Some(series))
     }
@@ -195,18 +177,27 @@ fn columns_file(metrics: &Path) -> PathBuf {
     metrics.with_file_name("metrics.columns")
 }
 
-/// The lines that have a value: `rows`, or all from `first` on.
-fn pick(lines: &Series, first: usize, rows: Option<&[u32]>, values: Vec<f64>) -> Series {
+/// A metric from a file of columns; `None` if it is not in there.
+fn stored(columns: &Columns, name: &str, over: Over) -> io::Result<Option<Series>> {
+    let Some(Column { rows, values, .. }) = columns.column(name)? else { return Ok(None) };
+    let x = match over {
+        Over::Steps => as_numbers(&columns.steps()?),
+        Over::Seconds => columns.seconds()?,
+    };
+    Ok(Some(Series { x: pick(x, rows.as_deref(), values.len()), values }))
+}
+
+fn as_numbers(steps: &[u64]) -> Vec<f64> {
+    steps.iter().map(|step| *step as f64).collect()
+}
+
+/// What stands in the rows that have a value: `rows`, or the first ones.
+fn pick(mut x: Vec<f64>, rows: Option<&[u32]>, count: usize) -> Vec<f64> {
     match rows {
+        Some(rows) => rows.iter().map(|row| x[*row as usize]).collect(),
         None => {
-            let range = first..first + values.len();
-            let (steps, seconds) = (lines.steps[range.clone()].to_vec(), lines.seconds[range].to_vec());
-            Series { steps, seconds, values }
+            x.truncate(count);
+            x
         }
-        Some(rows) => Series {
-            steps: rows.iter().map(|row| lines.steps[first + *row as usize]).collect(),
-            seconds: rows.iter().map(|row| lines.seconds[first + *row as usize]).collect(),
-            values,
-        },
     }
 }

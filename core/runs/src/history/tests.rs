@@ -19,8 +19,12 @@ fn add(run: &RunDirectory, lines: &str) {
 }
 
 fn values(run: &RunDirectory, name: &str) -> Vec<(u64, f64)> {
-    let series = History::read(run).unwrap().series(name).unwrap().unwrap_or_default();
-    series.steps.into_iter().zip(series.values).collect()
+    let series = History::read(run).unwrap().series(name, Over::Steps).unwrap().unwrap_or_default();
+    series.x.into_iter().map(|step| step as u64).zip(series.values).collect()
+}
+
+fn over(run: &RunDirectory, name: &str, over: Over) -> Vec<f64> {
+    History::read(run).unwrap().series(name, over).unwrap().unwrap_or_default().x
 }
 
 /// A number with 16 or 17 digits, another for each step.
@@ -54,14 +58,15 @@ fn metrics_come_and_go_and_null_is_nan() {
          { \"seconds\": 1, \"step\": 40, \"loss\": 1e300, \"note\": \"text\", \"a \\\"b\\\"\": 0.30000000000000004 }\n");
     let history = History::read(&run).unwrap();
     assert_eq!(history.names(), ["loss", "return", "a \"b\""]);
-    let loss = history.series("loss").unwrap().unwrap();
-    assert_eq!((&*loss.steps, &*loss.seconds), (&[10, 20, 40][..], &[0.25, 0.5, 1.0][..]));
+    let loss = history.series("loss", Over::Seconds).unwrap().unwrap();
+    assert_eq!(loss.x, [0.25, 0.5, 1.0]);
+    assert_eq!(over(&run, "loss", Over::Steps), [10.0, 20.0, 40.0]);
     assert!(loss.values[1].is_nan());
     assert_eq!([loss.values[0], loss.values[2]], [0.1, 1e300]);
     assert_eq!(values(&run, "return"), [(20, -300.0), (30, 7.0)]);
     assert_eq!(values(&run, "a \"b\""), [(40, 0.1 + 0.2)]);
-    assert_eq!(history.series("reward").unwrap(), None);
-    assert_eq!(history.lines().unwrap().steps, [10, 20, 30, 40]);
+    assert_eq!(history.series("reward", Over::Steps).unwrap(), None);
+    assert_eq!(history.ends(), Some(((10, 0.25), (40, 1.0))));
     assert!(!has_columns(&run) && !history.half_line());
 }
 
@@ -70,7 +75,7 @@ fn a_run_that_has_recorded_nothing_is_empty() {
     let (_root, run) = run("");
     assert!(History::read(&run).unwrap().names().is_empty());
     fs::remove_file(run.path().join("metrics.jsonl")).unwrap();
-    assert!(History::read(&run).unwrap().lines().unwrap().steps.is_empty());
+    assert!(History::read(&run).unwrap().ends().is_none());
 }
 
 #[test]
@@ -80,7 +85,7 @@ fn a_half_written_last_line_is_left_out_and_a_damaged_one_named() {
         let (_root, run) = run(&(whole.to_owned() + half));
         let history = History::read(&run).unwrap();
         assert!(history.half_line());
-        assert_eq!(history.lines().unwrap().steps, [1]);
+        assert_eq!(history.ends(), Some(((1, 1.0), (1, 1.0))));
     }
     for (bad, cause) in [
         ("{\"step\":2,\"sec", "EOF while parsing a string, at character 14"),
@@ -107,9 +112,8 @@ fn a_long_run_gets_columns_that_say_the_same_and_are_extended() {
         assert_eq!(values(&run, "loss"), expected);
         let expected: Vec<(u64, f64)> = (1..=until / 7).map(|n| (7 * n, 14.0 * n as f64)).collect();
         assert_eq!(values(&run, "return"), expected);
-        let lines = History::read(&run).unwrap().lines().unwrap();
-        assert!(lines.steps.iter().zip(&lines.seconds).all(|(step, s)| *s == *step as f64 * 0.5));
-        assert_eq!(lines.steps.len() as u64, until);
+        let expected: Vec<f64> = (1..=until).map(|step| step as f64 * 0.5).collect();
+        assert_eq!(over(&run, "loss", Over::Seconds), expected);
         assert_eq!(History::read(&run).unwrap().ends(), Some(((1, 0.5), (until, until as f64 * 0.5))));
     };
     check(20_000);
@@ -174,16 +178,16 @@ fn lines_that_a_resumed_run_writes_again_count_once() {
         writeln!(more, "{{\"step\":{step},\"seconds\":{},\"loss\":9}}", (step - 15_000) as f64).unwrap();
     }
     add(&run, &more);
-    let series = History::read(&run).unwrap().series("loss").unwrap().unwrap();
-    assert_eq!(series.steps[14_998..], [14_999, 15_000, 15_001, 15_002, 15_003]);
-    assert_eq!(series.seconds[14_998..], [7_499.5, 7_500.0, 7_501.0, 7_502.0, 7_503.0]);
-    assert_eq!(series.values[15_000..], [9.0, 9.0, 9.0]);
+    let found = values(&run, "loss");
+    assert_eq!(found[14_998..15_000], [(14_999, loss(14_999)), (15_000, loss(15_000))]);
+    assert_eq!(found[15_000..], [(15_001, 9.0), (15_002, 9.0), (15_003, 9.0)]);
+    let seconds = over(&run, "loss", Over::Seconds);
+    assert_eq!(seconds[14_998..], [7_499.5, 7_500.0, 7_501.0, 7_502.0, 7_503.0]);
     assert_eq!(values(&run, "return").len(), 15_000 / 7);
     // And once more, within what was added.
     add(&run, "{\"step\":15002,\"seconds\":1.5,\"loss\":8}\n");
-    let series = History::read(&run).unwrap().series("loss").unwrap().unwrap();
-    assert_eq!((series.steps[15_001], series.seconds[15_001], series.values[15_001]), (15_002, 7_501.5, 8.0));
-    assert_eq!(series.steps.len(), 15_002);
+    assert_eq!(values(&run, "loss")[15_000..], [(15_001, 9.0), (15_002, 8.0)]);
+    assert_eq!(over(&run, "loss", Over::Seconds)[15_001..], [7_501.5]);
 }
 
 #[test]
