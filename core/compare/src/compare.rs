@@ -144,11 +144,13 @@ fn measure(
     let each = taken.par_iter().map(|run| {
         let (x, values) = members[*run].curve(metric, request.axis)?;
         let curve = if request.curves { thin(&x, &values) } else { Vec::new() };
-        Ok((*run, (request.figure.of(&x, &values, shortest, better), curve)))
+        Ok((*run, request.figure.of(&x, &values, shortest, better), curve))
     });
-    let each: Vec<(usize, (Figure, Vec<(f64, f64)>))> = each.collect::<Result<_, CompareError>>()?;
-    let outcomes = each.iter().map(|(run, (figure, _))| (*run, *figure)).collect();
-    let curves = each.into_iter().map(|(run, (_, curve))| (run, curve)).collect();
+    let (mut outcomes, mut curves) = (BTreeMap::new(), BTreeMap::new());
+    for (run, figure, curve) in each.collect::<Result<Vec<_>, CompareError>>()? {
+        outcomes.insert(run, figure);
+        curves.insert(run, curve);
+    }
     Ok(Measured { outcomes, curves, longest })
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn group(runs: &[&Settings], by: &[String]) -> Result<Grouping, Compa
         let within = |other: &&str| {
             *other == key || other.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
-        if !all.iter().any(|other| within(other)) {
+        if !all.iter().any(within) {
             return Err(no_key(key, &all, &different));
         }
         chosen.extend(different.iter().copied().filter(|other| within(other)));

@@ -26,12 +26,15 @@ pub fn write_tensorboard(comparison: &Comparison, directory: &Path) -> Result<()
         let bands = metrics.par_iter().map(|metric| Ok((metric.clone(), of_metric(group, metric)?)));
         let bands: Vec<(String, Band)> = bands.collect::<Result<_, CompareError>>()?;
         let folder = directory.join(file_name(&group.name));
-        let which: [(&str, fn(&Band) -> &Vec<f64>); 3] =
-            [("mean", |band| &band.mean), ("low", |band| &band.low), ("high", |band| &band.high)];
-        for (name, of) in which {
+        for name in ["mean", "low", "high"] {
             let mut events = new_events(&folder.join(name))?;
             for (metric, band) in &bands {
-                for (x, y) in band.x.iter().zip(of(band)) {
+                let of = match name {
+                    "low" => &band.low,
+                    "high" => &band.high,
+                    _ => &band.mean,
+                };
+                for (x, y) in band.x.iter().zip(of) {
                     let values = vec![(metric.clone(), *y)];
                     events.scalars(&Line { step: x.round() as u64, seconds: 0.0, values })?;
                 }

@@ -1,8 +1,6 @@
 //! What is wrong with the input is said, and nothing is lost.
-mod runs;
-
+use crate::runs::{Runs, error, lines, spec, text};
 use efference_compare::FigureKind;
-use runs::{Runs, error, lines, spec, text};
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,5 +1,4 @@
 //! Runs to compare: directories with a spec and metrics, as a run leaves them.
-#![allow(dead_code)] // not each test needs all of it
 
 use efference_compare::{
     Axis, CompareError, Comparison, FigureKind, Request, compare, find_runs, read_members,
@@ -10,17 +9,17 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A directory of runs, `runs/x/<id>/`.
-pub struct Runs {
-    pub root: TempDir,
+pub(crate) struct Runs {
+    pub(crate) root: TempDir,
 }
 
 impl Runs {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Runs { root: tempfile::tempdir().unwrap() }
     }
 
     /// A finished run with these metrics.
-    pub fn add(&self, id: &str, settings: &str, metrics: &str) -> RunDirectory {
+    pub(crate) fn add(&self, id: &str, settings: &str, metrics: &str) -> RunDirectory {
         let run = RunDirectory::claim_as(self.root.path(), "x", id, settings).unwrap();
         fs::write(run.path().join("metrics.jsonl"), metrics).unwrap();
         let end = End { how: Ending::Finished, step: 0, seconds: 1.0, ended: String::new() };
@@ -29,19 +28,19 @@ impl Runs {
     }
 
     /// A run of a group whose `error` is this at the end.
-    pub fn unroll(&self, unroll: u32, seed: u32, error: f64) -> RunDirectory {
+    pub(crate) fn unroll(&self, unroll: u32, seed: u32, error: f64) -> RunDirectory {
         self.add(&format!("u{unroll}-s{seed}"), &spec(unroll, seed), &lines(10, error))
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.root.path().join("x")
     }
 
-    pub fn compare(&self, change: impl FnOnce(&mut Request)) -> Result<Comparison, CompareError> {
+    pub(crate) fn compare(&self, change: impl FnOnce(&mut Request)) -> Result<Comparison, CompareError> {
         self.compare_paths(&[self.path()], change)
     }
 
-    pub fn compare_paths(
+    pub(crate) fn compare_paths(
         &self,
         paths: &[PathBuf],
         change: impl FnOnce(&mut Request),
@@ -59,14 +58,14 @@ impl Runs {
     }
 }
 
-pub fn spec(unroll: u32, seed: u32) -> String {
+pub(crate) fn spec(unroll: u32, seed: u32) -> String {
     format!(
         "name = \"x\"\nseed = {seed}\nsteps = 100\n[trainer]\nplugin = \"bptt\"\nunroll_length = {unroll}\n"
     )
 }
 
 /// So many lines, each 10 steps and 0.5 s after the other: `error` falls from 9 to its last value, which the last fifth has.
-pub fn lines(count: u64, error: f64) -> String {
+pub(crate) fn lines(count: u64, error: f64) -> String {
     let line = |at: u64| {
         let value = if at * 5 > count * 4 { error } else { 9.0 };
         format!(
@@ -78,14 +77,14 @@ pub fn lines(count: u64, error: f64) -> String {
     (1..=count).map(line).collect()
 }
 
-pub fn error(found: Result<Comparison, CompareError>) -> String {
+pub(crate) fn error(found: Result<Comparison, CompareError>) -> String {
     found.map(|comparison| comparison.verdict).unwrap_err().to_string()
 }
 
-pub fn near(found: f64, expected: f64) {
+pub(crate) fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found}, expected {expected}");
 }
 
-pub fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }

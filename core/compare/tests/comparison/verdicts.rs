@@ -1,8 +1,6 @@
 //! What a comparison says of runs whose figures are known.
-mod runs;
-
+use crate::runs::{Runs, lines, near, spec};
 use efference_compare::{Axis, FigureKind, Verdict};
-use runs::{Runs, lines, near, spec};
 
 /// The samples A and B of the statistics' own tests, whose expected values come from scipy 1.17.
 const A: [f64; 6] = [4.1, 3.7, 4.4, 3.8, 4.05, 3.9];
@@ -19,7 +17,7 @@ fn a_and_b() -> Runs {
 
 /// scipy.stats.ttest_rel(A, B): p 3.79e-05, interval 1.77195 to 2.59472; numpy.mean: 3.99167, 1.80833.
 #[test]
-fn groups_that_differ_are_told_apart_by_pairs_of_seeds() {
+fn groups_that_differ_are_found_to_differ_by_pairs_of_seeds() {
     let found = a_and_b().compare(|_| {}).unwrap();
     assert_eq!(found.metric, "error");
     assert_eq!(found.keys, ["trainer.unroll_length"]);
@@ -164,7 +162,7 @@ fn a_run_that_is_there_twice_counts_once() {
 
 /// The values are those that the lines were made of: 9 until 80 % of a run, then the figure; 0.5 s a line of 10 steps.
 #[test]
-fn other_figures_and_axes() {
+fn a_figure_is_taken_where_it_is_asked_for() {
     let runs = a_and_b();
     let first = |figure, axis| {
         let found = runs.compare(|request| (request.figure, request.axis) = (figure, axis)).unwrap();
