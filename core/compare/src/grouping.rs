@@ -25,7 +25,7 @@ pub(crate) struct Grouping {
 }
 
 /// What is said for a key that a run does not have.
-const ABSENT: &str = "–";
+pub(crate) const ABSENT: &str = "–";
 
 pub(crate) fn value<'a>(settings: &'a Settings, key: &str) -> &'a str {
     settings.get(key).map_or(ABSENT, String::as_str)

@@ -1,11 +1,15 @@
 //! The table of groups, as text, Markdown and CSV.
 use crate::comparison::{Comparison, Group};
+use crate::grouping::ABSENT;
 use efference_runs::ThreeDigits;
 use std::fmt::Write;
 
 /// The heads of the table's columns.
 pub(super) const HEADS: [&str; 8] =
     ["group", "n", "mean", "median", "IQM", "95 % interval", "P(better)", "steps/s"];
+
+/// Where lines of the text end, as wide as most terminals.
+const COLUMNS: usize = 100;
 
 /// The table's rows, in cells as they are read.
 pub(super) fn rows(comparison: &Comparison) -> Vec<[String; 8]> {
@@ -60,29 +64,34 @@ pub fn text(comparison: &Comparison) -> String {
     };
     line(HEADS);
     rows.iter().for_each(|row| line(row.each_ref().map(String::as_str)));
-    let starred = best(comparison).is_some();
-    text += "\nIQM: mean of the middle half. Interval: of the IQM, bootstrap over seeds. P(better): how often a run of the \
-             group is\nbetter than one of another.";
-    text += if starred { " *: better than each other group.\n" } else { "\n" };
-    for sentence in &comparison.verdict {
-        let _ = write!(text, "\n{sentence}\n");
+    let starred = if best(comparison).is_some() { " *: better than each other group." } else { "" };
+    let legend = format!(
+        "IQM: mean of the middle half. Interval: of the IQM, bootstrap over seeds. P(better): how often a run of the group is \
+         better than one of another.{starred}"
+    );
+    let mut paragraph = |begins: &str, words: &str| {
+        let options =
+            textwrap::Options::new(COLUMNS).subsequent_indent(if begins.is_empty() { "" } else { "      " });
+        text += &format!("\n{}\n", textwrap::fill(&format!("{begins}{words}"), options));
+    };
+    paragraph("", &legend);
+    comparison.verdict.iter().for_each(|sentence| paragraph("", sentence));
+    if let Some(follows) = follows(comparison) {
+        paragraph("", &follows);
     }
-    text += &follows(comparison).map_or(String::new(), |follows| format!("\n{follows}\n"));
-    for note in &comparison.notes {
-        let _ = write!(text, "\nnote: {note}\n");
-    }
+    comparison.notes.iter().for_each(|note| paragraph("note: ", note));
     text
 }
 
 /// What differs together with the groups' keys.
 fn follows(comparison: &Comparison) -> Option<String> {
-    let keys = comparison.keys_that_follow.iter().enumerate().take(6);
-    let each: Vec<String> = keys
-        .map(|(at, key)| {
-            let values = comparison.groups.iter().map(|group| &*group.values_that_follow[at]);
-            format!("{key} ({})", values.collect::<Vec<_>>().join(", "))
-        })
-        .collect();
+    let values = |at: usize| comparison.groups.iter().map(move |group| &*group.values_that_follow[at]);
+    let mut keys: Vec<(usize, &String)> = comparison.keys_that_follow.iter().enumerate().collect();
+    // What one plugin has and the other has not says the least.
+    keys.sort_by_key(|(at, _)| values(*at).any(|value| value == ABSENT));
+    let each = keys.iter().take(6);
+    let each: Vec<String> =
+        each.map(|(at, key)| format!("{key} ({})", values(*at).collect::<Vec<_>>().join(", "))).collect();
     let more = comparison.keys_that_follow.len().saturating_sub(6);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     (!each.is_empty()).then(|| format!("Differs with it: {}{more}.", each.join(", ")))
