@@ -7,6 +7,7 @@
 //! | `metrics.jsonl` | the record, one object a line | as the run goes |
 //! | `evaluations.jsonl` | the return of each episode of each evaluation | as the run goes |
 //! | `fingerprints.bin` | what tells where two runs part | as the run goes |
+//! | `metrics.columns` | the same, to be read fast; derived, and made again where it is missing | when a long run is read |
 //! | `tensorboard/` | event files with the same curves and pictures | as the run goes |
 //! | `pictures/` | observation and prediction side by side | as the run goes |
 //! | `checkpoints/` | what a run can be resumed from | as the run goes |

@@ -31,14 +31,23 @@ pub fn in_summary(values: &[(String, f64)]) -> Vec<(&'static str, f64)> {
     SHOWN.iter().filter_map(|shown| Some((shown.name, find(values, shown.name)?))).collect()
 }
 
-/// Whether a higher value of a metric is better (`Some(true)`), or a lower one; `None`: not known. Of a name with folders, such as
-/// `evaluation/return`, the last part tells.
+/// Words of the names of metrics of which less is better.
+const LOWER: [&str; 8] = ["error", "loss", "misprediction", "regret", "mse", "mae", "cost", "nll"];
+/// Words of those of which more is better.
+const HIGHER: [&str; 7] = ["reward", "return", "skill", "accuracy", "success", "bonus", "per"];
+
+/// Whether more of a metric is better (`Some(true)`) or less, by the words of its name: `loss/observation`,
+/// `evaluation/return`. What measures an error of something is better if it is lower, whatever that something is. `None` if
+/// no word says it.
 pub fn more_is_better(name: &str) -> Option<bool> {
-    let parts = || name.split('/').flat_map(|part| part.split('_'));
-    if parts().any(|part| matches!(part, "error" | "loss" | "mae" | "rmse" | "smape" | "misprediction")) {
-        return Some(false);
+    let says = |words: &[&str]| {
+        name.split(|c: char| !c.is_alphanumeric()).any(|word| words.contains(&&*word.to_lowercase()))
+    };
+    match (says(&LOWER), says(&HIGHER)) {
+        (true, _) => Some(false),
+        (false, true) => Some(true),
+        (false, false) => None,
     }
-    parts().any(|part| matches!(part, "reward" | "return" | "skill" | "accuracy")).then_some(true)
 }
 
 fn find(values: &[(String, f64)], name: &str) -> Option<f64> {

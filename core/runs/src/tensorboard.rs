@@ -3,6 +3,10 @@
 //! The records' framing and checksums and the messages are tensorboard-rs's. Its own file writer is not used:
 //! it panics on its own thread when the disk is full, and again when it is dropped, which would end the
 //! process; it writes unbuffered; and it swaps width and height in what it says of a picture.
+mod hparams;
+mod layout;
+mod value;
+
 use super::FileError;
 use super::lines::Line;
 use protobuf::Message;
@@ -23,7 +27,7 @@ pub(super) struct Image<'a> {
 }
 
 /// One event file, which is new: TensorBoard joins all files of a directory.
-pub(super) struct EventFile {
+pub struct EventFile {
     path: PathBuf,
     writer: RecordWriter<BufWriter<File>>,
     started: SystemTime,
@@ -31,7 +35,10 @@ pub(super) struct EventFile {
 
 impl EventFile {
     /// Makes a new event file in a directory that is there. Wall times count from `started`.
-    pub(super) fn create(directory: &Path, started: SystemTime) -> Result<Self, FileError> {
+    ///
+    /// # Errors
+    /// If that is not possible, as for everything here.
+    pub fn create(directory: &Path, started: SystemTime) -> Result<Self, FileError> {
         let host: String = fs::read_to_string("/proc/sys/kernel/hostname")
             .unwrap_or_default()
             .trim()
@@ -56,6 +63,8 @@ impl EventFile {
         version.set_wall_time(seconds_since_epoch(started));
         version.set_file_version("brain.Event:2".to_owned());
         events.write(&version)?;
+        let layout = layout::layout().map_err(|e| events.failed(io::Error::other(e)))?;
+        events.summary(0, 0.0, vec![layout])?;
         events.flush()?;
         Ok(events)
     }
@@ -73,7 +82,10 @@ impl EventFile {
     }
 
     /// Adds the scalars of a line, all in one event.
-    pub(super) fn scalars(&mut self, line: &Line) -> Result<(), FileError> {
+    ///
+    /// # Errors
+    /// If they can't be written.
+    pub fn scalars(&mut self, line: &Line) -> Result<(), FileError> {
         let values = line.values.iter().map(|(name, value)| {
             let mut scalar = Summary_Value::new();
             scalar.set_tag(name.clone());
@@ -97,8 +109,15 @@ impl EventFile {
     }
 
     /// Hands everything to the system.
-    pub(super) fn flush(&mut self) -> Result<(), FileError> {
-        self.writer.flush().map_err(|e| FileError::new("write", &self.path, &e))
+    ///
+    /// # Errors
+    /// If it does not take it.
+    pub fn flush(&mut self) -> Result<(), FileError> {
+        self.writer.flush().map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, error: io::Error) -> FileError {
+        FileError::new("write", &self.path, &error)
     }
 
     fn summary(&mut self, step: u64, seconds: f64, values: Vec<Summary_Value>) -> Result<(), FileError> {

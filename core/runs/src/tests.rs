@@ -182,11 +182,18 @@ fn a_picture_that_is_not_what_it_says_is_refused_at_once() {
 const READER: &str = r#"
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+def layout_of(events):
+    content = events.Tensors(metadata.CONFIG_SUMMARY_TAG)[0].tensor_proto.string_val[0]
+    category, = layout_pb2.Layout.FromString(content).category
+    assert metadata.CONFIG_SUMMARY_TAG in events.PluginTagToContent(metadata.PLUGIN_NAME)
+    return {chart.title: list(chart.multiline.tag) for chart in category.chart}
 events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "images": 0})
 events.Reload()
 tags = events.Tags()
 print(json.dumps({
     "scalars": {t: [[s.step, s.wall_time, repr(s.value)] for s in events.Scalars(t)] for t in tags["scalars"]},
+    "layout": layout_of(events),
     "images": {t: [[i.step, i.wall_time, i.width, i.height, i.encoded_image_string.hex()] for i in events.Images(t)]
                for t in tags["images"]},
 }))
@@ -227,6 +234,14 @@ fn tensorboard_itself_reads_the_event_files() {
     assert_eq!(read["scalars"]["reward"][1], serde_json::json!([20, time(20), "nan"]));
     assert_eq!(read["scalars"].as_object().unwrap().len(), 2);
 
+    assert_eq!(
+        read["layout"],
+        serde_json::json!({
+            "error and its baselines": ["^error$", "^error_last$", "^error_mean$"],
+            "reward and return": ["^reward$", "^return$"],
+            "loss and its terms": ["^loss$", "^loss/.*$"],
+        })
+    );
     assert_eq!(read["images"].as_object().unwrap().keys().collect::<Vec<_>>(), ["stream 0", "stream 12"]);
     for stream in [0, 12] {
         let images = read["images"][format!("stream {stream}")].as_array().unwrap();

@@ -81,9 +81,16 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
     let mut good = counts.follow(&mut tests)?;
     if filter.is_none() {
         if let Some(python) = python {
-            let mut reading = cargo::command_in(places, &libtorch, "test", &["--package", "efference-runs"]);
-            reading.args(["--lib", "--", "--ignored", "tensorboard"]).env(tensorboard::VARIABLE, python);
-            good &= counts.follow(&mut reading)?;
+            for (package, which) in
+                [("efference-runs", &["--lib"][..]), ("efference-compare", &["--test", "comparison"])]
+            {
+                let mut reading = cargo::command_in(places, &libtorch, "test", &["--package", package]);
+                reading
+                    .args(which)
+                    .args(["--", "--ignored", "tensorboard"])
+                    .env(tensorboard::VARIABLE, &python);
+                good &= counts.follow(&mut reading)?;
+            }
         }
         good &= counts.follow(&mut parity_command(places, None))?;
         say(format!("the tests had: {browser}, {tensorboard}"));

@@ -55,12 +55,17 @@ fn a_change_shows_in_the_first_update_after_the_fork_and_what_fits_is_taken() {
     }
     let larger = ["--set", "state.size=80", "--steps", "50", "--id", "larger"];
     let answer = fork(&place, &larger).expect(0);
-    answer.says(&["state.size: 64 → 80 (hard)", "not taken over from the other run: parameters: 'synthetic_gradient."]);
+    answer.says(&[
+        "state.size: 64 → 80 (hard)",
+        "not taken over from the other run: parameters: 'synthetic_gradient.",
+    ]);
     // A fork can be resumed from its first step on.
     place.efference(&["resume", "runs/small/larger", "--steps", "60"]).expect(0);
 
     fork(&place, &["--at", "41"]).expect(1).says(&["has done 40 steps, and cannot be forked at step 41"]);
-    fork(&place, &["--steps", "40"]).expect(1).says(&["would have done its 40 steps already", "--set steps="]);
+    fork(&place, &["--steps", "40"])
+        .expect(1)
+        .says(&["would have done its 40 steps already", "--set steps="]);
 }
 
 #[test]
@@ -76,8 +81,13 @@ fn a_run_done_again_is_the_same_and_what_is_different_today_is_told() {
     answer.says(&["different today: libtorch: 1."]);
 }
 
-const CONTROL: [&str; 5] =
-    ["environment.world=catch", "environment.streams=3", "trainer.merge=concat", "steps=60", "record.every=10"];
+const CONTROL: [&str; 5] = [
+    "environment.world=catch",
+    "environment.streams=3",
+    "trainer.merge=concat",
+    "steps=60",
+    "record.every=10",
+];
 
 #[test]
 fn an_evaluation_leaves_no_trace_in_what_is_learned() {
@@ -85,7 +95,8 @@ fn an_evaluation_leaves_no_trace_in_what_is_learned() {
     place.write("small.toml", SMALL);
     let path = format!("plugins.path=[{:?}]", fixtures().display().to_string());
     // With a goal that samples its actions and normalises what it sees, and with one that does not.
-    for (goal, more) in [("maximize", "goal.error_reward=0.1"), ("actor-critic", "goal.features=observation")] {
+    for (goal, more) in [("maximize", "goal.error_reward=0.1"), ("actor-critic", "goal.features=observation")]
+    {
         let goal_set = format!("goal.plugin={goal}");
         let run = |every: &str| {
             let id = format!("{goal}-{every}");
@@ -117,7 +128,8 @@ fn an_evaluation_leaves_no_trace_in_what_is_learned() {
 fn an_environment_without_episodes_is_not_evaluated_and_goes_on() {
     let place = Workplace::new();
     place.write("small.toml", SMALL);
-    let answer = place.efference(&["run", "small.toml", "--set", "evaluation.every=5", "--id", "a"]).expect(0);
+    let answer =
+        place.efference(&["run", "small.toml", "--set", "evaluation.every=5", "--id", "a"]).expect(0);
     answer.says(&["has no episodes", "[evaluation]"]);
     place.efference(&["evaluate", "runs/small/a"]).expect(1).says(&["has no episodes"]);
 }

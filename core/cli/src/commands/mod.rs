@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod compare;
 pub mod diff;
 pub mod evaluate;
 pub mod fork;
@@ -35,6 +36,7 @@ pub enum Command {
     VerifyResume(verify_resume::VerifyResumeArgs),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
+    Compare(compare::CompareArgs),
     Plugins(plugins::PluginsArgs),
 }
 
@@ -51,6 +53,7 @@ impl Command {
             Command::VerifyResume(arguments) => verify_resume::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
+            Command::Compare(arguments) => compare::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
         }
     }

@@ -1,0 +1,11 @@
+//! A comparison to read: in a terminal, in a text, in other programs, as a picture, as a page.
+mod html;
+mod plot;
+mod svg;
+mod table;
+mod ticks;
+
+pub use html::html;
+pub use plot::plot;
+pub use svg::{Colours, png};
+pub use table::{csv, markdown, text};
