@@ -146,6 +146,11 @@ impl RunDirectory {
         Ok(RunDirectory { path })
     }
 
+    /// A directory that is known to be a run's.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        RunDirectory { path }
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -164,10 +169,20 @@ impl RunDirectory {
     /// Where a [`Recorder`](crate::Recorder) writes, with or without TensorBoard's files.
     pub fn recorder_files(&self, tensorboard: bool) -> RecorderFiles {
         RecorderFiles {
-            metrics: self.path.join("metrics.jsonl"),
+            metrics: self.metrics(),
             tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
-            pictures: self.path.join("pictures"),
+            pictures: self.pictures(),
         }
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// `pictures/`.
+    pub fn pictures(&self) -> PathBuf {
+        self.path.join("pictures")
     }
 
     /// `checkpoints/`.
