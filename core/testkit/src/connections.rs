@@ -7,7 +7,7 @@ use efference_sdk::{Layer, Random, Result, Size, Stage, ensure};
 /// parameters should be random, for a weight of 0 connects nothing.
 ///
 /// # Errors
-/// The first pair of an input and an output that is told otherwise; or there are no connections, or they do not fit the size.
+/// The first pair of an input and an output of which they say otherwise; or there are no connections, or they do not fit the size.
 pub fn check_connections(layer: &dyn Layer, size: Size) -> Result<()> {
     let stages = layer.connections()?;
     ensure!(!stages.is_empty(), "the layer does not tell its connections");

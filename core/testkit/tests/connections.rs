@@ -1,4 +1,4 @@
-//! The check of connections reports what is told falsely.
+//! The check of connections reports those that are false.
 use efference_sdk::tch::Tensor;
 use efference_sdk::{Edge, Layer, LayerSetup, Params, Plugin, Result, Size, Stage};
 use efference_testkit::{Matrix, MatrixOptions, MemoryStore, check_connections};
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 const SIZE: Size = Size { ins: 4, outs: 3 };
 
-/// A full matrix that tells what it is told to.
+/// A full matrix that tells any connections.
 struct Liar(Matrix, Vec<Stage>);
 
 impl Layer for Liar {

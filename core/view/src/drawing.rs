@@ -4,7 +4,7 @@ use efference_abi::{Edge, Size};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Most nodes of a column that can be told apart.
+/// Most nodes of a column that can be drawn legibly.
 pub const MOST_NODES: i64 = 256;
 /// Most connections of a stage that are lines and not one grey area.
 pub const MOST_EDGES: usize = 8_192;
@@ -97,9 +97,9 @@ impl Drawing {
             // Where lines lie closer than they are wide, thin ones that let others shine through still show a pattern.
             let density = edges.len() as f64 / height;
             let (stroke, opacity) = match density {
-                ..1.5 => (1.0, 1.0),
-                ..4.0 => (0.7, 0.8),
-                _ => (0.5, 0.45),
+                ..1.5 => ((apart / 9.0).min(1.0), 1.0),
+                ..4.0 => (0.6, 0.7),
+                _ => (0.4, 0.35),
             };
             let lines = place.lines(number, edges.iter().filter(|edge| !lit(edge)));
             add(format_args!(
@@ -192,8 +192,13 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// A column with few nodes is spread over the whole height; one that lacks only what pads a size up is not, so that
+    /// straight connections stay straight.
     fn node(&self, column: usize, node: i64) -> (f64, f64) {
-        let y = TOP + (node as f64 + 0.5) / self.columns[column] as f64 * self.height;
+        let most = self.columns.iter().copied().max().unwrap_or(1);
+        let own = self.columns[column];
+        let places = if 4 * own >= 3 * most { most } else { own };
+        let y = TOP + (node as f64 + 0.5) / places as f64 * self.height;
         (MARGIN + column as f64 * self.apart_columns, y)
     }
 

@@ -13,5 +13,6 @@ mod hostile;
 mod plugins;
 mod program;
 mod refusals;
+mod seeing;
 mod signals;
 mod streams;

@@ -2,8 +2,12 @@
 
 pub mod bench;
 pub mod check;
+pub mod draw;
+pub mod pictures;
 pub mod plugins;
 pub mod run;
+pub mod runs;
+pub mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +28,10 @@ pub enum Command {
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
     Plugins(plugins::PluginsArgs),
+    Runs(runs::RunsArgs),
+    Watch(watch::WatchArgs),
+    Pictures(pictures::PicturesArgs),
+    Draw(draw::DrawArgs),
 }
 
 impl Command {
@@ -34,6 +42,10 @@ impl Command {
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
+            Command::Runs(arguments) => runs::run(arguments),
+            Command::Watch(arguments) => watch::run(arguments),
+            Command::Pictures(arguments) => pictures::run(arguments),
+            Command::Draw(arguments) => draw::run(arguments),
         }
     }
 }

@@ -39,6 +39,14 @@ impl Curve {
         }
     }
 
+    /// Forgets what was recorded from this step on, as far as whole points go: a resumed run does it again.
+    pub(super) fn forget_from(&mut self, step: u64) {
+        self.points.retain(|sum| sum.step < step as f64 * f64::from(sum.count));
+        if self.open.step >= step as f64 * f64::from(self.open.count) {
+            self.open = Sum::default();
+        }
+    }
+
     /// What was recorded last, NaN too.
     pub(super) fn last(&self) -> f64 {
         self.last
@@ -75,6 +83,16 @@ mod tests {
             assert!((value - 3.0 * step).abs() < 1e-6, "{step} {value}");
         }
         assert!(points[0].0 < 100.0 && points[points.len() - 1].0 > 99_800.0);
+    }
+
+    #[test]
+    fn what_a_resumed_run_does_again_is_forgotten() {
+        let mut curve = Curve::default();
+        (1..=10).for_each(|step| curve.push(step, 1.0));
+        curve.forget_from(4);
+        (4..=6).for_each(|step| curve.push(step, 2.0));
+        let values: Vec<f64> = curve.points().iter().map(|(_, value)| *value).collect();
+        assert_eq!(values, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
     }
 
     #[test]

@@ -83,7 +83,8 @@ fn run(view: &mut RunView, signal: &AtomicUsize) -> Result<Left, ViewError> {
     let mut changed = true;
     loop {
         if changed {
-            terminal.draw(|frame| screen::draw(view, colour, frame.area(), frame.buffer_mut()))?;
+            terminal
+                .draw(|frame| screen::draw(view, colour, "q leaves", frame.area(), frame.buffer_mut()))?;
             changed = false;
         }
         if event::poll(POLL_EVERY)? {
@@ -124,7 +125,7 @@ pub fn snapshot(directory: RunDirectory, width: u16, height: u16) -> Result<Stri
     view.refresh()?;
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    screen::draw(&view, false, area, &mut buffer);
+    screen::draw(&view, false, "", area, &mut buffer);
     let row = |y: u16| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
     let rows: Vec<String> = (0..height).map(row).collect();
     let last = rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1);

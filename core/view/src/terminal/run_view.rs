@@ -88,6 +88,10 @@ impl RunView {
                 *last = None;
             }
             Event::Line(line) => {
+                if last.as_ref().is_some_and(|last| line.step <= last.step) {
+                    curves.iter_mut().for_each(|(_, curve)| curve.forget_from(line.step));
+                    recent.clear();
+                }
                 for (name, value) in &line.values {
                     let known = curves.iter().position(|(known, _)| known == name);
                     let at = known.unwrap_or_else(|| {

@@ -19,6 +19,8 @@ const MOST_CHARTS: usize = 4;
 /// The least rows and columns of a chart that can be read.
 const CHART_ROWS: u16 = 8;
 const CHART_COLUMNS: u16 = 36;
+/// What is below this is drawn here.
+const LEAST_SKILL: f64 = -1.0;
 /// The most rows that pictures take.
 const PICTURE_ROWS: u16 = 18;
 /// Columns of the bar that shows progress.
@@ -28,8 +30,8 @@ const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Magenta];
 /// Where there are no colours, curves differ in their marks.
 const MARKS: [(Marker, &str); 3] = [(Marker::Braille, "⠒"), (Marker::Dot, "•"), (Marker::Block, "█")];
 
-/// Draws the run.
-pub(super) fn draw(view: &RunView, colour: bool, area: Rect, buffer: &mut Buffer) {
+/// Draws the run; `hint` says how to leave.
+pub(super) fn draw(view: &RunView, colour: bool, hint: &str, area: Rect, buffer: &mut Buffer) {
     let trouble = view.failure().map(|why| format!("failed: {why}")).or_else(|| view.trouble.clone());
     let pictures =
         if view.pictures.is_empty() || area.height < 20 { 0 } else { (area.height / 3).min(PICTURE_ROWS) };
@@ -44,7 +46,10 @@ pub(super) fn draw(view: &RunView, colour: bool, area: Rect, buffer: &mut Buffer
     ];
     let [title, progress, values, trouble_area, charts, picture_area] = Layout::vertical(rows).areas(area);
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    Line::from(vec![Span::styled(view.title(), bold)]).render(title, buffer);
+    Line::from(Span::styled(view.title(), bold)).render(title, buffer);
+    if title.width as usize > view.title().chars().count() + hint.len() + 2 {
+        Line::from(hint).right_aligned().render(title, buffer);
+    }
     Line::from(progress_line(view, colour)).render(progress, buffer);
     Line::from(view.values()).render(values, buffer);
     if let Some(text) = trouble {
@@ -99,7 +104,9 @@ fn charts(view: &RunView, room: usize) -> Vec<Vec<(&str, &Curve)>> {
 }
 
 fn draw_chart(curves: &[(&str, &Curve)], colour: bool, area: Rect, buffer: &mut Buffer) {
-    let points: Vec<Vec<(f64, f64)>> = curves.iter().map(|(_, curve)| curve.points()).collect();
+    let mut points: Vec<Vec<(f64, f64)>> = curves.iter().map(|(_, curve)| curve.points()).collect();
+    // The skill of an agent that has just begun is far below that of the baselines; how far is of no interest.
+    let is_cut = curves.iter().any(|(name, _)| *name == "skill") && cut(&mut points, LEAST_SKILL);
     let values = || points.iter().flatten().map(|(_, value)| *value);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let names: Vec<&str> = curves.iter().map(|(name, _)| *name).collect();
@@ -145,6 +152,7 @@ fn draw_chart(curves: &[(&str, &Curve)], colour: bool, area: Rect, buffer: &mut 
         title.push(Span::styled(format!("{mark}{name}"), style(number)));
         title.push(Span::raw(if number + 1 < names.len() { ", " } else { "" }));
     }
+    title.push(Span::raw(if is_cut { " (what is below -1 is drawn there)" } else { "" }));
     title.push(Span::raw(if logarithmic { " (logarithmic)" } else { "" }));
     Chart::new(datasets.collect())
         .block(Block::bordered().title(Line::from(title)))
@@ -152,6 +160,16 @@ fn draw_chart(curves: &[(&str, &Curve)], colour: bool, area: Rect, buffer: &mut 
         .x_axis(Axis::default().bounds([first, last]).labels([step_label(first), step_label(last)]))
         .y_axis(Axis::default().bounds([low, high]).labels(heights))
         .render(area, buffer);
+}
+
+/// Raises all values to at least this; returns whether there was one to raise.
+fn cut(points: &mut [Vec<(f64, f64)>], least: f64) -> bool {
+    let mut is_cut = false;
+    for (_, value) in points.iter_mut().flatten().filter(|(_, value)| *value < least) {
+        *value = least;
+        is_cut = true;
+    }
+    is_cut
 }
 
 /// A value without digits that are only rounding, beside a scale of this length.

@@ -34,7 +34,7 @@ fn lines(steps: impl Iterator<Item = u64>) -> String {
 
 fn screen_of(view: &RunView, colour: bool, width: u16, height: u16) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| screen::draw(view, colour, frame.area(), frame.buffer_mut())).unwrap();
+    terminal.draw(|frame| screen::draw(view, colour, "q leaves", frame.area(), frame.buffer_mut())).unwrap();
     terminal
 }
 
@@ -66,6 +66,7 @@ fn a_run_is_shown_with_progress_values_and_charts() {
         "error, error_last (logarithmic)",
         "██████████░░░░░░░░░░  step",
         "1,000",
+        "q leaves",
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
@@ -82,6 +83,19 @@ fn a_run_is_shown_with_progress_values_and_charts() {
         (error.iter().map(|at| at.0).min().unwrap(), error.iter().map(|at| at.0).max().unwrap());
     assert!(height_at(first) < height_at(last), "{shown}");
     drop(lock);
+}
+
+#[test]
+fn a_skill_far_below_the_baselines_does_not_flatten_the_rest() {
+    let root = tempfile::tempdir().unwrap();
+    let run = claimed(root.path());
+    let skills = [-500.0, -1.5, -0.5, 0.25, 0.75];
+    let line =
+        |(at, skill): (usize, &f64)| format!("{{\"step\":{},\"seconds\":1,\"skill\":{skill}}}\n", at + 1);
+    fs::write(run.metrics(), skills.iter().enumerate().map(line).collect::<String>()).unwrap();
+    let shown = snapshot(run, 80, 24).unwrap();
+    assert!(shown.contains("skill (what is below -1 is drawn there)"), "{shown}");
+    assert!(shown.contains("│0.750 │") && shown.contains("│-1.00 │") && !shown.contains("-500"), "{shown}");
 }
 
 #[test]
