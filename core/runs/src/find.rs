@@ -3,7 +3,7 @@ use crate::FileError;
 use crate::directory::RunDirectory;
 use efference_spec::nearest;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 /// Why no run was found.
@@ -47,11 +47,13 @@ pub fn find_run(runs: &Path, said: &str) -> Result<RunDirectory, FindError> {
     if is_run(path) {
         return Ok(RunDirectory::open(path)?);
     }
-    let within = runs.join(said);
+    // What leads elsewhere (`..`, `/`) names nothing in the directory of runs.
+    let is_name = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let within = if is_name { runs.join(said) } else { path.to_owned() };
     if said != "latest" && is_run(&within) {
         return Ok(RunDirectory::open(&within)?);
     }
-    if path.is_dir() && !within.exists() && path.components().count() > 0 && !is_experiment(path) {
+    if path.is_dir() && (!is_name || !within.exists()) && !is_experiment(path) {
         return Err(FindError::NoRun(path.to_owned()));
     }
     for experiment in [&within, path] {
@@ -190,6 +192,8 @@ mod tests {
             "there is no run 'light/membr-1' in 'DIR/runs'; did you mean 'light/member-1'? Of 'light' there are 1 \
              runs; `efference runs light` lists them"
         );
+        let dot = find_run(&runs, ".").unwrap_err().to_string();
+        assert!(dot.starts_with("'.' is no directory of a run"), "{dot}");
         fs::create_dir(root.path().join("music")).unwrap();
         assert_eq!(
             said(&runs, root.path().join("music").to_str().unwrap()),
