@@ -533,6 +533,45 @@ typedef struct ef_List_WeightLayout {
     void (*free)(void *owner);
 } ef_List_WeightLayout;
 
+// One connection of a stage.
+typedef struct ef_Edge {
+    // The node that it comes from, counted from 0.
+    int64_t from;
+    // The node that it goes to.
+    int64_t to;
+    // Which weight of the stage it is multiplied with: edges of the same number share one. -1: none, the value is passed
+    // on as it is.
+    int64_t weight;
+} ef_Edge;
+
+// Borrowed elements.
+typedef struct ef_Slice_Edge {
+    // First element; may be anything if `len` is 0.
+    const struct ef_Edge *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_Edge;
+
+// How the nodes of one column are connected to those of the next.
+typedef struct ef_Stage {
+    // Nodes before and after.
+    struct ef_Size nodes;
+    // The connections.
+    struct ef_Slice_Edge edges;
+} ef_Stage;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_Stage {
+    // First element; may be anything if `len` is 0.
+    struct ef_Stage *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_Stage;
+
 // Functions of a layer.
 typedef struct ef_LayerVTable {
     // Size of the maker's table, in bytes.
@@ -553,6 +592,10 @@ typedef struct ef_LayerVTable {
     ef_Status (*weights)(void *this_, struct ef_List_WeightLayout *out, struct ef_Error *err);
     // Called after each update of the layer's parameters, in the given step: a layer may rewire itself.
     ef_Status (*updated)(void *this_, uint64_t step, void *out, struct ef_Error *err);
+    // How inputs reach outputs, for drawings: stages, the first of which begins with the layer's inputs, the last of
+    // which ends with its outputs, and each of which begins with as many nodes as the one before ends with. An empty
+    // list: the layer does not tell.
+    ef_Status (*connections)(void *this_, struct ef_List_Stage *out, struct ef_Error *err);
 } ef_LayerVTable;
 
 // An object: whoever made it knows what `this_` points to.

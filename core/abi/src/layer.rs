@@ -33,6 +33,29 @@ pub struct WeightLayout {
     pub input_dims: Slice<i64>,
 }
 
+/// One connection of a stage.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Edge {
+    /// The node that it comes from, counted from 0.
+    pub from: i64,
+    /// The node that it goes to.
+    pub to: i64,
+    /// Which weight of the stage it is multiplied with: edges of the same number share one. -1: none, the value is passed
+    /// on as it is.
+    pub weight: i64,
+}
+
+/// How the nodes of one column are connected to those of the next.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Stage {
+    /// Nodes before and after.
+    pub nodes: Size,
+    /// The connections.
+    pub edges: Slice<Edge>,
+}
+
 /// Functions of a layer.
 #[repr(C)]
 pub struct LayerVTable {
@@ -63,6 +86,11 @@ pub struct LayerVTable {
     pub updated: Option<
         unsafe extern "C" fn(this_: *mut c_void, step: u64, out: *mut c_void, err: *mut Error) -> Status,
     >,
+    /// How inputs reach outputs, for drawings: stages, the first of which begins with the layer's inputs, the last of
+    /// which ends with its outputs, and each of which begins with as many nodes as the one before ends with. An empty
+    /// list: the layer does not tell.
+    pub connections:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut List<Stage>, err: *mut Error) -> Status>,
 }
 
 // SAFETY: a table is constant data.

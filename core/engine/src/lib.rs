@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod bench;
 pub mod describe;
+pub mod draw;
 pub mod log;
 pub mod plugins;
 pub mod run;

@@ -4,17 +4,19 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
+use efference_abi::{Kind, Size};
 use efference_cli::SpecArgs;
 use efference_cli::commands::bench::BenchArgs;
+use efference_cli::commands::draw::DrawArgs;
 use efference_cli::commands::evaluate::EvaluateArgs;
 use efference_cli::commands::fork::ForkArgs;
 use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
-use efference_engine::{bench, describe, log};
+use efference_engine::{bench, describe, draw, log};
 use efference_runs::metric;
-use efference_spec::{PluginStdout, Spec};
+use efference_spec::{PluginStdout, Spec, plugin_options};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -35,6 +37,7 @@ enum Command {
     Fork(ForkArgs),
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
+    Draw(DrawArgs),
     /// Replies to requests about plugins, for `efference check`.
     Describe,
 }
@@ -52,6 +55,7 @@ fn main() {
         Command::Fork(arguments) => commands::fork::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Bench(arguments) => bench_command(&arguments),
+        Command::Draw(arguments) => draw_command(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
     };
     let _ = io::stdout().flush();
@@ -94,6 +98,23 @@ fn bench_command(arguments: &BenchArgs) -> Outcome {
     };
     // Whoever reads it may have seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
+    Ok(0)
+}
+
+fn draw_command(arguments: &DrawArgs) -> Outcome {
+    // What the plugin prints is no part of the answer.
+    let mut output = capture_stdout(OnPrint::Log).map_err(fail)?;
+    let registry = Registry::scan(&arguments.path);
+    let choice = plugin_options(Kind::Layer, &arguments.layer, &arguments.set, &registry)
+        .map_err(|diagnostics| efference_cli::report(&diagnostics))?;
+    let size = Size { ins: arguments.ins, outs: arguments.outs };
+    let drawing =
+        draw::drawing(&registry, &choice, size, arguments.input).map_err(|e| fail(format!("{e:#}")))?;
+    for file in arguments.files() {
+        draw::write(&drawing, &file).map_err(fail)?;
+        // Whoever reads it may have seen enough.
+        let _ = writeln!(output, "{}: {}", file.display(), drawing.summary());
+    }
     Ok(0)
 }
 

@@ -151,6 +151,11 @@ impl RunDirectory {
         Ok(RunDirectory { path })
     }
 
+    /// A directory that is known to be a run's.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        RunDirectory { path }
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -179,12 +184,22 @@ impl RunDirectory {
     /// Where a [`Recorder`](crate::Recorder) writes, with or without TensorBoard's files.
     pub fn recorder_files(&self, tensorboard: bool) -> RecorderFiles {
         RecorderFiles {
-            metrics: self.path.join("metrics.jsonl"),
+            metrics: self.metrics(),
             fingerprints: None,
             tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
-            pictures: self.path.join("pictures"),
+            pictures: self.pictures(),
             evaluations: self.evaluations(),
         }
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// `pictures/`.
+    pub fn pictures(&self) -> PathBuf {
+        self.path.join("pictures")
     }
 
     /// `checkpoints/`.

@@ -12,6 +12,12 @@ pub(crate) fn dashed(time: SystemTime) -> String {
     formatted(time, "%Y-%m-%d-%H-%M-%S")
 }
 
+/// The time at the beginning of a run's id, as [`dashed`] writes it.
+pub(crate) fn from_dashed(id: &str) -> Option<SystemTime> {
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%d-%H-%M-%S", id.get(..19)?).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
+}
+
 fn formatted(time: SystemTime, format: &str) -> String {
     // A clock that is thousands of years off is no reason to have no run.
     Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH).strftime(format).to_string()
@@ -36,6 +42,9 @@ mod tests {
             assert_eq!(rfc3339(time), text);
             assert_eq!(dashed(time), text.trim_end_matches('Z').replace(['T', ':'], "-"));
         }
+        let time = UNIX_EPOCH + Duration::from_secs(1_798_761_599);
+        assert_eq!(from_dashed("2026-12-31-23-59-59-brisk-otter"), Some(time));
+        assert_eq!((from_dashed("member-7"), from_dashed("2026-13-31-23-59-59")), (None, None));
         assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(1 << 50)), "1970-01-01T00:00:00Z");
     }
 }

@@ -5,7 +5,7 @@ use crate::{Params, Result, Vjp, ensure};
 use std::ops::Range;
 use tch::Tensor;
 
-pub use efference_abi::Size;
+pub use efference_abi::{Edge, Size};
 
 /// What a layer is made from.
 pub struct LayerSetup<'a> {
@@ -22,6 +22,55 @@ pub struct WeightLayout {
     pub name: String,
     /// The dims.
     pub input_dims: Vec<i64>,
+}
+
+/// How the nodes of one column are connected to those of the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Nodes before and after.
+    pub nodes: Size,
+    /// The connections.
+    pub edges: Vec<Edge>,
+}
+
+impl Stage {
+    /// Refuses stages that can't be those of a layer of this size: columns that do not meet, edges of no node.
+    ///
+    /// # Errors
+    /// Which stage is wrong, and how.
+    pub fn check_all(stages: &[Stage], size: Size) -> Result<()> {
+        let mut before = size.ins;
+        for (number, Stage { nodes, edges }) in stages.iter().enumerate() {
+            let found = nodes.ins;
+            ensure!(
+                found == before,
+                "stage {number} of its connections begins with {found} nodes, where there are {before}"
+            );
+            for edge in edges {
+                ensure!(
+                    (0..nodes.ins).contains(&edge.from)
+                        && (0..nodes.outs).contains(&edge.to)
+                        && edge.weight >= Stage::NO_WEIGHT,
+                    "stage {number} of its connections, {} → {} nodes, cannot have an edge {} → {} with weight {}",
+                    nodes.ins,
+                    nodes.outs,
+                    edge.from,
+                    edge.to,
+                    edge.weight
+                );
+            }
+            before = nodes.outs;
+        }
+        ensure!(
+            stages.is_empty() || before == size.outs,
+            "its connections end with {before} nodes, and the layer has {} outputs",
+            size.outs
+        );
+        Ok(())
+    }
+
+    /// The number of an edge's weight where there is none: the value is passed on as it is.
+    pub const NO_WEIGHT: i64 = -1;
 }
 
 interface! {
@@ -47,6 +96,11 @@ interface! {
         /// already; grad mode is off. What it keeps from one update to the next belongs into buffers: they are saved, and
         /// restored in place, without this being called.
         shared fn updated(step: u64) -> () = Ok(());
+        /// How inputs reach outputs, stage by stage, for `efference draw`. The first stage begins with the layer's inputs,
+        /// the last one ends with its outputs. By default the layer does not tell: there is no stage.
+        ///
+        /// [`check_connections`](../efference_testkit/fn.check_connections.html) of the test kit checks that it is true.
+        shared fn connections() -> Vec<Stage> = Ok(Vec::new());
     }
 }
 

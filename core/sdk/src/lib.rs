@@ -81,7 +81,7 @@ pub use environment::{
 pub use error::{Error, PluginId, Result, ResultExt, panic_text};
 pub use goal::{ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, Term, end_reversed};
 pub use grad_paths::evaluate_path;
-pub use layer::{Layer, LayerFactory, LayerSetup, Size, WeightLayout};
+pub use layer::{Edge, Layer, LayerFactory, LayerSetup, Size, Stage, WeightLayout};
 pub use nn::{Nonlinearity, ObservationLoss, Prediction, Stack, StackSpec};
 pub use options::Options;
 pub use params::{ParamStore, Params, Saved};

@@ -80,7 +80,7 @@ pub(super) fn check(tree: &Value, registry: &Cached<'_>) -> Checked {
 }
 
 /// The plugin that the spec names, or the default one, if it is there.
-fn choose(
+pub(super) fn choose(
     tree: &Value,
     kind: Kind,
     registry: &Cached<'_>,

@@ -23,6 +23,7 @@ mod layer;
 mod merge;
 mod name;
 mod nearest;
+mod one_plugin;
 mod options_table;
 mod overrides;
 mod registry;
@@ -47,6 +48,7 @@ pub use layer::Origin;
 pub use merge::Origins;
 pub use name::check_name;
 pub use nearest::nearest;
+pub use one_plugin::plugin_options;
 #[cfg(test)]
 pub(crate) use options_table::host_keys_table;
 pub use options_table::options_table;

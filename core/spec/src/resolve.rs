@@ -64,6 +64,11 @@ pub fn load(
 }
 
 impl ParsedSpec {
+    /// Values that no file says; `name` stands in reports.
+    pub(super) fn of(name: &str, layers: Vec<ConfigLayer>) -> Self {
+        ParsedSpec { path: name.into(), layers, diagnostics: Vec::new() }
+    }
+
     /// The directories that `[plugins] path` names, to make the registry with. Diagnostics in it are reported by
     /// [`resolve`](ParsedSpec::resolve).
     pub fn plugin_paths(&self) -> Vec<PathBuf> {
@@ -146,7 +151,7 @@ impl ParsedSpec {
     }
 
     /// Finds where the fault was written.
-    fn located(&self, diagnostic: &KeyDiagnostic, origins: &Origins) -> Diagnostic {
+    pub(super) fn located(&self, diagnostic: &KeyDiagnostic, origins: &Origins) -> Diagnostic {
         let mut path = diagnostic.path.clone();
         let place = loop {
             match origins.nearest(&path) {

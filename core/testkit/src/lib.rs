@@ -17,6 +17,7 @@
 //! [`PlainAgent`] lets a trainer train, [`OwnedMoment`] is what an environment would send.
 
 mod agent;
+mod connections;
 mod grad_paths;
 mod gradients;
 mod matrix;
@@ -25,6 +26,7 @@ mod store;
 mod vjp;
 
 pub use agent::{PlainAgent, Rule, sgd};
+pub use connections::check_connections;
 pub use grad_paths::{PlainTransition, evaluate_paths};
 pub use gradients::check_gradients;
 pub use matrix::{Matrix, MatrixOptions};

@@ -1,6 +1,8 @@
 //! The simplest layer.
 use efference_sdk::tch::Tensor;
-use efference_sdk::{GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Vjp, WeightLayout, bail};
+use efference_sdk::{
+    Edge, GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Size, Stage, Vjp, WeightLayout, bail,
+};
 use std::ops::Range;
 
 efference_sdk::options! {
@@ -47,6 +49,13 @@ impl Layer for Matrix {
 
     fn weights(&self) -> Result<Vec<WeightLayout>> {
         Ok(vec![WeightLayout { name: "weight".to_owned(), input_dims: vec![0] }])
+    }
+
+    fn connections(&self) -> Result<Vec<Stage>> {
+        let (ins, outs) = self.weight.size2()?;
+        let edges =
+            (0..ins).flat_map(|from| (0..outs).map(move |to| Edge { from, to, weight: from * outs + to }));
+        Ok(vec![Stage { nodes: Size { ins, outs }, edges: edges.collect() }])
     }
 }
 

@@ -15,5 +15,6 @@ mod plugins;
 mod program;
 mod refusals;
 mod resume;
+mod seeing;
 mod signals;
 mod streams;

@@ -4,13 +4,17 @@ pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod diff;
+pub mod draw;
 pub mod evaluate;
 pub mod fork;
+pub mod pictures;
 pub mod plugins;
 pub mod rerun;
 pub mod resume;
 pub mod run;
+pub mod runs;
 pub mod verify_resume;
+pub mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +42,10 @@ pub enum Command {
     Bench(bench::BenchArgs),
     Compare(compare::CompareArgs),
     Plugins(plugins::PluginsArgs),
+    Runs(runs::RunsArgs),
+    Watch(watch::WatchArgs),
+    Pictures(pictures::PicturesArgs),
+    Draw(draw::DrawArgs),
 }
 
 impl Command {
@@ -55,6 +63,10 @@ impl Command {
             Command::Bench(arguments) => bench::run(arguments),
             Command::Compare(arguments) => compare::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
+            Command::Runs(arguments) => runs::run(arguments),
+            Command::Watch(arguments) => watch::run(arguments),
+            Command::Pictures(arguments) => pictures::run(arguments),
+            Command::Draw(arguments) => draw::run(arguments),
         }
     }
 }

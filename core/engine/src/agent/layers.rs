@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 use super::config::PluginConfig;
 use crate::plugins::CallMonitor;
-use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Size, Vjp, WeightLayout};
+use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Size, Stage, Vjp, WeightLayout};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -69,5 +69,9 @@ impl Layer for Owned {
 
     fn weights(&self) -> Result<Vec<WeightLayout>> {
         self.0.0.weights()
+    }
+
+    fn connections(&self) -> Result<Vec<Stage>> {
+        self.0.0.connections()
     }
 }

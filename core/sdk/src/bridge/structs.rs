@@ -3,7 +3,7 @@ use super::cross::{Arg, RawTensor, Ret, as_raw, check_size, extend, tensors_from
 use super::lists::{list, list_with_owner, read_slice, read_str, take_list};
 use crate::{
     GradInput, GradMask, GradOutput, GradPath, InputLayout, Loss, NetworkSpec, Nonlinearity, ParamStore,
-    Params, Picture, Result, RewardRange, Spaces, Term, WeightLayout, ensure,
+    Params, Picture, Result, RewardRange, Spaces, Stage, Term, WeightLayout, ensure,
 };
 use efference_abi::{self as abi, List, Slice, Str};
 use std::mem::ManuallyDrop;
@@ -182,6 +182,26 @@ impl Ret for Vec<WeightLayout> {
             Ok(take_list(abi, |w| WeightLayout {
                 name: read_str(w.name),
                 input_dims: read_slice(w.input_dims.ptr, w.input_dims.len).to_vec(),
+            }))
+        }
+    }
+}
+
+impl Ret for Vec<Stage> {
+    type Abi = List<abi::Stage>;
+
+    fn into_raw(self) -> Self::Abi {
+        let raw = |s: &Stage| abi::Stage { nodes: s.nodes, edges: Slice::new(&s.edges) };
+        // The edges stay where they are when the vector is moved.
+        list_with_owner(self.iter().map(raw).collect(), self)
+    }
+
+    unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
+        // SAFETY: a list that was moved here, taken once.
+        unsafe {
+            Ok(take_list(abi, |s| Stage {
+                nodes: s.nodes,
+                edges: read_slice(s.edges.ptr, s.edges.len).to_vec(),
             }))
         }
     }

@@ -1,6 +1,7 @@
 //! Specs as users write them, and the reports that they get, word for word where it matters.
 mod files;
 mod keys_and_values;
+mod one_plugin;
 mod overrides;
 mod registry;
 mod resolved;

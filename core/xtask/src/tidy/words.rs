@@ -216,6 +216,10 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except("plugins/environments/browser/", "incoming, outgoing", "incoming"),
     // The value `choice` of an option: an action that chooses one of several.
     except("plugins/environments/worlds/", "Blueprint, Choice, Prepared", "Choice"),
+    // The command `efference watch`, which people type.
+    except("core/cli/src/commands/", "guarded, watch, health", ""),
+    except("core/view/src/terminal/mod.rs", "guarded, watch, health", ""),
+    except("tests/tests/end_to_end/seeing.rs", "guarded, watch, health", ""),
     // Kernels that are written for the lanes of SIMD vectors.
     except("*/simd.rs", "lane", ""),
     except("core/runs/src/baselines.rs", "lane", ""),

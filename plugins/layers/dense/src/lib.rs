@@ -3,7 +3,8 @@ use efference_sdk::autograd::{NamedVjp, SharedVjp};
 use efference_sdk::nn::check_forward;
 use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{
-    GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Size, Vjp, WeightLayout, bail, ensure,
+    Edge, GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Size, Stage, Vjp, WeightLayout, bail,
+    ensure,
 };
 use std::ops::Range;
 
@@ -79,6 +80,13 @@ impl Layer for Dense {
 
     fn weights(&self) -> Result<Vec<WeightLayout>> {
         Ok(vec![WeightLayout { name: "weight".to_owned(), input_dims: vec![1] }])
+    }
+
+    fn connections(&self) -> Result<Vec<Stage>> {
+        let Size { ins, outs } = self.size;
+        let edges =
+            (0..ins).flat_map(|from| (0..outs).map(move |to| Edge { from, to, weight: to * ins + from }));
+        Ok(vec![Stage { nodes: self.size, edges: edges.collect() }])
     }
 }
 
@@ -177,6 +185,24 @@ mod tests {
     fn it_multiplies_each_input_for_each_output() {
         let dense = dense(Options::default(), 12, 9).1;
         assert_eq!(dense.multiply_accumulates().unwrap(), Some(12 * 9));
+    }
+
+    #[test]
+    fn each_input_reaches_each_output_by_a_weight_of_its_own() {
+        for (ins, outs) in [(1, 1), (7, 4), (3, 12)] {
+            let (store, dense) = dense(Options::default(), ins, outs);
+            testkit::check_connections(&dense, Size { ins, outs }).unwrap();
+            let weight = store.get("weight").unwrap().reshape([-1]);
+            let stages = dense.connections().unwrap();
+            assert_eq!((stages.len(), stages[0].edges.len() as i64), (1, ins * outs));
+            for edge in &stages[0].edges {
+                // Bias is 0, so what comes of a unit at the input is the weight.
+                let x = Tensor::zeros([1, ins], (Kind::Float, weight.device()));
+                let _ = x.get(0).get(edge.from).fill_(1.0);
+                let y = Layer::forward(&dense, &x, 0..outs).unwrap();
+                assert_eq!(y.double_value(&[0, edge.to]), weight.double_value(&[edge.weight]));
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! How sizes are cut into dims, and what each sub-layer mixes.
-use efference_sdk::{Result, Size, ensure};
+use efference_sdk::{Edge, Result, Size, Stage, ensure};
 
 /// One sub-layer: a mix along one dim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,50 @@ impl Factors {
         };
         self.sub_layers.iter().map(of).sum()
     }
+}
+
+impl Factors {
+    /// How the sub-layers of a layer of this size connect its numbers, one stage each; a weight's number is its place in
+    /// `weight.i`. What only pads a size up to the product of its dims is no node of the first and last column.
+    pub fn connections(&self, size: Size, skip_connections: bool) -> Vec<Stage> {
+        let product = |dims: &[i64]| dims.iter().product::<i64>();
+        let last = self.sub_layers.len().saturating_sub(1);
+        let mut now = self.ins.clone();
+        let stage = |(t, sub_layer): (usize, &SubLayer)| {
+            let before = now.clone();
+            now[sub_layer.dim] = sub_layer.outs;
+            let nodes = Size {
+                ins: if t == 0 { size.ins } else { product(&before) },
+                outs: if t == last { size.outs } else { product(&now) },
+            };
+            let mut edges = Vec::new();
+            for from in 0..nodes.ins {
+                let mut place = coordinates(from, &before);
+                let i = place[sub_layer.dim];
+                let block = sub_layer.unique.iter().fold(0, |block, d| block * before[*d] + place[*d]);
+                for j in 0..sub_layer.outs {
+                    place[sub_layer.dim] = j;
+                    let to = place.iter().zip(&now).fold(0, |to, (at, dim)| to * dim + at);
+                    let weight = (block * sub_layer.ins + i) * sub_layer.outs + j;
+                    edges.push(Edge { from, to, weight });
+                }
+                if skip_connections && sub_layer.ins == sub_layer.outs {
+                    edges.push(Edge { from, to: from, weight: Stage::NO_WEIGHT });
+                }
+            }
+            edges.retain(|edge| edge.to < nodes.outs);
+            Stage { nodes, edges }
+        };
+        self.sub_layers.iter().enumerate().map(stage).collect()
+    }
+}
+
+/// Where a number lies in a block of these dims, the outermost first.
+fn coordinates(number: i64, dims: &[i64]) -> Vec<i64> {
+    let mut left = number;
+    let mut place: Vec<i64> = dims.iter().rev().map(|dim| (left % dim, left /= dim).0).collect();
+    place.reverse();
+    place
 }
 
 /// The dims of a size, the outermost first: each is `radix`, but for the first, which is what is left.

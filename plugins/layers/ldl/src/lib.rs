@@ -18,7 +18,7 @@ use efference_sdk::autograd::SharedVjp;
 use efference_sdk::nn::{check_forward, columns};
 use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{
-    Layer, LayerSetup, Nonlinearity, ParamStore, Plugin, Result, Size, Vjp, WeightLayout, ensure,
+    Layer, LayerSetup, Nonlinearity, ParamStore, Plugin, Result, Size, Stage, Vjp, WeightLayout, ensure,
 };
 pub use factors::{Factors, SubLayer};
 use std::ops::Range;
@@ -173,6 +173,10 @@ impl Layer for Ldl {
             input_dims: vec![s.blocks.len() as i64],
         };
         Ok(first.map(layout).into_iter().collect())
+    }
+
+    fn connections(&self) -> Result<Vec<Stage>> {
+        Ok(self.factors.connections(self.size, self.skip_connections))
     }
 }
 

@@ -116,6 +116,71 @@ fn it_is_its_formula_for_all_sizes_and_options() {
     }
 }
 
+/// The layer without biases, evaluated edge by edge as its connections say.
+fn by_edges(options: &Options, ldl: &Ldl, store: &testkit::MemoryStore, x: &[f32]) -> Vec<f64> {
+    let mut now: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+    for (i, stage) in ldl.connections().unwrap().iter().enumerate() {
+        let weights: Vec<f32> = store.get(&format!("weight.{i}")).unwrap().reshape([-1]).try_into().unwrap();
+        let softsign = i > 0 && options.nonlinearity == Nonlinearity::Softsign;
+        let mut next = vec![0.0; stage.nodes.outs as usize];
+        for edge in &stage.edges {
+            let x = now[edge.from as usize];
+            next[edge.to as usize] += match edge.weight {
+                Stage::NO_WEIGHT => x,
+                weight if softsign => f64::from(weights[weight as usize]) * x / (1.0 + x.abs()),
+                weight => f64::from(weights[weight as usize]) * x,
+            };
+        }
+        now = next;
+    }
+    now
+}
+
+#[test]
+fn its_connections_are_what_it_computes() {
+    let mut random = Random::new(5);
+    for trial in 0..60 {
+        let options = Options {
+            radix: [2, 3, 4, 7, 16][random.below(5) as usize],
+            sharing: if random.below(2) == 0 { Sharing::Axis } else { Sharing::None },
+            bias: false,
+            skip_connections: random.below(2) == 0,
+            local_first: random.below(2) == 0,
+            nonlinearity: if random.below(2) == 0 { Nonlinearity::None } else { Nonlinearity::Softsign },
+            kernel: Kernel::Libtorch,
+        };
+        let mut size = || 1 + (random.unit().powi(2) * 70.0) as i64;
+        let size = Size { ins: size(), outs: size() };
+        let size = if trial % 3 == 0 { Size { outs: size.ins, ..size } } else { size };
+        let (store, ldl) = made(&options, size);
+        testkit::check_connections(&ldl, size).unwrap_or_else(|e| panic!("{size:?} {options:?}: {e:#}"));
+        let x = random.normal(&[1, size.ins], 1.0);
+        let y: Vec<f32> = Layer::forward(&ldl, &x, 0..size.outs).unwrap().reshape([-1]).try_into().unwrap();
+        let expected = by_edges(&options, &ldl, &store, &Vec::try_from(x.reshape([-1])).unwrap());
+        assert_eq!(y.len(), expected.len());
+        for (y, expected) in y.iter().zip(&expected) {
+            let error = (f64::from(*y) - expected).abs();
+            assert!(error < 1e-4 * expected.abs().max(1.0), "{y} is not {expected}: {size:?} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn of_radix_2_it_is_a_butterfly() {
+    let (_store, ldl) =
+        made(&Options { radix: 2, skip_connections: false, ..Options::default() }, Size { ins: 8, outs: 8 });
+    let stages = ldl.connections().unwrap();
+    // Stage 0 connects what is 4 apart, stage 1 what is 2 apart, stage 2 neighbours.
+    for (stage, apart) in stages.iter().zip([4, 2, 1]) {
+        let mut edges: Vec<(i64, i64)> = stage.edges.iter().map(|edge| (edge.from, edge.to)).collect();
+        edges.sort_unstable();
+        let expected: Vec<(i64, i64)> =
+            (0..8).flat_map(|from| [from & !apart, from | apart].map(|to| (from, to))).collect();
+        assert_eq!(edges, expected);
+    }
+    assert_eq!(stages.len(), 3);
+}
+
 #[test]
 fn its_gradients_are_those_of_finite_differences() {
     let (store, ldl) = made(&Options { radix: 4, ..Options::default() }, Size { ins: 30, outs: 64 });

@@ -1,0 +1,114 @@
+//! The pictures of a run, read back.
+use crate::{FileError, Picture};
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+/// A picture of observation and prediction, side by side, as the recorder wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PictureFile {
+    /// The step that the observation came in.
+    pub step: u64,
+    /// The stream that it came from.
+    pub stream: u64,
+    /// The PNG file.
+    pub path: PathBuf,
+}
+
+impl PictureFile {
+    /// `step-000500-stream-0.png`
+    fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (step, stream) = name.strip_prefix("step-")?.strip_suffix(".png")?.split_once("-stream-")?;
+        let (step, stream) = (step.parse().ok()?, stream.parse().ok()?);
+        Some(PictureFile { step, stream, path })
+    }
+}
+
+/// The pictures in the directory `pictures/` of a run, by step, then by stream. What has another name is no picture.
+///
+/// # Errors
+/// If the directory is there and can't be read.
+pub fn picture_files(directory: &Path) -> Result<Vec<PictureFile>, FileError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(FileError::new("read", directory, &e)),
+    };
+    let mut files: Vec<_> = entries.flatten().filter_map(|entry| PictureFile::of(entry.path())).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Why a picture could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is no PNG, or only the beginning of one.
+    #[error("'{}' is no whole PNG file ({cause}): perhaps it is just being written", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What the decoder said.
+        cause: String,
+    },
+}
+
+/// Reads a picture from a PNG file.
+///
+/// # Errors
+/// If it can't be read, or is damaged.
+pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
+    let damaged = |cause: String| PictureError::Damaged { file: path.to_owned(), cause };
+    let file = File::open(path).map_err(|e| FileError::new("read", path, &e))?;
+    let mut decoder = png::Decoder::new(BufReader::new(file));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(|e| damaged(e.to_string()))?;
+    let size = reader.output_buffer_size().ok_or_else(|| damaged("it is too large".to_owned()))?;
+    let mut bytes = vec![0; size];
+    let info = reader.next_frame(&mut bytes).map_err(|e| damaged(e.to_string()))?;
+    bytes.truncate(info.buffer_size());
+    let rgb = match info.color_type {
+        png::ColorType::Rgb => bytes,
+        png::ColorType::Rgba => bytes.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        png::ColorType::Grayscale => bytes.iter().flat_map(|grey| [*grey; 3]).collect(),
+        png::ColorType::GrayscaleAlpha => bytes.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
+        png::ColorType::Indexed => return Err(damaged("its palette could not be expanded".to_owned())),
+    };
+    Ok(Picture { width: info.width as usize, height: info.height as usize, rgb })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::{png, save};
+
+    #[test]
+    fn pictures_are_found_in_order_and_read_as_they_were_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let picture = Picture { width: 2, height: 1, rgb: vec![1, 2, 3, 250, 251, 252] };
+        let bytes = png(&picture).unwrap();
+        for name in ["step-000500-stream-1.png", "step-000500-stream-0.png", "step-1000000-stream-0.png"] {
+            save(&dir.path().join(name), &bytes).unwrap();
+        }
+        fs::write(dir.path().join("step-5-stream-x.png"), "").unwrap();
+        fs::write(dir.path().join("notes.txt"), "").unwrap();
+        let files = picture_files(dir.path()).unwrap();
+        let found: Vec<_> = files.iter().map(|file| (file.step, file.stream)).collect();
+        assert_eq!(found, [(500, 0), (500, 1), (1_000_000, 0)]);
+        assert_eq!(read_picture(&files[0].path).unwrap(), picture);
+        assert_eq!(picture_files(&dir.path().join("gone")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_picture_that_is_half_written_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("step-1-stream-0.png");
+        let bytes = png(&Picture { width: 40, height: 40, rgb: vec![7; 4_800] }).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let error = read_picture(&path).unwrap_err().to_string();
+        assert!(error.contains("step-1-stream-0.png' is no whole PNG file"), "{error}");
+    }
+}
