@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod plugins;
 pub mod run;
+pub mod simulate_decisions;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +25,7 @@ pub enum Command {
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
     Plugins(plugins::PluginsArgs),
+    SimulateDecisions(simulate_decisions::SimulateDecisionsArgs),
 }
 
 impl Command {
@@ -34,6 +36,7 @@ impl Command {
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
+            Command::SimulateDecisions(arguments) => simulate_decisions::run(arguments),
         }
     }
 }
