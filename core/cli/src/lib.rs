@@ -7,6 +7,7 @@
 pub mod commands;
 pub mod engine;
 mod spec_file;
+mod sweep;
 
 pub use spec_file::{SpecArgs, report};
 

@@ -14,4 +14,6 @@ mod plugins;
 mod program;
 mod refusals;
 mod signals;
+mod slurm;
 mod streams;
+mod sweep;

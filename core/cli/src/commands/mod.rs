@@ -5,6 +5,7 @@ pub mod check;
 pub mod plugins;
 pub mod run;
 pub mod simulate_decisions;
+pub mod sweep;
 
 use clap::{Parser, Subcommand};
 
@@ -22,6 +23,7 @@ pub struct Cli {
 #[allow(missing_docs)] // each is documented where it is
 pub enum Command {
     Run(run::RunArgs),
+    Sweep(Box<sweep::SweepArgs>),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
     Plugins(plugins::PluginsArgs),
@@ -33,6 +35,7 @@ impl Command {
     pub fn run(&self) -> u8 {
         match self {
             Command::Run(arguments) => run::run(arguments),
+            Command::Sweep(arguments) => sweep::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),

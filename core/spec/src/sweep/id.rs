@@ -1,4 +1,5 @@
 //! What a run is called that a sweep makes: the same run has the same name, whoever asks for it.
+use super::axis::VARIANTS;
 use crate::resolved::Spec;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -63,7 +64,7 @@ pub(super) fn id(parts: &[(&str, &str)], digest: &str) -> String {
         .map(|(axis, label)| {
             let label = valid(label);
             let text = match (*axis, axis.contains(" + ")) {
-                (super::VARIANTS, _) => label,
+                (VARIANTS, _) => label,
                 (_, true) => {
                     let keys: Vec<&str> = axis.split(" + ").map(last_key).collect();
                     format!("{}-{label}", valid(&keys.join("-")))

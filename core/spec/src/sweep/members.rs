@@ -1,6 +1,6 @@
 //! The members of a sweep: all combinations of what its axes take, each a whole spec.
+use super::axis::{Setting, SweepAxis};
 use super::id::id;
-use super::{Setting, SweepAxis};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::key_path::{KeyPath, Step};
 use crate::layer::{ConfigLayer, Origin, Source};

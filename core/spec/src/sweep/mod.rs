@@ -19,11 +19,13 @@
 //!
 //! Lists, ranges, each of `[[sweep.paired]]` and the variants are one [`SweepAxis`] each; the members of the sweep are all
 //! combinations of the points of its axes ([`members`]).
+mod axis;
 mod id;
 mod members;
 mod range;
 mod read;
 
+pub use axis::{SweepAxis, SweepPoint};
 pub use members::{SweepMember, SweepMembers};
 
 use crate::check::{Checked, check};
@@ -35,52 +37,8 @@ use crate::source::Place;
 use crate::validate::KeyDiagnostic;
 use serde_json::{Map, Value};
 
-/// What varies as one in a sweep: a key, keys that vary together, or the variants.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SweepAxis {
-    /// The key; `a + b` for keys that vary together; `variants`.
-    pub name: String,
-    /// What it takes in turn, in the order of the spec; never empty.
-    pub points: Vec<SweepPoint>,
-    /// Where it is said.
-    at: KeyPath,
-}
-
-/// What an axis takes in some runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SweepPoint {
-    /// `2`, for `"trainer.unroll_length" = [1, 2]`; the name of a variant.
-    pub label: String,
-    settings: Vec<Setting>,
-    /// Where it is said.
-    at: KeyPath,
-}
-
-/// A key that a point sets.
-#[derive(Debug, Clone, PartialEq)]
-struct Setting {
-    key: KeyPath,
-    value: Value,
-    /// Where the key is said, and where the value.
-    key_at: KeyPath,
-    value_at: KeyPath,
-}
-
-/// The axis of all variants.
-const VARIANTS: &str = "variants";
-
-/// The axes of keys that vary together.
-const PAIRED: &str = "paired";
-
 /// Keys that say where a spec and its runs are, and not what runs.
 const NEVER_SWEPT: [&str; 4] = ["extends", "name", "plugins", "sweep"];
-
-impl SweepAxis {
-    /// Whether the axis sets this key.
-    pub fn sets(&self, key: &str) -> bool {
-        self.points.iter().flat_map(|point| &point.settings).any(|setting| setting.key.to_string() == key)
-    }
-}
 
 /// Reads the sweep of a merged spec, in the order in which it is written, and finds what is wrong with it.
 pub(super) fn sweep(

@@ -1,6 +1,6 @@
 //! Reads the axes of a `[sweep]`.
+use super::axis::{PAIRED, Setting, SweepAxis, SweepPoint, VARIANTS};
 use super::range;
-use super::{PAIRED, Setting, SweepAxis, SweepPoint, VARIANTS};
 use crate::key_path::KeyPath;
 use crate::validate::{KeyDiagnostic, shown};
 use crate::write::to_toml_value;
