@@ -17,6 +17,8 @@
 //! "layer.plugin" = "dense"
 //! ```
 //!
+//! `"none"` in place of any of these takes back what a spec says that this one extends.
+//!
 //! Lists, ranges, each of `[[sweep.paired]]` and the variants are one [`SweepAxis`] each; the members of the sweep are all
 //! combinations of the points of its axes ([`members`]).
 mod axis;

@@ -2,6 +2,7 @@
 use super::axis::{PAIRED, Setting, SweepAxis, SweepPoint, VARIANTS};
 use super::range;
 use crate::key_path::KeyPath;
+use crate::schema::NONE;
 use crate::validate::{KeyDiagnostic, shown};
 use crate::write::to_toml_value;
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ pub(super) fn axes(table: &Map<String, Value>, diagnostics: &mut Vec<KeyDiagnost
     let at = KeyPath::of(&["sweep"]);
     let mut axes = Vec::new();
     let mut keys = table.clone();
-    if let Some(paired) = keys.shift_remove(PAIRED) {
+    if let Some(paired) = keys.shift_remove(PAIRED).filter(|paired| paired != NONE) {
         let at = at.key(PAIRED);
         match &paired {
             Value::Object(one) => axes.extend(together(one, &at, diagnostics)),
@@ -34,7 +35,7 @@ pub(super) fn axes(table: &Map<String, Value>, diagnostics: &mut Vec<KeyDiagnost
             }
         }
     }
-    if let Some(all) = keys.shift_remove(VARIANTS) {
+    if let Some(all) = keys.shift_remove(VARIANTS).filter(|all| all != NONE) {
         axes.extend(variants(&all, &at.key(VARIANTS), diagnostics));
     }
     let mut listed = Vec::new();
@@ -170,6 +171,8 @@ fn collect(
                 values.iter().enumerate().map(|(index, value)| (value.clone(), at.index(index))).collect()
             }
             Value::Null => continue,
+            // Takes back what a spec below says.
+            Value::String(text) if text == NONE => continue,
             _ => {
                 let found = if value.is_array() { "an empty list".to_owned() } else { shown(value) };
                 let help = format!(

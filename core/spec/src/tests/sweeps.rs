@@ -283,3 +283,18 @@ fn two_ways_to_say_one_run_are_one_member() {
 fn a_spec_without_a_sweep_has_no_members() {
     assert!(members("[environment]\nplugin = \"worlds\"\n").members.is_empty());
 }
+
+#[test]
+fn none_takes_back_what_the_spec_below_varies() {
+    let desk = Desk::new();
+    let text = format!(
+        "{SPEC}seed = [1, 2]\n\"trainer.unroll_length\" = [1, 2]\n[sweep.variants.a]\n[sweep.variants.b]\nsteps = 2\n"
+    );
+    desk.file("base.toml", text);
+    desk.file(
+        "spec.toml",
+        "extends = \"base.toml\"\n[sweep]\n\"trainer.unroll_length\" = \"none\"\nvariants = \"none\"\n",
+    );
+    assert_eq!(axes(&desk.load("spec.toml", &[], &[]).unwrap()), ["seed: 1 2"]);
+    assert_eq!(axes(&desk.load("spec.toml", &["sweep.seed=none"], &[]).unwrap()), Vec::<String>::new());
+}
