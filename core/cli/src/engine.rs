@@ -172,6 +172,12 @@ const LARGE_PAGES: &str = "glibc.malloc.hugetlb";
 /// fewer, threads fall asleep between one operation and the next.
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
+/// This very program, to be started again: it becomes the engine if its arguments ask for that.
+pub(crate) fn this_program() -> Result<PathBuf, String> {
+    let own = env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+    Ok(own.canonicalize().unwrap_or(own))
+}
+
 /// The engine beside this program. A link to the program may lie anywhere; the engine lies beside the program itself.
 fn path() -> Result<PathBuf, String> {
     let own = env::current_exe()

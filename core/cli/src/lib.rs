@@ -8,6 +8,7 @@ pub mod commands;
 pub mod engine;
 pub mod run_spec;
 mod spec_file;
+mod sweep;
 
 pub use spec_file::{SpecArgs, report};
 

@@ -3,13 +3,13 @@ use crate::engine::Engine;
 use crate::{engine_identity, fail};
 use clap::Args;
 use efference_registry::{Describe, KnownPlugins, OptionsCache, PluginFiles, Reply, Request};
-use efference_spec::{self as spec, Diagnostics, ParsedSpec, ReportStyle, Spec};
+use efference_spec::{self as spec, Diagnostics, ParsedSpec, ReportStyle, Spec, SweepMembers};
 use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
 
 /// A spec and its changes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// The spec: a TOML file.
     #[arg(value_name = "SPEC")]
@@ -40,20 +40,39 @@ pub fn report(diagnostics: &Diagnostics) -> u8 {
 /// # Errors
 /// The exit status.
 pub(crate) fn load(arguments: &SpecArgs) -> Result<Spec, u8> {
-    let parsed = arguments.parse()?;
-    let files = PluginFiles::scan(&parsed.plugin_paths(), &engine_identity());
-    let engine = Engine::default();
-    let plugins = KnownPlugins::new(&files, OptionsCache::of_user(), &engine);
-    let spec = parsed.resolve(&plugins);
-    // Without the engine, what is wrong with the spec is anybody's guess.
-    if let Some(why) = engine.failure() {
-        return Err(fail(why));
-    }
-    let spec = spec.map_err(|diagnostics| report(&diagnostics))?;
+    let spec = with_plugins(arguments, |parsed, plugins| parsed.resolve(plugins))?;
     if !spec.notes.is_empty() {
         report(&spec.notes);
     }
     Ok(spec)
+}
+
+/// Reads a spec with its sweep, and checks every member; problems and notes are printed on standard error.
+///
+/// # Errors
+/// The exit status.
+pub(crate) fn load_members(arguments: &SpecArgs) -> Result<SweepMembers, u8> {
+    let all = with_plugins(arguments, |parsed, plugins| parsed.members(plugins))?;
+    if !all.spec.notes.is_empty() {
+        report(&all.spec.notes);
+    }
+    Ok(all)
+}
+
+/// Reads a spec, and lets `resolve` check it against the plugins that are there.
+fn with_plugins<T>(
+    arguments: &SpecArgs,
+    resolve: impl FnOnce(ParsedSpec, &KnownPlugins<'_>) -> Result<T, Diagnostics>,
+) -> Result<T, u8> {
+    let parsed = arguments.parse()?;
+    let files = PluginFiles::scan(&parsed.plugin_paths(), &engine_identity());
+    let engine = Engine::default();
+    let resolved = resolve(parsed, &KnownPlugins::new(&files, OptionsCache::of_user(), &engine));
+    // Without the engine, what is wrong with the spec is anybody's guess.
+    if let Some(why) = engine.failure() {
+        return Err(fail(why));
+    }
+    resolved.map_err(|diagnostics| report(&diagnostics))
 }
 
 /// Checks a spec as far as it can be done without the engine, which is about to check all of it: so most problems are

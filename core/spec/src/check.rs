@@ -221,7 +221,7 @@ pub(super) fn whole_schema(sections: Vec<(Kind, Value)>) -> Value {
     }
     properties.extend(host);
     let sweep = json!({
-        "description": "For `efference sweep`: keys, each with the list of values that it takes.",
+        "description": "For `efference sweep`: keys, each with a list of values or a range; keys that vary together; named variants.",
         "type": "object",
     });
     properties.insert("sweep".into(), sweep);

@@ -52,11 +52,11 @@ pub use one_plugin::plugin_options;
 #[cfg(test)]
 pub(crate) use options_table::host_keys_table;
 pub use options_table::options_table;
-pub use overrides::variables;
+pub use overrides::{sets_a_key, variables};
 pub use registry::{OptionError, PluginRegistry};
 pub use resolve::{ParsedSpec, load, read};
 pub use resolved::{Optimizer, OptimizerGroup, PluginChoice, Spec};
 pub use saving::{BestIs, Checkpoint, CheckpointEvery, Evaluation, Keep};
 pub use source::SourceFile;
-pub use sweep::SweepAxis;
+pub use sweep::{SweepAxis, SweepMember, SweepMembers, SweepPoint};
 pub use write::to_toml_value;

@@ -22,6 +22,11 @@ pub fn variables() -> impl Iterator<Item = (String, String)> {
     })
 }
 
+/// Whether a variable of this name sets a key of a spec.
+pub fn sets_a_key(variable: &str) -> bool {
+    has_prefix(variable) && !RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(variable))
+}
+
 fn has_prefix(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
@@ -34,7 +39,7 @@ pub(super) fn of_variables(
     variables.sort();
     let (mut layers, mut diagnostics) = (Vec::new(), Vec::new());
     for (name, value) in variables {
-        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name)) {
+        if !sets_a_key(&name) {
             continue;
         }
         let lower = name[PREFIX.len()..].to_lowercase();

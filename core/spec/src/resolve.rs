@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A spec that was read and merged, but not yet looked at: that takes the plugins.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ParsedSpec {
     path: PathBuf,
     layers: Vec<ConfigLayer>,
@@ -80,18 +80,34 @@ impl ParsedSpec {
     ///
     /// # Errors
     /// All that is wrong with the spec.
-    pub fn resolve(mut self, registry: &dyn PluginRegistry) -> Result<Spec, Diagnostics> {
-        let registry = Cached::new(registry);
+    pub fn resolve(self, registry: &dyn PluginRegistry) -> Result<Spec, Diagnostics> {
+        self.resolve_cached(&Cached::new(registry), true)
+    }
+
+    /// Puts more layers over those that there are.
+    pub(super) fn add(&mut self, layers: impl Iterator<Item = ConfigLayer>) {
+        self.layers.extend(layers);
+    }
+
+    /// As [`resolve`](Self::resolve); a member of a sweep is read without the sweep.
+    pub(super) fn resolve_cached(
+        mut self,
+        registry: &Cached<'_>,
+        with_sweep: bool,
+    ) -> Result<Spec, Diagnostics> {
         let mut merged = merge(&self.layers, &Value::Null);
-        let mut checked = check(&merged.tree, &registry);
+        let mut checked = check(&merged.tree, registry);
         if self.layers.iter().any(|layer| matches!(layer.source, Source::Variable(_))) {
             for layer in self.layers.iter_mut().filter(|layer| matches!(layer.source, Source::Variable(_))) {
                 as_the_schema_writes(&mut layer.values, Schema::new(&checked.schema));
             }
             merged = merge(&self.layers, &Value::Null);
-            checked = check(&merged.tree, &registry);
+            checked = check(&merged.tree, registry);
         }
-        let (swept, wrong) = sweep(&merged.tree, &merged.origins, &checked, &registry);
+        let (swept, wrong) = match with_sweep {
+            true => sweep(&merged.tree, &merged.origins, &checked, registry),
+            false => Default::default(),
+        };
         checked.diagnostics.extend(wrong);
 
         let schema = Schema::new(&checked.schema);
@@ -103,7 +119,7 @@ impl ParsedSpec {
         for (index, path) in paths {
             full.tree["plugins"]["path"][index] = path.to_string_lossy().into();
         }
-        let wrong = check_options(&full.tree, &checked, &registry);
+        let wrong = check_options(&full.tree, &checked, registry);
         checked.diagnostics.extend(wrong);
 
         let found: Vec<Diagnostic> =
@@ -129,7 +145,7 @@ impl ParsedSpec {
         Err(Diagnostics::new(&self.name(), self.diagnostics))
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.path.display().to_string()
     }
 

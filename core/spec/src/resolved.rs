@@ -103,6 +103,11 @@ impl Spec {
         settings
     }
 
+    /// All keys with their values, as one table.
+    pub fn tree(&self) -> &Value {
+        &self.tree
+    }
+
     /// The plugin of this kind.
     pub fn choice(&self, kind: Kind) -> &PluginChoice {
         &self.plugins[&kind]

@@ -17,4 +17,6 @@ mod refusals;
 mod resume;
 mod seeing;
 mod signals;
+mod slurm;
 mod streams;
+mod sweep;

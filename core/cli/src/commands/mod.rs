@@ -13,6 +13,8 @@ pub mod rerun;
 pub mod resume;
 pub mod run;
 pub mod runs;
+pub mod simulate_decisions;
+pub mod sweep;
 pub mod verify_resume;
 pub mod watch;
 
@@ -35,17 +37,19 @@ pub enum Command {
     Resume(resume::ResumeArgs),
     Fork(fork::ForkArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Sweep(Box<sweep::SweepArgs>),
+    Compare(compare::CompareArgs),
     Diff(diff::DiffArgs),
     Rerun(rerun::RerunArgs),
-    VerifyResume(verify_resume::VerifyResumeArgs),
-    Check(check::CheckArgs),
-    Bench(bench::BenchArgs),
-    Compare(compare::CompareArgs),
-    Plugins(plugins::PluginsArgs),
     Runs(runs::RunsArgs),
     Watch(watch::WatchArgs),
     Pictures(pictures::PicturesArgs),
+    Check(check::CheckArgs),
+    Plugins(plugins::PluginsArgs),
     Draw(draw::DrawArgs),
+    Bench(bench::BenchArgs),
+    VerifyResume(verify_resume::VerifyResumeArgs),
+    SimulateDecisions(simulate_decisions::SimulateDecisionsArgs),
 }
 
 impl Command {
@@ -56,17 +60,19 @@ impl Command {
             Command::Resume(arguments) => resume::run(arguments),
             Command::Fork(arguments) => fork::run(arguments),
             Command::Evaluate(arguments) => evaluate::run(arguments),
+            Command::Sweep(arguments) => sweep::run(arguments),
+            Command::Compare(arguments) => compare::run(arguments),
             Command::Diff(arguments) => diff::run(arguments),
             Command::Rerun(arguments) => rerun::run(arguments),
-            Command::VerifyResume(arguments) => verify_resume::run(arguments),
-            Command::Check(arguments) => check::run(arguments),
-            Command::Bench(arguments) => bench::run(arguments),
-            Command::Compare(arguments) => compare::run(arguments),
-            Command::Plugins(arguments) => plugins::run(arguments),
             Command::Runs(arguments) => runs::run(arguments),
             Command::Watch(arguments) => watch::run(arguments),
             Command::Pictures(arguments) => pictures::run(arguments),
+            Command::Check(arguments) => check::run(arguments),
+            Command::Plugins(arguments) => plugins::run(arguments),
             Command::Draw(arguments) => draw::run(arguments),
+            Command::Bench(arguments) => bench::run(arguments),
+            Command::VerifyResume(arguments) => verify_resume::run(arguments),
+            Command::SimulateDecisions(arguments) => simulate_decisions::run(arguments),
         }
     }
 }
