@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_metric_that_differs_is_told_and_the_clock_is_not() {
+    fn the_first_metric_that_differs_is_found_and_the_clock_is_left_out() {
         let a = lines(&[
             r#"{"step":10,"seconds":1.0,"loss":0.5,"steps_per_second":7.0}"#,
             r#"{"step":20,"loss":0.25,"error":1.0}"#,

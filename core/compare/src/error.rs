@@ -75,7 +75,4 @@ pub enum CompareError {
         "no run recorded the metric `flop` (operations done since the start), so nothing can be shown over it; take `--x step` or `--x seconds`"
     )]
     NoFlop,
-    /// A picture can't be drawn.
-    #[error("the plot can't be drawn: {0}")]
-    Plot(String),
 }

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_made_a_difference_is_told_and_what_made_none_is_not() {
+    fn what_made_a_difference_is_listed_and_what_made_none_is_not() {
         let a = provenance();
         let mut b = Provenance { started: "2027-01-01T00:00:00Z".into(), ..a.clone() };
         b.plugins[0].file = "elsewhere/a.so".into();

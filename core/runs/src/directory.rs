@@ -20,21 +20,21 @@
 //! run, the curves of two runs as one.
 mod cut;
 mod end;
+mod id;
 mod state;
 
 use crate::provenance::Provenance;
-use crate::time::dashed;
 use crate::{FileError, RecorderFiles};
 use efference_spec::check_name;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use end::{End, Ending};
+use id::claim_id;
 pub use state::{RunLock, RunState};
 
 /// The directory of one run, which belongs to that run alone.
@@ -61,19 +61,6 @@ pub enum ClaimError {
         reason: String,
     },
 }
-
-const ADJECTIVES: [&str; 32] = [
-    "agile", "amber", "ample", "bold", "brave", "brisk", "calm", "clear", "crisp", "deft", "eager", "early",
-    "fair", "fleet", "fond", "glad", "grand", "keen", "kind", "lively", "lucid", "merry", "mild", "neat",
-    "noble", "plain", "prime", "quick", "quiet", "spry", "sunny", "warm",
-];
-const ANIMALS: [&str; 32] = [
-    "badger", "bear", "bison", "crane", "crow", "deer", "dove", "finch", "fox", "gecko", "hare", "heron",
-    "ibex", "jay", "koala", "lark", "lynx", "marten", "mole", "newt", "otter", "owl", "panda", "quail",
-    "raven", "robin", "seal", "stork", "swan", "tern", "wren", "yak",
-];
-/// Ids that are tried before giving up: far more than runs start in a second.
-const TRIES: u64 = 10_000;
 
 impl RunDirectory {
     /// Makes `<runs>/<name>/<id>/` with its subdirectories and `spec.toml`, and notes it in `latest`.
@@ -324,32 +311,6 @@ fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(missing)
 }
 
-/// Makes a directory that was not there before.
-fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
-    let time = dashed(now);
-    let mut result = Err(io::ErrorKind::AlreadyExists.into());
-    let mut path = parent.to_owned();
-    for attempt in 0..TRIES {
-        // Which words is no part of the experiment, so they need no seed.
-        let mut hasher = std::hash::RandomState::new().build_hasher();
-        hasher.write_u64(attempt);
-        let random = hasher.finish() as usize;
-        let words = (ADJECTIVES[random % ADJECTIVES.len()], ANIMALS[(random >> 32) % ANIMALS.len()]);
-        path = parent.join(format!("{time}-{}-{}", words.0, words.1));
-        // After so many tries nearly all words are taken: count.
-        if attempt >= 1_000 {
-            path.as_mut_os_string().push(format!("-{attempt}"));
-        }
-        result = fs::create_dir(&path);
-        match &result {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            _ => break,
-        }
-    }
-    result.map_err(|e| FileError::new("make", &path, &e))?;
-    Ok(path)
-}
-
 /// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced.
 ///
 /// # Errors
@@ -431,16 +392,6 @@ mod tests {
         assert_eq!(ids.len(), 128);
         assert!(ids.iter().all(|path| path.join("spec.toml").is_file()));
         assert_eq!(names(&root.path().join("same")).len(), 129, "the runs, `latest`, and no temporary file");
-    }
-
-    #[test]
-    fn when_all_words_are_taken_it_counts() {
-        let root = tempfile::tempdir().unwrap();
-        let words = ADJECTIVES.len() * ANIMALS.len();
-        let ids: HashSet<_> = (0..words + 50).map(|_| claim_id(root.path(), at(0)).unwrap()).collect();
-        assert_eq!(ids.len(), words + 50);
-        let counted = |path: &&PathBuf| path.to_string_lossy().ends_with(|c: char| c.is_ascii_digit());
-        assert!(ids.iter().filter(counted).count() >= 50);
     }
 
     #[test]

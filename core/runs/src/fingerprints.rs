@@ -33,13 +33,13 @@ impl Fingerprint {
     pub fn add_all(&mut self, numbers: &[f32]) {
         self.add(numbers.len() as u32);
         // Four at a time, so that one multiplication need not wait for the other.
-        let mut lanes = [self.0, !self.0, self.0.rotate_left(7), !self.0.rotate_left(7)].map(Fingerprint);
+        let mut quarters = [self.0, !self.0, self.0.rotate_left(7), !self.0.rotate_left(7)].map(Fingerprint);
         let (fours, rest) = numbers.as_chunks::<4>();
         for four in fours {
-            lanes.iter_mut().zip(four).for_each(|(lane, x)| lane.add(x.to_bits()));
+            quarters.iter_mut().zip(four).for_each(|(quarter, x)| quarter.add(x.to_bits()));
         }
-        rest.iter().for_each(|x| lanes[0].add(x.to_bits()));
-        lanes.into_iter().for_each(|lane| self.add(lane.finish()));
+        rest.iter().for_each(|x| quarters[0].add(x.to_bits()));
+        quarters.into_iter().for_each(|quarter| self.add(quarter.finish()));
     }
 
     /// The fingerprint, never 0.
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_step_and_in_it_the_first_component_is_told() {
+    fn the_first_step_that_differs_is_found_and_in_it_the_first_component() {
         let root = tempfile::tempdir().unwrap();
         let a = written(&root.path().join("a"), &[(1, [5, 6]), (2, [7, 8]), (3, [9, 9])]);
         let b = written(&root.path().join("b"), &[(1, [5, 6]), (2, [7, 1]), (3, [2, 9])]);

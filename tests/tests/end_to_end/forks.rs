@@ -69,7 +69,7 @@ fn a_change_shows_in_the_first_update_after_the_fork_and_what_fits_is_taken() {
 }
 
 #[test]
-fn a_run_done_again_is_the_same_and_what_is_different_today_is_told() {
+fn a_run_done_again_is_the_same_and_says_what_is_different_today() {
     let place = parent();
     let answer = place.efference(&["rerun", "runs/small/a", "--id", "again"]).expect(0);
     answer.says(&["nothing that is recorded of the run is different today"]);

@@ -139,7 +139,7 @@ fn killed_at_any_moment_a_run_can_be_read_and_goes_on_from_its_last_checkpoint()
     assert_eq!(killed.metrics().len(), straight.metrics().len());
     assert_eq!(arrays_that_differ(&last(killed), &last(straight)), [""; 0]);
     assert_eq!(killed.names("pictures"), straight.names("pictures"));
-    println!("{} kills, {went_on} after a newer checkpoint, {kept} steps", kills());
+    eprintln!("{} kills, {went_on} after a newer checkpoint, {kept} steps", kills());
 }
 
 /// A run of 12 steps with checkpoints of steps 4, 8 and 12.
@@ -160,7 +160,7 @@ fn resume(place: &Workplace, more: &[&str]) -> Answer {
 }
 
 #[test]
-fn what_changes_is_told_and_what_would_not_fit_is_refused() {
+fn what_changes_is_listed_and_what_would_not_fit_is_refused() {
     let place = finished();
     let again = place.efference(&["resume", "runs/small/a"]).expect(1);
     again.says(&["the run has done its 12 steps", "--steps 24"]);
@@ -216,7 +216,7 @@ fn a_damaged_checkpoint_is_refused_and_the_one_before_is_offered_and_taken() {
 }
 
 #[test]
-fn a_run_that_another_process_writes_and_what_is_no_run_are_told() {
+fn a_run_that_another_process_writes_and_what_is_no_run_are_refused() {
     let place = finished();
     let run = RunDirectory::open(&place.run("small").path).unwrap();
     let lock = run.lock().unwrap();

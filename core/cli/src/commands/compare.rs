@@ -3,11 +3,14 @@ use crate::{fail, print};
 use clap::{Args, ValueEnum};
 use efference_compare::report::Colours;
 use efference_compare::{
-    Axis, Better, CompareError, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
+    Axis, Better, Comparison, FigureKind, Request, compare, find_runs, read_members, report,
     write_tensorboard,
 };
+use efference_runs::FileError;
 use efference_runs::directory::write_atomically;
 use efference_runs::time::rfc3339;
+use efference_view::png_of_svg;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -145,11 +148,11 @@ fn show(comparison: &Comparison, arguments: &CompareArgs) -> u8 {
 }
 
 /// Writes what is asked for besides; says where, on standard error.
-fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), CompareError> {
+fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), Box<dyn Error>> {
     for file in &arguments.plot {
         let svg = report::plot(comparison, Colours::Own);
         let is_png = extension(file).is_some_and(|extension| extension == "png");
-        write(file, &if is_png { report::png(&svg)? } else { svg.into_bytes() })?;
+        write(file, &if is_png { png_of_svg(&svg, 2.0)? } else { svg.into_bytes() })?;
     }
     if let Some(file) = &arguments.html {
         let command: Vec<String> = std::env::args().collect();
@@ -163,7 +166,7 @@ fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), C
     Ok(())
 }
 
-fn write(file: &Path, content: &[u8]) -> Result<(), CompareError> {
+fn write(file: &Path, content: &[u8]) -> Result<(), FileError> {
     write_atomically(file, content)?;
     eprintln!("Written: {}", file.display());
     Ok(())

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// The state comes from the nearest checkpoint before that step, played forward where the run is exact; in the middle of an unroll
 /// the fork is at its end. Without a change the new run does what the other did, bit for bit. Of a state that no longer fits,
-/// such as one of another size, what fits is taken, and what is not is told.
+/// such as one of another size, what fits is taken, and the rest is listed.
 #[derive(Debug, Args)]
 pub struct ForkArgs {
     /// The run: its directory, as in `runs/first-light/latest`.

@@ -7,11 +7,10 @@ use efference_runs::Fingerprints;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles, Restored};
 use efference_runs::directory::RunDirectory;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 /// Runs an experiment 2K steps straight, and again with a kill after K: compares the two bit by bit.
 ///

@@ -7,5 +7,5 @@ mod ticks;
 
 pub use html::html;
 pub use plot::plot;
-pub use svg::{Colours, png};
+pub use svg::Colours;
 pub use table::{csv, markdown, text};

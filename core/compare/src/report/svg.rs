@@ -1,13 +1,8 @@
-//! SVG as text, and PNG of it.
+//! SVG as text.
 //!
 //! A plot is a few hundred elements of five kinds, so it is written directly. That way one drawing serves as a file, with
-//! colours of its own, and within a page, with those of the page, which may be dark. resvg makes pixels of it, with a font
-//! of its own (a part of DejaVu Sans), so the same picture comes out on a machine without any.
-use crate::error::CompareError;
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree};
+//! colours of its own, and within a page, with those of the page, which may be dark.
 use std::fmt::Write;
-use std::sync::Arc;
 
 /// Where colours come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,28 +146,4 @@ fn joined(points: &[(f64, f64)]) -> String {
 /// A text within XML or HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// Latin, and the signs that are written here. Its licence lies beside it.
-const FONT: &[u8] = include_bytes!("../../fonts/DejaVuSans-subset.ttf");
-/// Pixels for one of the drawing's units: sharp on a dense screen, and in print.
-const SCALE: f32 = 2.0;
-
-/// The pixels of a drawing with colours of its own, as the bytes of a PNG file.
-///
-/// # Errors
-/// If it is no drawing.
-pub fn png(svg: &str) -> Result<Vec<u8>, CompareError> {
-    let failed = |why: String| CompareError::Plot(why);
-    let mut options = Options::default();
-    let fonts = Arc::make_mut(&mut options.fontdb);
-    fonts.load_font_data(FONT.to_vec());
-    fonts.set_sans_serif_family("DejaVu Sans");
-    let tree = Tree::from_str(svg, &options).map_err(|e| failed(e.to_string()))?;
-    let size =
-        tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed("it has no size".to_owned()))?;
-    let mut pixels =
-        Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("it is too large".to_owned()))?;
-    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|e| failed(e.to_string()))
 }

@@ -1,7 +1,8 @@
 //! A comparison as text, table, picture, page and runs of TensorBoard.
 use crate::runs::{Runs, lines};
-use efference_compare::report::{Colours, csv, html, markdown, plot, png, text};
+use efference_compare::report::{Colours, csv, html, markdown, plot, text};
 use efference_compare::{Comparison, write_tensorboard};
+use efference_view::png_of_svg;
 use std::fs;
 use std::process::Command;
 
@@ -48,11 +49,10 @@ fn the_plot_is_drawn_in_pixels_too_without_fonts_of_the_system() {
     let (_runs, found) = compared();
     let svg = plot(&found, Colours::Own);
     assert!(svg.contains("unroll_length=2") && !svg.contains("NaN"));
-    let png = png(&svg).unwrap();
+    let png = png_of_svg(&svg, 2.0).unwrap();
     assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
     let empty = plot(&found, Colours::Own).replace("unroll_length", "");
-    assert_ne!(png.len(), efference_compare::report::png(&empty).unwrap().len(), "letters make pixels");
-    assert!(efference_compare::report::png("no drawing").unwrap_err().to_string().contains("can't be drawn"));
+    assert_ne!(png.len(), png_of_svg(&empty, 2.0).unwrap().len(), "letters make pixels");
 }
 
 #[test]

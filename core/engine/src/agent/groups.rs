@@ -25,7 +25,7 @@ pub(super) struct Optimizers {
     named: BTreeMap<String, BTreeMap<String, Optimizer>>,
     settings: BTreeMap<String, OptimizerSettings>,
     /// Whether fingerprints of updates are wanted.
-    watched: bool,
+    wants_prints: bool,
     /// What a group that is asked for consists of: the groups of its parameters, with those in it.
     members: HashMap<String, Rc<[(String, Members)]>>,
 }
@@ -54,7 +54,7 @@ impl Optimizers {
             optimizers: BTreeMap::new(),
             named: BTreeMap::new(),
             settings,
-            watched: false,
+            wants_prints: false,
             members: HashMap::new(),
         }
     }
@@ -101,12 +101,12 @@ impl Optimizers {
         let members = self.members(asked, store)?;
         let mut bytes = 0;
         for (name, parameters) in members.iter() {
-            let watched = self.watched;
+            let wanted = self.wants_prints;
             let optimizer = self
                 .optimizers
                 .entry(name.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[name].clone()));
-            optimizer.print = optimizer.print.take().or(watched.then(GroupPrint::default));
+            optimizer.print = optimizer.print.take().or(wanted.then(GroupPrint::default));
             bytes += optimizer.update(parameters)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
@@ -127,7 +127,7 @@ impl Optimizers {
             "the parameter group '{asked}' has {count} parameters, and {} gradients were passed",
             gradients.len()
         );
-        let watched = self.watched;
+        let wanted = self.wants_prints;
         let optimizers = self.named.entry(name.to_owned()).or_default();
         let (mut bytes, mut rest) = (0, gradients);
         for (group, parameters) in members.iter() {
@@ -136,15 +136,15 @@ impl Optimizers {
             let optimizer = optimizers
                 .entry(group.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[group].clone()));
-            optimizer.print = optimizer.print.take().or(watched.then(GroupPrint::default));
+            optimizer.print = optimizer.print.take().or(wanted.then(GroupPrint::default));
             bytes += optimizer.descend(parameters, own)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
     }
 
     /// The names of all groups, for [`take_prints`](Self::take_prints), which are wanted from now on.
-    pub(super) fn watch(&mut self) -> Vec<String> {
-        self.watched = true;
+    pub(super) fn record_prints(&mut self) -> Vec<String> {
+        self.wants_prints = true;
         self.settings.keys().cloned().collect()
     }
 

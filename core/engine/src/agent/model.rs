@@ -173,8 +173,8 @@ impl Model {
     }
 
     /// Has fingerprints made of each step from now on; returns what they are of.
-    pub fn watch(&self) -> Vec<String> {
-        let groups = self.optimizers.borrow_mut().watch();
+    pub fn record_prints(&self) -> Vec<String> {
+        let groups = self.optimizers.borrow_mut().record_prints();
         let both = groups.iter().flat_map(|g| [format!("gradient of {g}"), format!("parameters of {g}")]);
         std::iter::once("loss".to_owned()).chain(both).collect()
     }

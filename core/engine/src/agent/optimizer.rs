@@ -50,7 +50,7 @@ impl Optimizer {
         if let Some(print) = &mut self.print {
             gradients.iter().flatten().for_each(|g| prints::add(&mut print.gradient, g));
         }
-        self.descend_unwatched(parameters, gradients)?;
+        self.descend_unseen(parameters, gradients)?;
         if let Some(print) = &mut self.print {
             parameters.iter().for_each(|(_, p)| prints::add(&mut print.parameters, p));
             print.updated = true;
@@ -58,7 +58,7 @@ impl Optimizer {
         Ok(self.updated)
     }
 
-    fn descend_unwatched(
+    fn descend_unseen(
         &mut self,
         parameters: &[(String, Tensor)],
         gradients: &[Option<&Tensor>],

@@ -1,5 +1,5 @@
 //! `efference evaluate`: what an agent reaches when it acts as well as it can.
-use crate::{Outcome, fail, listen};
+use crate::program::{Outcome, fail, listen};
 use efference_cli::commands::evaluate::EvaluateArgs;
 use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::Registry;

@@ -1,5 +1,5 @@
 //! `efference fork`: a new run from a step of another.
-use crate::{Outcome, fail, listen, make_run};
+use crate::program::{Outcome, fail, listen, make_run};
 use efference_cli::commands::fork::ForkArgs;
 use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::Registry;

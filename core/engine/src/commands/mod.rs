@@ -1,5 +1,8 @@
-//! What the program does with runs that are there already, one file a command.
+//! The commands that need libtorch, one file each. Their arguments are declared in `core/cli`.
 
+pub(crate) mod bench;
+pub(crate) mod draw;
 pub(crate) mod evaluate;
 pub(crate) mod fork;
 pub(crate) mod resume;
+pub(crate) mod run;

@@ -1,5 +1,5 @@
 //! `efference resume`: a run goes on from a checkpoint.
-use crate::{Outcome, fail, make_run};
+use crate::program::{Outcome, fail, make_run};
 use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::Registry;

@@ -140,17 +140,17 @@ impl Checkpoints {
         }
     }
 
-    /// A step has failed: keeps the parameters if all of them are finite. Best effort: the failure is what is told.
+    /// A step has failed: keeps the parameters if all of them are finite. Best effort: the failure is what is reported.
     pub fn fail(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) {
         self.settle();
         let finite = |(_, t): &(String, _)| crate::plugins::is_finite(t).unwrap_or(false);
-        let kept = match experiment.model().save_parameters() {
+        let begun = match experiment.model().save_parameters() {
             Ok(parameters) if parameters.iter().all(finite) && experiment.step() > self.last.1 => {
                 self.begin(experiment, recording, Written::Failure)
             }
             _ => return,
         };
-        let written = kept.map(|()| self.writing.take().map(JoinHandle::join));
+        let written = begun.map(|()| self.writing.take().map(JoinHandle::join));
         if let Ok(Some(Ok(Ok(())))) = written {
             tracing::info!(
                 "the parameters were finite, and are kept in a checkpoint of step {}",
@@ -278,13 +278,13 @@ impl Writer {
         if old.is_empty() {
             return;
         }
-        let figure = |step: &u64| self.files.manifest(*step).ok()?.figure.filter(|f| !f.is_nan());
-        let figures = steps.iter().filter_map(|step| Some((*step, figure(step)?)));
+        let mean = |step: &u64| self.files.manifest(*step).ok()?.figure.filter(|f| !f.is_nan());
+        let means = steps.iter().filter_map(|step| Some((*step, mean(step)?)));
         let better = |a: f64, b: f64| match self.best_is {
             BestIs::Lowest => a < b,
             BestIs::Highest => a > b,
         };
-        let best = figures.reduce(|best, other| if better(other.1, best.1) { other } else { best });
+        let best = means.reduce(|best, other| if better(other.1, best.1) { other } else { best });
         for step in old.iter().filter(|step| best.is_none_or(|(best, _)| best != **step)) {
             if let Err(e) = self.files.remove(*step) {
                 tracing::warn!("an old checkpoint stays: {e}");

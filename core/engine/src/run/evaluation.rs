@@ -6,15 +6,12 @@ use super::LoadedSpec;
 use super::arrays::to_tensors;
 use super::episodes::Episode;
 use super::experiment::{Experiment, StepOutcome};
-use super::recording::Recording;
 use super::signals::Stop;
 use crate::plugins::take_metrics;
 use efference_runs::checkpoint::{Array, Arrays};
 use efference_sdk::{Result, bail};
-use efference_spec::Evaluation as Settings;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// What came of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -118,48 +115,4 @@ fn shares(copy: &Experiment, episodes: u64) -> Result<BTreeMap<u64, u64>> {
     let streams = copy.active().count() as u64;
     let share = |(i, (stream, _))| (stream, episodes / streams + u64::from((i as u64) < episodes % streams));
     Ok(copy.active().enumerate().map(share).collect())
-}
-
-/// The evaluations of a run that goes on.
-pub struct Evaluations<'a> {
-    prepared: &'a LoadedSpec<'a>,
-    settings: Settings,
-    stop: &'a Stop,
-    given_up: bool,
-}
-
-impl<'a> Evaluations<'a> {
-    /// Those of a run by this spec.
-    pub fn new(prepared: &'a LoadedSpec<'a>, settings: &Settings, stop: &'a Stop) -> Self {
-        Evaluations { prepared, settings: settings.clone(), stop, given_up: false }
-    }
-
-    /// Evaluates the agent if that is due after this step, and adds what came of it to the line that is gathered. An
-    /// evaluation that fails is reported, and ends nothing.
-    ///
-    /// # Errors
-    /// If the learner's state can't be saved, or it could not be recorded.
-    pub fn step(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
-        let Settings { every, episodes } = self.settings;
-        let step = experiment.step();
-        if every == 0 || !step.is_multiple_of(every) || self.given_up {
-            return Ok(());
-        }
-        let began = Instant::now();
-        let learned = experiment.save()?;
-        let evaluated = evaluate(self.prepared, &learned, (step, episodes), self.stop);
-        take_metrics();
-        experiment.model().set_step(step - 1);
-        match evaluated {
-            Ok(Some(evaluation)) => recording.evaluation(&evaluation, began.elapsed())?,
-            Ok(None) => {}
-            Err(error) => {
-                self.given_up = true;
-                tracing::warn!(
-                    "there is no more evaluation in this run: {error:#}. Set `every` under [evaluation] to 0 to be without"
-                );
-            }
-        }
-        Ok(())
-    }
 }

@@ -131,11 +131,6 @@ impl Experiment {
         &*self.trainer
     }
 
-    /// The environment.
-    pub fn environment(&self) -> &dyn Environment {
-        &*self.environment
-    }
-
     /// From now on it acts as well as it can, and does not learn.
     pub fn freeze(&mut self) {
         self.greedy = true;
@@ -149,10 +144,10 @@ impl Experiment {
     }
 
     /// Has fingerprints made of each step from now on; returns what they are of, in the order in which a step computes it.
-    pub fn watch(&mut self) -> Vec<String> {
+    pub fn record_prints(&mut self) -> Vec<String> {
         self.prints = Some([0; 2]);
         let mut components = vec!["observation".to_owned()];
-        components.extend(self.model.watch());
+        components.extend(self.model.record_prints());
         components.push("prediction and action".to_owned());
         components
     }

@@ -1,6 +1,6 @@
 //! A whole run: its directory, its steps, and how it ended.
 use super::checkpoint::Checkpoints;
-use super::evaluation::Evaluations;
+use super::evaluations::Evaluations;
 use super::state::restored;
 use super::{
     Ended, Experiment, Failure, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
@@ -264,7 +264,7 @@ fn steps(
     progress.finish();
     crate::log::aside(Default::default());
     // Before the last line, which is of a window that is cut short: a run that goes on from here does not have it.
-    let kept = match &ended {
+    let last_checkpoint = match &ended {
         Ok(_) => checkpoints.end(experiment, &mut recording),
         Err(_) => {
             checkpoints.fail(experiment, &mut recording);
@@ -275,6 +275,6 @@ fn steps(
     let last = recording.finish(experiment);
     let ended = ended?;
     let last = last?;
-    kept?;
+    last_checkpoint?;
     Ok((ended, last))
 }

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod device;
 mod episodes;
 mod evaluation;
+mod evaluations;
 mod experiment;
 mod failure;
 mod forward;

@@ -90,7 +90,7 @@ impl<'a> Recording<'a> {
         // Looking at what is on a GPU would make each step wait for it.
         let fingerprints = spec.record.fingerprints && experiment.model().device() == Device::Cpu;
         let files = RecorderFiles {
-            fingerprints: fingerprints.then(|| (directory.fingerprints(), experiment.watch())),
+            fingerprints: fingerprints.then(|| (directory.fingerprints(), experiment.record_prints())),
             ..directory.recorder_files(spec.record.tensorboard)
         };
         let until =

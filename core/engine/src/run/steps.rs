@@ -1,6 +1,6 @@
 //! The loop of a run and of a measurement: step, record, checkpoint.
 use super::checkpoint::Checkpoints;
-use super::evaluation::Evaluations;
+use super::evaluations::Evaluations;
 use super::experiment::{Experiment, StepOutcome};
 use super::recording::Recording;
 use super::signals::Stop;

@@ -1,7 +1,7 @@
 //! Checkpoints: everything that a run needs to go on, as named arrays.
 //!
-//! A checkpoint is two files in `checkpoints/`: `step-000000001000.safetensors` with the arrays, and
-//! `step-000000001000.json`, the [`Manifest`], which has the SHA-256 of the other file and of itself. It is there if and
+//! A checkpoint is two files in `checkpoints/`: `step-<number>.safetensors` with the arrays, and
+//! `step-<number>.json`, the [`Manifest`], which has the SHA-256 of the other file and of itself. It is there if and
 //! only if its manifest is: that file is written last and removed first, so no moment leaves half a checkpoint.
 //!
 //! The name of an array begins with the part that it belongs to: `parameters/cell.z.layer.0.weight`.

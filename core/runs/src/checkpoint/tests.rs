@@ -91,7 +91,7 @@ fn every_flipped_bit_and_every_cut_is_found_and_the_one_before_is_offered() {
 }
 
 #[test]
-fn a_newer_one_a_foreign_one_and_a_missing_one_are_told_apart() {
+fn a_newer_one_a_foreign_one_and_a_missing_one_are_distinguished() {
     let root = tempfile::tempdir().unwrap();
     let files = written(root.path(), &[10]);
     files.write(Manifest { version: 9, ..manifest(20) }, &arrays()).unwrap();

@@ -1,8 +1,7 @@
 //! Cutting a run's record back to a checkpoint, so that it can go on from there without a seam.
 use super::RunDirectory;
 use crate::{FileError, fingerprints, lines, pictures, tensorboard};
-use std::fs;
-use std::io;
+use std::{fs, io};
 
 impl RunDirectory {
     /// Cuts what was recorded after a step: all but the first `lines` lines of metrics, and what of evaluations,

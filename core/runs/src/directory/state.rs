@@ -62,8 +62,8 @@ impl RunDirectory {
     /// If one of them is there and can't be read.
     pub fn steps_done(&self) -> Result<u64, FileError> {
         let ended = self.end()?.map_or(0, |end| end.step);
-        let kept = CheckpointFiles::new(self.checkpoints()).steps()?.last().copied().unwrap_or(0);
-        Ok(ended.max(kept).max(Fingerprints::last_step(&self.fingerprints())?))
+        let saved = CheckpointFiles::new(self.checkpoints()).steps()?.last().copied().unwrap_or(0);
+        Ok(ended.max(saved).max(Fingerprints::last_step(&self.fingerprints())?))
     }
 
     /// Where the run stands.

@@ -1,0 +1,71 @@
+//! What the commands of this program have in common.
+use efference_cli::SpecArgs;
+use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
+use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
+use efference_runs::metric;
+use efference_spec::{PluginStdout, Spec};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// The exit status of what failed; the reason was printed.
+pub(crate) type Outcome = Result<u8, u8>;
+
+/// Makes the steps of a run, and prints how it ended.
+pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
+    let output = own_stdout(spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
+    let mut summary = output.try_clone().map_err(fail)?;
+    let stop = listen()?;
+    let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    let request = Request { spec_file, start, output, stop: &stop };
+    let done = run::run(spec, &parts, request).map_err(fail)?;
+    // Whoever reads the output may have gone; the run is done all the same.
+    let _ = write_summary(&mut summary, &done);
+    Ok(if done.stopped { 130 } else { 0 })
+}
+
+/// Reads and checks the spec; mistakes and notes are printed.
+pub(crate) fn read(arguments: &SpecArgs) -> Result<(Spec, Registry), u8> {
+    let parsed = arguments.parse()?;
+    let registry = Registry::scan(&parsed.plugin_paths());
+    let spec = parsed.resolve(&registry).map_err(|diagnostics| efference_cli::report(&diagnostics))?;
+    if !spec.notes.is_empty() {
+        efference_cli::report(&spec.notes);
+    }
+    Ok((spec, registry))
+}
+
+pub(crate) fn listen() -> Result<Stop, u8> {
+    Stop::on_signals().map_err(|e| fail(format!("signals cannot be listened to: {e}")))
+}
+
+/// Keeps what plugins print out of standard output, where that is possible.
+fn own_stdout(spec: &Spec) -> io::Result<File> {
+    let on_print = match spec.plugin_settings.stdout {
+        PluginStdout::Fail => OnPrint::Fail,
+        PluginStdout::Log => OnPrint::Log,
+    };
+    capture_stdout(on_print).or_else(|e| {
+        tracing::warn!("what plugins print cannot be kept apart: {e}");
+        Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+    })
+}
+
+/// Prints an error; returns the exit status of a failure.
+pub(crate) fn fail(message: impl std::fmt::Display) -> u8 {
+    eprintln!("error: {message}");
+    1
+}
+
+fn write_summary(to: &mut impl Write, done: &Done) -> io::Result<()> {
+    let how = if done.stopped { "Stopped" } else { "Finished" };
+    let rate = (done.steps - done.from) as f64 / done.seconds.max(1e-9);
+    writeln!(to, "{how} after {} steps in {:.1} s ({rate:.0} steps/s).", done.steps, done.seconds)?;
+    let shown = metric::in_summary(&done.last);
+    if !shown.is_empty() {
+        let shown: Vec<_> = shown.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        writeln!(to, "Last recorded: {}.", shown.join(", "))?;
+    }
+    writeln!(to, "Everything is in {}", done.directory.path().display())
+}

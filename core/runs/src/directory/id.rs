@@ -1,0 +1,63 @@
+//! The id of a run: the time and two words.
+use crate::FileError;
+use crate::time::dashed;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{fs, io};
+
+const ADJECTIVES: [&str; 32] = [
+    "agile", "amber", "ample", "bold", "brave", "brisk", "calm", "clear", "crisp", "deft", "eager", "early",
+    "fair", "fleet", "fond", "glad", "grand", "keen", "kind", "lively", "lucid", "merry", "mild", "neat",
+    "noble", "plain", "prime", "quick", "quiet", "spry", "sunny", "warm",
+];
+const ANIMALS: [&str; 32] = [
+    "badger", "bear", "bison", "crane", "crow", "deer", "dove", "finch", "fox", "gecko", "hare", "heron",
+    "ibex", "jay", "koala", "lark", "lynx", "marten", "mole", "newt", "otter", "owl", "panda", "quail",
+    "raven", "robin", "seal", "stork", "swan", "tern", "wren", "yak",
+];
+/// Ids that are tried before giving up: far more than runs start in a second.
+const TRIES: u64 = 10_000;
+
+/// Makes a directory that was not there before.
+pub(super) fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
+    let time = dashed(now);
+    let mut result = Err(io::ErrorKind::AlreadyExists.into());
+    let mut path = parent.to_owned();
+    for attempt in 0..TRIES {
+        // Which words is no part of the experiment, so they need no seed.
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(attempt);
+        let random = hasher.finish() as usize;
+        let words = (ADJECTIVES[random % ADJECTIVES.len()], ANIMALS[(random >> 32) % ANIMALS.len()]);
+        path = parent.join(format!("{time}-{}-{}", words.0, words.1));
+        // After so many tries nearly all words are taken: count.
+        if attempt >= 1_000 {
+            path.as_mut_os_string().push(format!("-{attempt}"));
+        }
+        result = fs::create_dir(&path);
+        match &result {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            _ => break,
+        }
+    }
+    result.map_err(|e| FileError::new("make", &path, &e))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn when_all_words_are_taken_it_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let words = ADJECTIVES.len() * ANIMALS.len();
+        let ids: HashSet<_> =
+            (0..words + 50).map(|_| claim_id(root.path(), SystemTime::UNIX_EPOCH).unwrap()).collect();
+        assert_eq!(ids.len(), words + 50);
+        let counted = |path: &&PathBuf| path.to_string_lossy().ends_with(|c: char| c.is_ascii_digit());
+        assert!(ids.iter().filter(counted).count() >= 50);
+    }
+}
