@@ -20,7 +20,8 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     pub(crate) fn new(options: &Options, seed: u64) -> Result<Self> {
-        let idx::Pictures { rows, columns, pixels } = idx::pictures(&options.images, options.count)?;
+        let pictures = idx::pictures(&options.images, options.count)?;
+        let idx::Pictures { rows, columns, pixels } = shrink(pictures, options.shrink)?;
         let mut crc = Crc::new();
         crc.update(&[rows, columns].map(usize::to_le_bytes).concat());
         crc.update(&pixels);
@@ -94,6 +95,29 @@ impl Dataset {
         label.fill(-1.0);
         label[self.label(picture)] = 1.0;
     }
+}
+
+/// Replaces squares of pixels by their mean, rounded to the nearest, half up.
+fn shrink(pictures: idx::Pictures, side: usize) -> Result<idx::Pictures> {
+    let idx::Pictures { rows, columns, pixels } = &pictures;
+    if side == 1 {
+        return Ok(pictures);
+    }
+    ensure!(
+        rows % side == 0 && columns % side == 0,
+        "shrink = {side}, but pictures of {rows} × {columns} pixels are not made of squares of {side} × {side}: set environment.shrink to a divisor of both sides"
+    );
+    let area = (side * side) as u32;
+    let mut means = Vec::with_capacity(pixels.len() / area as usize);
+    // A strip is as high as a square.
+    for strip in pixels.chunks(side * columns) {
+        for left in (0..*columns).step_by(side) {
+            let rows = strip.chunks(*columns).map(|row| &row[left..left + side]);
+            let sum: u32 = rows.flatten().map(|pixel| u32::from(*pixel)).sum();
+            means.push(((sum + area / 2) / area) as u8);
+        }
+    }
+    Ok(idx::Pictures { rows: rows / side, columns: columns / side, pixels: means })
 }
 
 fn random_labels(seed: u64, count: usize, classes: usize) -> Vec<u32> {

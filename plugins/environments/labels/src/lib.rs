@@ -8,6 +8,8 @@
 //! | picture | 0…255 as −1…1 | missing |
 //! | label | missing | 1 for the picture's class, −1 for the others |
 //!
+//! The option `shrink` shows smaller pictures, of the means of squares of pixels.
+//!
 //! So what an agent predicts after a picture is compared with the label. Metric: `accuracy`, for each picture 1 if the
 //! largest element of the predicted classes (the first one of several) is the label's, else 0; a picture after which
 //! nothing is predicted does not count. There are no actions, no reward and no episodes.

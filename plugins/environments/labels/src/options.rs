@@ -26,6 +26,9 @@ efference_sdk::options! {
     pub struct Options {
         /// The file of pictures, in the IDX format of MNIST, packed by gzip or not; a relative path is from where the run is started.
         pub images: String = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz".to_owned(),
+        /// Side of the squares of pixels of which only the mean is shown; 1: all pixels.
+        #[schemars(range(min = 1, max = 1_024))]
+        pub shrink: usize = 1,
         /// Where the labels come from: "random" or "file".
         pub labels: Source = Source::Random,
         /// labels = "file": the file of labels, in the IDX format; there are as many classes as its largest label says.
@@ -47,7 +50,8 @@ efference_sdk::options! {
 impl Options {
     /// Errors: what the ranges above exclude, which a host has checked before.
     pub(crate) fn check(&self) -> Result<()> {
-        let Options { classes, count, streams, .. } = *self;
+        let Options { shrink, classes, count, streams, .. } = *self;
+        ensure!((1..=1_024).contains(&shrink), "shrink = {shrink} must be in 1 … 1,024");
         ensure!((2..=10_000).contains(&classes), "classes = {classes} must be in 2 … 10,000");
         ensure!((1..=10_000_000).contains(&count), "count = {count} must be in 1 … 10,000,000");
         ensure!((1..=1_024).contains(&streams), "streams = {streams} must be in 1 … 1,024");
@@ -66,7 +70,7 @@ impl Options {
     pub(crate) fn require_same(&self, saved: &Options) -> Result<()> {
         let (mine, saved) = (serde_json::to_value(self)?, serde_json::to_value(saved)?);
         let classes = (self.labels == Source::Random).then_some("classes");
-        for name in ["labels", "count", "order", "streams"].into_iter().chain(classes) {
+        for name in ["shrink", "labels", "count", "order", "streams"].into_iter().chain(classes) {
             ensure!(
                 mine[name] == saved[name],
                 "the environment was saved with {name} = {}, but this one has {name} = {}; restore it with the options that it was saved with",

@@ -45,6 +45,28 @@ fn black_is_minus_one_and_white_is_one() {
 }
 
 #[test]
+fn a_shrunk_picture_has_the_mean_of_each_square() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("two");
+    // Two pictures of 2 × 4 pixels.
+    let pixels = [0, 2, 100, 100, 4, 6, 100, 101, 255, 255, 0, 1, 255, 255, 1, 0];
+    std::fs::write(&path, idx(&[2, 2, 4], &pixels)).expect("written");
+    let images = path.to_string_lossy().into_owned();
+    let base = Options { images, count: 2, shrink: 2, order: Order::File, ..options(folder.path()) };
+    let frames = frames(&mut new(base.clone()), 4);
+    // 0 2 4 6: 3; 100 100 100 101: 100.25, so 100; 255; 0 1 1 0: 0.5, so 1.
+    for (frame, wanted) in [(&frames[0], [3.0, 100.0]), (&frames[2], [255.0, 1.0])] {
+        assert_eq!(frame.observation.len(), 2 + 4);
+        assert_eq!(frame.observation[..2], wanted.map(|mean: f32| mean / 127.5 - 1.0));
+    }
+    let made = Labels::new(Options { shrink: 4, ..base }, &efference_sdk::EnvironmentSetup::with_seed(1));
+    assert_eq!(
+        refused(made.map(drop)),
+        "shrink = 4, but pictures of 2 × 4 pixels are not made of squares of 4 × 4: set environment.shrink to a divisor of both sides"
+    );
+}
+
+#[test]
 fn each_pass_of_each_stream_has_every_picture_once_in_an_order_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("many");
@@ -166,6 +188,7 @@ fn impossible_options_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = options(folder.path());
     for (options, message) in [
+        (Options { shrink: 0, ..base.clone() }, "shrink = 0 must be in 1 … 1,024"),
         (Options { classes: 1, ..base.clone() }, "classes = 1 must be in 2 … 10,000"),
         (Options { count: 0, ..base.clone() }, "count = 0 must be in 1 … 10,000,000"),
         (Options { streams: 0, ..base.clone() }, "streams = 0 must be in 1 … 1,024"),
