@@ -147,7 +147,9 @@ fn labels_that_do_not_fit_are_refused() {
 fn debians_pictures_are_read_as_their_package_describes_them() {
     let options = Options { labels: Source::File, ..Options::default() };
     if !std::path::Path::new(&options.images).exists() {
-        println!("SKIPPED: {} is not there (apt-get install dataset-fashion-mnist)", options.images);
+        // Not by `println!`, which is hidden where a test passes.
+        let said = format!("SKIPPED: {} is not there: apt-get install dataset-fashion-mnist", options.images);
+        let _ = writeln!(std::io::stderr(), "{said}");
         return;
     }
     // 28 × 28 pixels and 10 classes (Xiao, Rasul, Vollgraf, "Fashion-MNIST", 2017).
