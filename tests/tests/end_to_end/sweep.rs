@@ -140,7 +140,7 @@ fn seeds_are_added_until_it_is_decided() {
     place.write("small.toml", text);
     let arguments = ["sweep", "small.toml", "--until-decided", "trainer.unroll_length", "--first", "8"];
     let answer = place.efference(&arguments).expect(0);
-    let verdict = "1 and 2: decided after 8 seeds: `error` is lower with 2";
+    let verdict = "1 and 2: decided after 8 seeds: 2 is better: `error` is lower by";
     assert!(answer.stdout.contains(verdict), "{answer}");
     let seeds: BTreeSet<String> = members(&place, "small")
         .iter()

@@ -3,7 +3,7 @@ use super::plan::Design;
 use super::results::{NoResult, result};
 use super::{Launch, Plan, Planned, SweepFolder, run_members};
 use crate::print;
-use efference_compare::{SequentialTest, Standing, mean_and_deviation, pairs_needed};
+use efference_compare::{Better, SequentialTest, Standing, mean_and_deviation, pairs_needed};
 use efference_runs::ThreeDigits;
 use efference_spec::{Spec, SweepAxis, SweepMembers, nearest};
 use std::collections::BTreeSet;
@@ -279,16 +279,21 @@ fn report(question: &Question, axes: &[SweepAxis], of_key: usize, comparisons: &
         let n = differences.len();
         let (mean, deviation) = mean_and_deviation(differences);
         let [mean_shown, deviation_shown] = [mean.abs(), deviation].map(|x| ThreeDigits(x).to_string());
-        let lower = if mean < 0.0 { a } else { b };
+        let (lower, higher) = if mean < 0.0 { (a, b) } else { (b, a) };
+        let (side, value, is) = match Better::of(metric) {
+            Some(Better::Higher) => (higher, "higher", " is better"),
+            Some(Better::Lower) => (lower, "lower", " is better"),
+            None => (lower, "lower", ""),
+        };
         text += &format!("  {a} and {b}{context}: ");
         text += &match standing {
             Standing::Decided { seeds } => format!(
-                "decided after {seeds} seeds: `{metric}` is lower with {lower}, by {mean_shown} on average of {n} seeds \
+                "decided after {seeds} seeds: {side}{is}: `{metric}` is {value} by {mean_shown} on average of {n} seeds \
                  (standard deviation of the differences {deviation_shown})\n"
             ),
             _ if n < 2 => format!("not decided: only {n} seeds ran to the end with both\n"),
             _ => format!(
-                "not decided after {n} seeds: `{metric}` is lower with {lower} by {mean_shown} on average, and the differences \
+                "not decided after {n} seeds: `{metric}` is {value} with {side} by {mean_shown} on average, and the differences \
                  vary by {deviation_shown} (standard deviation); {}\n",
                 more(mean / deviation, test.alpha / open.max(1) as f64, n)
             ),

@@ -186,7 +186,9 @@ impl<'a> Facts<'a> {
                 );
             }
         };
-        for pair in snippet.words.windows(2).filter(|pair| pair[0] == "--set") {
+        // The settings of `draw` are a layer's own options.
+        let draws = snippet.words.contains(&"draw");
+        for pair in snippet.words.windows(2).filter(|pair| pair[0] == "--set" && !draws) {
             if let Some((key, _)) = pair[1].split_once('=').filter(|(key, _)| is_key(key) && *key != "key") {
                 check(key);
             }
