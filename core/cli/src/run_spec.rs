@@ -3,6 +3,7 @@ use crate::engine::Engine;
 use crate::{engine_identity, fail, report};
 use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
 use efference_runs::directory::RunDirectory;
+use efference_runs::find_run;
 use efference_spec::{self as spec, Change, ParsedSpec, PluginRegistry, Spec};
 use std::path::Path;
 
@@ -23,12 +24,16 @@ pub struct Changed {
 }
 
 impl RunSpec {
-    /// Opens the directory of a run. Problems are printed on standard error.
+    /// Opens a run: its directory, or what names it in the directory `runs`. Problems are printed on standard error.
     ///
     /// # Errors
     /// The exit status.
     pub fn open(run: &Path) -> Result<Self, u8> {
-        RunDirectory::open(run).map(|directory| RunSpec { directory }).map_err(fail)
+        let directory = match run.exists() {
+            true => RunDirectory::open(run).map_err(fail)?,
+            false => find_run(Path::new("runs"), &run.to_string_lossy()).map_err(fail)?,
+        };
+        Ok(RunSpec { directory })
     }
 
     /// The spec with some changes, before plugins are known. Variables change nothing: a run goes on as it was begun.

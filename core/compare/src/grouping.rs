@@ -103,7 +103,7 @@ fn natural(a: &str, b: &str) -> Ordering {
 /// Keys as short as they can be without being mistaken for one another: `unroll_length`, and `layer` for `layer.plugin`.
 pub(crate) fn short_names(keys: &[String]) -> Vec<String> {
     let short = |key: &str| {
-        let key = key.strip_suffix(".plugin").unwrap_or(key);
+        let key = key.strip_suffix(".plugin").or(key.strip_suffix(".enabled")).unwrap_or(key);
         key.rsplit('.').next().unwrap_or(key).to_owned()
     };
     let shorts: Vec<String> = keys.iter().map(|key| short(key)).collect();

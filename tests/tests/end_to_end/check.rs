@@ -89,7 +89,7 @@ fn a_value_of_the_wrong_type_is_reported_with_the_right_one() {
         &section("[optimizer]\nlearning_rate = true"),
         &["`optimizer.learning_rate`"],
     );
-    diagnostic("[record]\nevery = 1", &section("[checkpoint]\nkeep = \"all\""), &["`checkpoint.keep`"]);
+    diagnostic("[record]\nevery = 1", &section("[checkpoint]\nkeep = \"some\""), &["`checkpoint.keep`"]);
     diagnostic(
         "[record]\nevery = 1",
         &section("[plugins]\nstdout = \"shout\""),

@@ -69,7 +69,7 @@ fn first_light_runs_from_any_directory_with_an_empty_environment() {
         assert!(bytes.starts_with(b"\x89PNG"));
     }
     assert_eq!(run.end()["how"], "finished");
-    assert_eq!(run.names("checkpoints"), ["step-000000000060"]);
+    assert_eq!(run.names("checkpoints"), ["step-000000000060.json", "step-000000000060.safetensors"]);
     let provenance: Value = serde_json::from_str(&run.read("provenance.json")).unwrap();
     for key in ["plugins", "libtorch", "device"] {
         assert!(!provenance[key].is_null(), "{key} in {provenance}");

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// are not.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// One run: its directory.
+    /// One run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
     #[arg(value_name = "RUN")]
     pub a: PathBuf,
     /// Another run.

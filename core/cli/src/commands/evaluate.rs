@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// time. Nothing of the run changes.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// The run: its directory, as in `runs/first-light/latest`.
+    /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// How many episodes.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// such as one of another size, what fits is taken, and the rest is listed.
 #[derive(Debug, Args)]
 pub struct ForkArgs {
-    /// The run: its directory, as in `runs/first-light/latest`.
+    /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// The step; without, that of the last checkpoint.

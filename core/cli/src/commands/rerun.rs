@@ -15,7 +15,7 @@ use std::thread;
 /// Variables of the environment change nothing. `efference diff` then tells whether the two are equal.
 #[derive(Debug, Args)]
 pub struct RerunArgs {
-    /// The run: its directory, as in `runs/first-light/latest`.
+    /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// The directory that holds the runs; without, the one that holds the run.

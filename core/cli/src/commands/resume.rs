@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// whose environment and plugins save all of their state goes on bit for bit as if it had never stopped.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// The run: its directory, as in `runs/first-light/latest`.
+    /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// Steps after which it is finished, in place of those that its spec says.

@@ -245,7 +245,8 @@ impl Best {
 
     fn take(&mut self) -> Option<f64> {
         let (sum, lines) = (std::mem::take(&mut self.sum), std::mem::take(&mut self.lines));
-        (lines > 0).then(|| sum / lines as f64)
+        // A mean that is no number is no figure.
+        (lines > 0).then(|| sum / lines as f64).filter(|mean| mean.is_finite())
     }
 }
 
@@ -296,5 +297,66 @@ impl Writer {
 impl Drop for Checkpoints {
     fn drop(&mut self) {
         self.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use efference_runs::checkpoint::Restored;
+
+    #[test]
+    fn the_last_ones_and_the_best_stay() {
+        let cases = [
+            (Keep::Last(2), BestIs::Lowest, &[2, 5, 6][..]),
+            (Keep::Last(2), BestIs::Highest, &[4, 5, 6]),
+            (Keep::Last(1), BestIs::Highest, &[4, 6]),
+            (Keep::All, BestIs::Lowest, &[1, 2, 3, 4, 5, 6]),
+        ];
+        for (keep, best_is, stay) in cases {
+            let root = tempfile::tempdir().unwrap();
+            let writer = Writer { files: CheckpointFiles::new(root.path().to_owned()), keep, best_is };
+            for (step, figure) in (1..).zip([3.0, 1.0, 2.0, 9.0, f64::NAN, 6.0]) {
+                let manifest = Manifest {
+                    version: Manifest::VERSION,
+                    step,
+                    seconds: 0.0,
+                    written: Written::Due,
+                    restores: Restored::Exact,
+                    trainer_exact: true,
+                    efference: String::new(),
+                    libtorch: String::new(),
+                    device: String::new(),
+                    threads: 1,
+                    lines: 0,
+                    metrics: Vec::new(),
+                    // JSON knows no NaN: such a checkpoint has none.
+                    figure: Some(figure).filter(|f| !f.is_nan()),
+                    bytes: 0,
+                    sha256: String::new(),
+                };
+                let (sender, recorded) = std::sync::mpsc::channel();
+                sender.send(vec!["loss".to_owned()]).unwrap();
+                writer.write(manifest, &[], &recorded).unwrap();
+            }
+            assert_eq!(writer.files.steps().unwrap(), stay, "{keep:?}, {best_is:?}");
+            assert_eq!(writer.files.manifest(6).unwrap().metrics, ["loss"]);
+        }
+    }
+
+    #[test]
+    fn without_what_was_recorded_there_is_no_checkpoint() {
+        let root = tempfile::tempdir().unwrap();
+        let files = CheckpointFiles::new(root.path().to_owned());
+        let writer = Writer { files, keep: Keep::All, best_is: BestIs::Lowest };
+        let (sender, recorded) = std::sync::mpsc::channel::<Vec<String>>();
+        drop(sender); // the recorder has failed
+        let manifest: Manifest = serde_json::from_value(serde_json::json!({
+            "version": 2, "step": 1, "seconds": 0.0, "written": "due", "restores": "exact", "trainer_exact": true,
+            "efference": "", "libtorch": "", "device": "", "threads": 1, "lines": 0, "metrics": [], "bytes": 0, "sha256": ""
+        }))
+        .unwrap();
+        writer.write(manifest, &[], &recorded).unwrap();
+        assert_eq!(writer.files.steps().unwrap(), [0u64; 0]);
     }
 }

@@ -56,6 +56,8 @@ pub struct Recording<'a> {
     window: (Instant, u64),
     /// Lines recorded so far.
     lines: u64,
+    /// Whether there was ever a reward: without, returns mean nothing.
+    rewarded: bool,
     fingerprints: bool,
     /// Records of fingerprints that wait to be passed on.
     prints: Vec<u8>,
@@ -104,6 +106,7 @@ impl<'a> Recording<'a> {
             last: Vec::new(),
             window: (Instant::now(), experiment.step()),
             lines: 0,
+            rewarded: false,
             fingerprints,
             prints: Vec::new(),
             words: Vec::new(),
@@ -132,6 +135,7 @@ impl<'a> Recording<'a> {
         let Sums { sums: Errors { error, last, mean }, frames } = self.errors;
         arrays.push(Array::of("host/errors".into(), &[error, last, mean, frames as f64]));
         arrays.push(Array::of("host/window".into(), &[self.window.1]));
+        arrays.push(Array::of("host/rewarded".into(), &[u8::from(self.rewarded)]));
         Ok(())
     }
 
@@ -154,6 +158,7 @@ impl<'a> Recording<'a> {
         if let [step] = host.elements::<u64>("window")[..] {
             self.window.1 = step;
         }
+        self.rewarded = host.elements::<u8>("rewarded") == [1];
         self.lines = checkpoint.manifest.lines;
     }
 
@@ -182,13 +187,16 @@ impl<'a> Recording<'a> {
     pub fn gather(&mut self, experiment: &Experiment) {
         for stats in experiment.stats() {
             if let Some(reward) = stats.reward {
+                self.rewarded = true;
                 self.metrics.add("reward", reward);
             }
             if let Some(bonus) = stats.bonus {
                 self.metrics.add("bonus", bonus);
             }
             if let Some(episode) = stats.episode {
-                self.metrics.add("return", episode.total);
+                if self.rewarded {
+                    self.metrics.add("return", episode.total);
+                }
                 self.metrics.add("episode_length", episode.length as f64);
             }
             if let Some(e) = stats.errors {

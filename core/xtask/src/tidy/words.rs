@@ -220,7 +220,6 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except("core/cli/src/commands/", "guarded, watch, health", ""),
     except("core/view/src/terminal/mod.rs", "guarded, watch, health", ""),
     except("tests/tests/end_to_end/seeing.rs", "guarded, watch, health", ""),
-    except("README.md", "guarded, watch, health", ""),
     // Kernels that are written for the lanes of SIMD vectors.
     except("*/simd.rs", "lane", ""),
     except("core/runs/src/baselines.rs", "lane", ""),
