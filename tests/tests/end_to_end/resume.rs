@@ -1,7 +1,7 @@
 //! Runs that are killed or stopped, and go on.
 use crate::program::{Answer, Run, SMALL, Workplace, fixtures};
 use efference_compare::{Difference, arrays_that_differ};
-use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
+use efference_runs::checkpoint::{Array, Arrays, Checkpoint, CheckpointFiles};
 use efference_runs::directory::RunDirectory;
 use std::time::Duration;
 
@@ -227,7 +227,7 @@ fn a_run_that_another_process_writes_and_what_is_no_run_are_refused() {
 }
 
 #[test]
-fn parameters_that_are_not_finite_are_not_kept_and_the_run_can_begin_anew() {
+fn a_failed_run_keeps_its_parameters_and_can_begin_anew() {
     let place = Workplace::new();
     place.write("small.toml", SMALL);
     let sets = ["optimizer.kind=sgd", "optimizer.learning_rate=1e38", "trainer.merge=concat", "steps=100"];
@@ -235,9 +235,16 @@ fn parameters_that_are_not_finite_are_not_kept_and_the_run_can_begin_anew() {
     arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
     place.efference(&arguments).expect(1).says(&["turned finite numbers into others"]);
     let run = place.run("small");
-    assert_eq!((run.end()["how"].as_str(), files(&run).steps().unwrap()), (Some("failed"), vec![]));
-    place
-        .efference(&["resume", "runs/small/a", "--set", "optimizer.learning_rate=1e-9", "--steps", "20"])
-        .expect(0);
+    let saved = files(&run).steps().unwrap();
+    assert_eq!((run.end()["how"].as_str(), saved.len()), (Some("failed"), 1));
+    let checkpoint = last(&run);
+    assert!(!checkpoint.manifest.is_whole());
+    let numbers = Arrays::part(&checkpoint.arrays, "parameters");
+    let finite = |(name, array): (&str, &Array)| {
+        array.elements::<f32>().unwrap_or_else(|| panic!("{name}")).iter().all(|x| x.is_finite())
+    };
+    assert!(numbers.iter().all(finite) && numbers.iter().count() > 0);
+    let again = ["resume", "small", "--set", "optimizer.learning_rate=1e-9", "--steps", "20", "--from", "0"];
+    place.efference(&again).expect(0);
     assert_eq!((run.end()["how"].as_str(), run.metrics().len()), (Some("finished"), 20));
 }

@@ -22,7 +22,7 @@ pub struct ResumeArgs {
     /// Changes a key, as in `optimizer.learning_rate=0.0003`; may be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Goes on from the checkpoint of this step; what was recorded after it is lost.
+    /// Goes on from the checkpoint of this step, or with 0 begins anew; what was recorded after it is lost.
     #[arg(long, value_name = "STEP")]
     pub from: Option<u64>,
 }

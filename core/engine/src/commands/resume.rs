@@ -19,6 +19,7 @@ pub(crate) fn run(arguments: &ResumeArgs) -> Outcome {
     };
     let files = CheckpointFiles::new(directory.checkpoints());
     let step = match arguments.from {
+        Some(0) => None,
         Some(step) => Some(step),
         None => files.newest(None).map_err(fail)?,
     };
