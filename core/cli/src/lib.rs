@@ -9,6 +9,7 @@ pub mod engine;
 pub mod run_spec;
 mod spec_file;
 mod sweep;
+mod today;
 
 pub use spec_file::{SpecArgs, report};
 

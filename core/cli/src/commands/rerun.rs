@@ -1,14 +1,10 @@
 //! `efference rerun`: says what differs today, and becomes the engine that runs it again.
 use crate::run_spec::RunSpec;
-use crate::{engine, engine_identity, fail};
+use crate::today::{differences_today, report_differences};
+use crate::{engine, fail};
 use clap::Args;
-use efference_abi::Kind;
-use efference_compare::provenance_differences;
-use efference_registry::PluginFiles;
 use efference_runs::directory::RunDirectory;
-use efference_runs::provenance::{Git, Machine, PluginFile, Provenance, sha256_of};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 /// Does a run again, by its own spec, as a new run; and first says what is different today.
 ///
@@ -32,17 +28,11 @@ pub fn run(arguments: &RerunArgs) -> u8 {
         Ok(run) => run,
         Err(status) => return status,
     };
-    let plugins = match run.parse(&[]) {
-        Ok(parsed) => PluginFiles::scan(&parsed.plugin_paths(), &engine_identity()),
+    match differences_today(&run) {
         Err(status) => return status,
-    };
-    match run.directory.provenance() {
-        None => eprintln!("note: the run has no provenance.json: what is different today is not known"),
-        Some(then) => {
-            let differences = provenance_differences(&then, &today(&then, &plugins));
-            for difference in &differences {
-                eprintln!("different today: {difference}");
-            }
+        Ok(None) => eprintln!("note: the run has no provenance.json: what is different today is not known"),
+        Ok(Some(differences)) => {
+            report_differences(&differences);
             if differences.is_empty() {
                 eprintln!("nothing that is recorded of the run is different today");
             }
@@ -64,28 +54,4 @@ pub fn run(arguments: &RerunArgs) -> u8 {
 fn runs(arguments: &RerunArgs, run: &RunDirectory) -> PathBuf {
     let beside = run.path().parent().and_then(Path::parent).unwrap_or(Path::new("runs"));
     arguments.runs.clone().unwrap_or_else(|| beside.to_owned())
-}
-
-/// What would make the run today, as far as that is known without libtorch.
-fn today(then: &Provenance, plugins: &PluginFiles) -> Provenance {
-    let plugin = |was: &PluginFile| {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == was.kind);
-        let found = kind.and_then(|kind| plugins.find(kind, &was.name).ok());
-        let (version, file) = match found {
-            Some(found) => (found.info.version.clone(), found.file.clone()),
-            None => ("(not found)".to_owned(), was.file.clone()),
-        };
-        PluginFile { version, sha256: sha256_of(&file), file, ..was.clone() }
-    };
-    let code = then.spec.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
-    Provenance {
-        efference: env!("CARGO_PKG_VERSION").to_owned(),
-        git: Git::of(code),
-        plugins: then.plugins.iter().map(plugin).collect(),
-        libtorch: engine_identity().libtorch_version,
-        machine: Machine::this(),
-        // The spec decides these, but for what the machine has.
-        threads: then.threads.min(thread::available_parallelism().map_or(1, usize::from)),
-        ..then.clone()
-    }
 }

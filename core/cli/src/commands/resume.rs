@@ -1,6 +1,7 @@
 //! `efference resume`: says what changes, and becomes the engine.
 use crate::engine::Engine;
 use crate::run_spec::{RunSpec, report_changes};
+use crate::today::{differences_today, report_differences};
 use crate::{engine, fail};
 use clap::Args;
 use efference_spec::ChangeKind;
@@ -39,7 +40,10 @@ impl ResumeArgs {
 pub fn run(arguments: &ResumeArgs) -> u8 {
     let read = || -> Result<_, u8> {
         let engine = Engine::default();
-        RunSpec::open(&arguments.run)?.changed(&arguments.settings(), &engine)
+        let run = RunSpec::open(&arguments.run)?;
+        // Where the code is another, what follows may be another too.
+        report_differences(&differences_today(&run)?.unwrap_or_default());
+        run.changed(&arguments.settings(), &engine)
     };
     let changed = match read() {
         Ok(changed) => changed,

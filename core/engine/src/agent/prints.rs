@@ -5,7 +5,7 @@ use tch::Tensor;
 
 /// Elements of a tensor that are looked at, spread over all of it. A difference in an update reaches nearly all elements
 /// of a group, and one that reaches few others shows in the next observation or loss.
-const SAMPLES: usize = 32;
+const SAMPLES: usize = 16;
 
 /// The fingerprints of one parameter group in one step.
 #[derive(Debug, Clone, Copy, Default)]

@@ -11,16 +11,17 @@ impl RunDirectory {
     /// # Errors
     /// If a file cannot be read or cut.
     pub fn cut(&self, step: u64, lines: u64) -> Result<(), FileError> {
-        let recorded = lines::cut(&self.path.join("metrics.jsonl"), lines)?;
-        lines::cut_after(&self.evaluations(), step)?;
-        fingerprints::cut(&self.fingerprints(), step)?;
-        tensorboard::cut(&self.path.join("tensorboard"), step, recorded)?;
-        pictures::cut(&self.path.join("pictures"), step)?;
+        // First: what is cut in part has not ended.
         let end = self.path.join("end.json");
         match fs::remove_file(&end) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(FileError::new("remove", &end, &e)),
             _ => {}
         }
+        let recorded = lines::cut(&self.path.join("metrics.jsonl"), lines)?;
+        lines::cut_after(&self.evaluations(), step)?;
+        fingerprints::cut(&self.fingerprints(), step)?;
+        tensorboard::cut(&self.path.join("tensorboard"), step, recorded)?;
+        pictures::cut(&self.path.join("pictures"), step)?;
         let entries = fs::read_dir(&self.path).map_err(|e| FileError::new("read", &self.path, &e))?;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -1,0 +1,52 @@
+//! What is different today from when a run was made.
+use crate::engine_identity;
+use crate::run_spec::RunSpec;
+use efference_abi::Kind;
+use efference_compare::provenance_differences;
+use efference_registry::PluginFiles;
+use efference_runs::provenance::{Git, Machine, PluginFile, Provenance, sha256_of};
+use std::path::Path;
+use std::thread;
+
+/// What is different today, a sentence each; `None`: it is not known what made the run.
+///
+/// # Errors
+/// The exit status, if its spec cannot be read; problems were printed on standard error.
+pub(crate) fn differences_today(run: &RunSpec) -> Result<Option<Vec<String>>, u8> {
+    let Some(then) = run.directory.provenance() else { return Ok(None) };
+    let plugins = PluginFiles::scan(&run.parse(&[])?.plugin_paths(), &engine_identity());
+    // What made it go on last counts.
+    let last = then.resumed.last().unwrap_or(&then);
+    Ok(Some(provenance_differences(last, &today(last, &plugins))))
+}
+
+/// Prints them on standard error.
+pub(crate) fn report_differences(differences: &[String]) {
+    for difference in differences {
+        eprintln!("different today: {difference}");
+    }
+}
+
+/// What would make the run today, as far as that is known without libtorch.
+fn today(then: &Provenance, plugins: &PluginFiles) -> Provenance {
+    let plugin = |was: &PluginFile| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == was.kind);
+        let found = kind.and_then(|kind| plugins.find(kind, &was.name).ok());
+        let (version, file) = match found {
+            Some(found) => (found.info.version.clone(), found.file.clone()),
+            None => ("(not found)".to_owned(), was.file.clone()),
+        };
+        PluginFile { version, sha256: sha256_of(&file), file, ..was.clone() }
+    };
+    let code = then.spec.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    Provenance {
+        efference: env!("CARGO_PKG_VERSION").to_owned(),
+        git: Git::of(code),
+        plugins: then.plugins.iter().map(plugin).collect(),
+        libtorch: engine_identity().libtorch_version,
+        machine: Machine::this(),
+        // The spec decides these, but for what the machine has.
+        threads: then.threads.min(thread::available_parallelism().map_or(1, usize::from)),
+        ..then.clone()
+    }
+}
