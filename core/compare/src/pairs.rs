@@ -8,6 +8,9 @@ use crate::verdict::{PAIRED, WELCH, decide, sentence};
 use rayon::prelude::*;
 use std::path::PathBuf;
 
+/// Pairs that are all spoken of, and undecided ones that get a sentence each; beyond that it would be a wall of text.
+const FEW: usize = 3;
+
 /// All pairs of groups, and what they come to in sentences: all of them if they are few, else the best group beside each
 /// other one.
 pub(crate) fn pairs(
@@ -30,11 +33,26 @@ pub(crate) fn pairs(
     let merit =
         |at: &usize| if groups[*at].n > 0 { better.merit(groups[*at].mean) } else { f64::NEG_INFINITY };
     let best = (0..groups.len()).max_by(|a, b| merit(a).total_cmp(&merit(b)));
-    let told =
-        pairs.iter().filter(|pair| pairs.len() <= 3 || Some(pair.left) == best || Some(pair.right) == best);
-    let verdict = told
-        .map(|pair| sentence(pair, &groups[pair.left], &groups[pair.right], quantity, better, tested.len()))
-        .collect();
+    let with_best = |pair: &&Pair| Some(pair.left) == best || Some(pair.right) == best;
+    let shown = pairs.iter().filter(|pair| pairs.len() <= FEW || with_best(pair));
+    let (open, decided): (Vec<&Pair>, Vec<&Pair>) =
+        shown.partition(|pair| matches!(pair.verdict, Verdict::Undecided { .. }));
+    let say =
+        |pair: &Pair| sentence(pair, &groups[pair.left], &groups[pair.right], quantity, better, tested.len());
+    let mut verdict: Vec<String> = decided.into_iter().map(say).collect();
+    match best {
+        Some(best) if open.len() > FEW => {
+            let others = open.iter().map(|pair| if pair.left == best { pair.right } else { pair.left });
+            let others: Vec<&str> = others.map(|at| &*groups[at].name).collect();
+            verdict.push(format!(
+                "Not enough seeds to tell {}, which looks best, from any of: {}. Two groups compared alone need fewer seeds; \
+                 `--format json` has all differences.",
+                groups[best].name,
+                others.join("; ")
+            ));
+        }
+        _ => verdict.extend(open.into_iter().map(say)),
+    }
     (pairs, if groups.len() < 2 { vec![alone(groups, grouping)] } else { verdict })
 }
 

@@ -219,3 +219,19 @@ fn what_differs_within_groups_is_compared_within_equal_values() {
     assert_eq!(found.groups.len(), 2);
     assert_eq!(runs.compare(|_| {}).unwrap().groups.len(), 4);
 }
+
+#[test]
+fn of_many_groups_that_can_not_be_distinguished_one_sentence_is_said() {
+    let runs = Runs::new();
+    for unroll in 1..=6 {
+        for (seed, noise) in [0.5, -0.4, 0.1].into_iter().enumerate() {
+            let turned = noise * (if unroll % 2 == 0 { 1.0 } else { -1.0 }) * (1.0 + 0.5 * f64::from(unroll));
+            runs.unroll(unroll, seed as u32, 3.0 + turned + if unroll == 3 { -0.2 } else { 0.0 });
+        }
+    }
+    let found = runs.compare(|_| {}).unwrap();
+    assert_eq!(found.differences.len(), 15);
+    let open = found.verdict.last().unwrap();
+    let begins = "Not enough seeds to tell unroll_length=3, which looks best, from any of: unroll_length=";
+    assert!(open.starts_with(begins), "{open}");
+}
