@@ -5,7 +5,7 @@ use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
 use efference_runs::directory::RunDirectory;
 use efference_runs::find_run;
 use efference_spec::{self as spec, Change, ParsedSpec, PluginRegistry, Spec};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A run and its spec.
 pub struct RunSpec {
@@ -71,6 +71,17 @@ impl RunSpec {
             None => changed,
         }
     }
+}
+
+/// `--set` of a run that goes on, `--steps` included.
+pub(crate) fn settings(set: &[String], steps: Option<u64>) -> Vec<String> {
+    set.iter().cloned().chain(steps.map(|steps| format!("steps={steps}"))).collect()
+}
+
+/// The directory that holds the runs: the one that is said, or else the one that holds this run.
+pub(crate) fn runs_of(said: Option<&Path>, run: &RunDirectory) -> PathBuf {
+    let beside = run.path().parent().and_then(Path::parent).unwrap_or(Path::new("runs"));
+    said.unwrap_or(beside).to_owned()
 }
 
 /// Prints what changes on standard error.

@@ -1,10 +1,10 @@
 //! `efference fork`: says what changes, and becomes the engine.
 use crate::engine::Engine;
-use crate::run_spec::{RunSpec, report_changes};
+use crate::run_spec::{self, RunSpec, report_changes};
 use crate::{engine, fail};
 use clap::Args;
 use efference_runs::directory::RunDirectory;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Begins a new run from the state that another one had at a step.
 ///
@@ -36,14 +36,12 @@ pub struct ForkArgs {
 impl ForkArgs {
     /// All that changes, as `--set` says it.
     pub fn settings(&self) -> Vec<String> {
-        let steps = self.steps.map(|steps| format!("steps={steps}"));
-        self.set.iter().cloned().chain(steps).collect()
+        run_spec::settings(&self.set, self.steps)
     }
 
     /// The directory that holds the new run.
     pub fn runs(&self, parent: &RunDirectory) -> PathBuf {
-        let beside = parent.path().parent().and_then(Path::parent).unwrap_or(Path::new("runs"));
-        self.runs.clone().unwrap_or_else(|| beside.to_owned())
+        run_spec::runs_of(self.runs.as_deref(), parent)
     }
 }
 

@@ -1,10 +1,9 @@
 //! `efference rerun`: says what differs today, and becomes the engine that runs it again.
-use crate::run_spec::RunSpec;
+use crate::run_spec::{RunSpec, runs_of};
 use crate::today::{differences_today, report_differences};
 use crate::{engine, fail};
 use clap::Args;
-use efference_runs::directory::RunDirectory;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Does a run again, by its own spec, as a new run; and first says what is different today.
 ///
@@ -43,15 +42,14 @@ pub fn run(arguments: &RerunArgs) -> u8 {
         Ok(command) => command,
         Err(why) => return fail(why),
     };
-    command.arg("run").arg(directory.spec()).arg("--runs").arg(runs(arguments, &directory));
+    command
+        .arg("run")
+        .arg(directory.spec())
+        .arg("--runs")
+        .arg(runs_of(arguments.runs.as_deref(), &directory));
     command.args(arguments.id.iter().flat_map(|id| ["--id", id]));
     for (name, _) in efference_spec::variables() {
         command.env_remove(name);
     }
     fail(engine::become_it(command))
-}
-
-fn runs(arguments: &RerunArgs, run: &RunDirectory) -> PathBuf {
-    let beside = run.path().parent().and_then(Path::parent).unwrap_or(Path::new("runs"));
-    arguments.runs.clone().unwrap_or_else(|| beside.to_owned())
 }

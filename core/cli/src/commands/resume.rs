@@ -1,6 +1,6 @@
 //! `efference resume`: says what changes, and becomes the engine.
 use crate::engine::Engine;
-use crate::run_spec::{RunSpec, report_changes};
+use crate::run_spec::{self, RunSpec, report_changes};
 use crate::today::{differences_today, report_differences};
 use crate::{engine, fail};
 use clap::Args;
@@ -31,8 +31,7 @@ pub struct ResumeArgs {
 impl ResumeArgs {
     /// All that changes, as `--set` says it.
     pub fn settings(&self) -> Vec<String> {
-        let steps = self.steps.map(|steps| format!("steps={steps}"));
-        self.set.iter().cloned().chain(steps).collect()
+        run_spec::settings(&self.set, self.steps)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Every trained parameter belongs to one group: the longest of the names that the spec gives settings to and that
 //! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
+use super::fingerprints::GroupFingerprint;
 use super::optimizer::Optimizer;
-use super::prints::GroupPrint;
 use super::store::ParameterStore;
 use efference_sdk::{Result, Saved, ensure, group};
 use efference_spec::OptimizerSettings;
@@ -25,7 +25,7 @@ pub(super) struct Optimizers {
     named: BTreeMap<String, BTreeMap<String, Optimizer>>,
     settings: BTreeMap<String, OptimizerSettings>,
     /// Whether fingerprints of updates are wanted.
-    wants_prints: bool,
+    wants_fingerprints: bool,
     /// What a group that is asked for consists of: the groups of its parameters, with those in it.
     members: HashMap<String, Rc<[(String, Members)]>>,
 }
@@ -54,7 +54,7 @@ impl Optimizers {
             optimizers: BTreeMap::new(),
             named: BTreeMap::new(),
             settings,
-            wants_prints: false,
+            wants_fingerprints: false,
             members: HashMap::new(),
         }
     }
@@ -101,12 +101,12 @@ impl Optimizers {
         let members = self.members(asked, store)?;
         let mut bytes = 0;
         for (name, parameters) in members.iter() {
-            let wanted = self.wants_prints;
+            let wanted = self.wants_fingerprints;
             let optimizer = self
                 .optimizers
                 .entry(name.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[name].clone()));
-            optimizer.print = optimizer.print.take().or(wanted.then(GroupPrint::default));
+            optimizer.fingerprint = optimizer.fingerprint.take().or(wanted.then(GroupFingerprint::default));
             bytes += optimizer.update(parameters)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
@@ -127,7 +127,7 @@ impl Optimizers {
             "the parameter group '{asked}' has {count} parameters, and {} gradients were passed",
             gradients.len()
         );
-        let wanted = self.wants_prints;
+        let wanted = self.wants_fingerprints;
         let optimizers = self.named.entry(name.to_owned()).or_default();
         let (mut bytes, mut rest) = (0, gradients);
         for (group, parameters) in members.iter() {
@@ -136,25 +136,25 @@ impl Optimizers {
             let optimizer = optimizers
                 .entry(group.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[group].clone()));
-            optimizer.print = optimizer.print.take().or(wanted.then(GroupPrint::default));
+            optimizer.fingerprint = optimizer.fingerprint.take().or(wanted.then(GroupFingerprint::default));
             bytes += optimizer.descend(parameters, own)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
     }
 
-    /// The names of all groups, for [`take_prints`](Self::take_prints), which are wanted from now on.
-    pub(super) fn record_prints(&mut self) -> Vec<String> {
-        self.wants_prints = true;
+    /// The names of all groups, for [`take_fingerprints`](Self::take_fingerprints), which are wanted from now on.
+    pub(super) fn record_fingerprints(&mut self) -> Vec<String> {
+        self.wants_fingerprints = true;
         self.settings.keys().cloned().collect()
     }
 
     /// Two fingerprints a group, of the gradient and of the parameters, of the updates since the last call; 0 where there was
     /// none.
-    pub(super) fn take_prints(&mut self, to: &mut Vec<u32>) {
+    pub(super) fn take_fingerprints(&mut self, to: &mut Vec<u32>) {
         for group in self.settings.keys() {
             let named = self.named.values_mut().filter_map(|optimizers| optimizers.get_mut(group));
             let all = self.optimizers.get_mut(group).into_iter().chain(named);
-            let updated = all.filter_map(|o| o.print.take()).filter(|print| print.updated);
+            let updated = all.filter_map(|o| o.fingerprint.take()).filter(|print| print.updated);
             let [mut gradient, mut parameters] = [0u32; 2];
             for print in updated {
                 gradient = gradient.rotate_left(1) ^ print.gradient.finish();

@@ -38,7 +38,7 @@ pub struct Model {
     pub(super) optimizers: RefCell<Optimizers>,
     pub(super) means: RefCell<LossMeans>,
     /// The bits of the losses of this step.
-    pub(super) loss_print: Cell<Fingerprint>,
+    pub(super) loss_fingerprint: Cell<Fingerprint>,
     times: Cell<AgentTimes>,
 }
 
@@ -97,7 +97,7 @@ impl Model {
             networks: RefCell::default(),
             optimizers: RefCell::new(optimizers),
             means: RefCell::default(),
-            loss_print: Cell::default(),
+            loss_fingerprint: Cell::default(),
             times: Cell::default(),
         })
     }
@@ -173,16 +173,16 @@ impl Model {
     }
 
     /// Has fingerprints made of each step from now on; returns what they are of.
-    pub fn record_prints(&self) -> Vec<String> {
-        let groups = self.optimizers.borrow_mut().record_prints();
+    pub fn record_fingerprints(&self) -> Vec<String> {
+        let groups = self.optimizers.borrow_mut().record_fingerprints();
         let both = groups.iter().flat_map(|g| [format!("gradient of {g}"), format!("parameters of {g}")]);
         std::iter::once("loss".to_owned()).chain(both).collect()
     }
 
     /// The fingerprints of the last step.
-    pub fn take_prints(&self, to: &mut Vec<u32>) {
-        to.push(self.loss_print.take().finish());
-        self.optimizers.borrow_mut().take_prints(to);
+    pub fn take_fingerprints(&self, to: &mut Vec<u32>) {
+        to.push(self.loss_fingerprint.take().finish());
+        self.optimizers.borrow_mut().take_fingerprints(to);
     }
 
     /// Takes the terms and metrics gathered since the last call.

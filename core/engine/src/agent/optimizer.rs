@@ -1,6 +1,6 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
 use super::adam::{Factors, Updates};
-use super::prints::{self, GroupPrint};
+use super::fingerprints::{self, GroupFingerprint};
 use efference_sdk::autograd::is_contiguous_cpu_f32;
 use efference_sdk::{Result, Saved, autograd};
 use efference_spec::{OptimizerKind, OptimizerSettings};
@@ -21,12 +21,12 @@ pub(super) struct Optimizer {
     /// Numbers that had a gradient in the last update.
     updated: u64,
     /// Of the updates since it was last taken, if anybody wants it.
-    pub(super) print: Option<GroupPrint>,
+    pub(super) fingerprint: Option<GroupFingerprint>,
 }
 
 impl Optimizer {
     pub(super) fn new(settings: OptimizerSettings) -> Self {
-        Optimizer { settings, states: HashMap::new(), updated: 0, print: None }
+        Optimizer { settings, states: HashMap::new(), updated: 0, fingerprint: None }
     }
 
     /// Uses the gradients gathered in `parameters` and clears them. A parameter without a gradient keeps its value, but
@@ -47,12 +47,12 @@ impl Optimizer {
         gradients: &[Option<&Tensor>],
     ) -> Result<u64> {
         self.updated = 0;
-        if let Some(print) = &mut self.print {
-            gradients.iter().flatten().for_each(|g| prints::add(&mut print.gradient, g));
+        if let Some(print) = &mut self.fingerprint {
+            gradients.iter().flatten().for_each(|g| fingerprints::add(&mut print.gradient, g));
         }
         self.descend_unseen(parameters, gradients)?;
-        if let Some(print) = &mut self.print {
-            parameters.iter().for_each(|(_, p)| prints::add(&mut print.parameters, p));
+        if let Some(print) = &mut self.fingerprint {
+            parameters.iter().for_each(|(_, p)| fingerprints::add(&mut print.parameters, p));
             print.updated = true;
         }
         Ok(self.updated)

@@ -26,9 +26,9 @@ impl Agent for Model {
         let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
         let total = self.means.borrow_mut().add(&loss)?;
         if let Some(total) = total.filter(|t| t.device() == Device::Cpu) {
-            let mut print = self.loss_print.get();
+            let mut print = self.loss_fingerprint.get();
             print.add((autograd::item(&total)? as f32).to_bits());
-            self.loss_print.set(print);
+            self.loss_fingerprint.set(print);
         }
         Ok(loss)
     }

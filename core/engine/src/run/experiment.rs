@@ -144,19 +144,19 @@ impl Experiment {
     }
 
     /// Has fingerprints made of each step from now on; returns what they are of, in the order in which a step computes it.
-    pub fn record_prints(&mut self) -> Vec<String> {
+    pub fn record_fingerprints(&mut self) -> Vec<String> {
         self.prints = Some([0; 2]);
         let mut components = vec!["observation".to_owned()];
-        components.extend(self.model.record_prints());
+        components.extend(self.model.record_fingerprints());
         components.push("prediction and action".to_owned());
         components
     }
 
     /// The fingerprints of the last step; none unless they are wanted.
-    pub fn take_prints(&self, to: &mut Vec<u32>) {
+    pub fn take_fingerprints(&self, to: &mut Vec<u32>) {
         if let Some([observation, response]) = self.prints {
             to.push(observation);
-            self.model.take_prints(to);
+            self.model.take_fingerprints(to);
             to.push(response);
         }
     }

@@ -92,7 +92,7 @@ impl<'a> Recording<'a> {
         // Looking at what is on a GPU would make each step wait for it.
         let fingerprints = spec.record.fingerprints && experiment.model().device() == Device::Cpu;
         let files = RecorderFiles {
-            fingerprints: fingerprints.then(|| (directory.fingerprints(), experiment.record_prints())),
+            fingerprints: fingerprints.then(|| (directory.fingerprints(), experiment.record_fingerprints())),
             ..directory.recorder_files(spec.record.tensorboard)
         };
         let until =
@@ -235,7 +235,7 @@ impl<'a> Recording<'a> {
         let step = experiment.step();
         if self.fingerprints {
             self.words.clear();
-            experiment.take_prints(&mut self.words);
+            experiment.take_fingerprints(&mut self.words);
             self.prints.extend_from_slice(&step.to_le_bytes());
             self.words.iter().for_each(|word| self.prints.extend_from_slice(&word.to_le_bytes()));
             if self.prints.len() > PRINTS {

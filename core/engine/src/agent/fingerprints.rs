@@ -9,7 +9,7 @@ const SAMPLES: usize = 16;
 
 /// The fingerprints of one parameter group in one step.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct GroupPrint {
+pub(super) struct GroupFingerprint {
     pub(super) gradient: Fingerprint,
     pub(super) parameters: Fingerprint,
     /// Whether anything was added.
