@@ -12,6 +12,7 @@ use efference_cli::commands::evaluate::EvaluateArgs;
 use efference_cli::commands::fork::ForkArgs;
 use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
+use efference_cli::output;
 use efference_engine::{describe, log, run};
 use program::fail;
 use std::io::{self, Write};
@@ -37,7 +38,7 @@ enum Command {
 }
 
 fn main() {
-    let cli = Cli::parse();
+    let cli: Cli = output::arguments();
     run::memory::keep();
     log::start();
     let status = match cli.command {
@@ -52,7 +53,7 @@ fn main() {
     let _ = io::stdout().flush();
     // Not by returning: libtorch would first take its operators apart one by one, for a tenth of a second. All
     // that was begun here is finished by now.
-    signal_hook::low_level::exit(status.unwrap_or_else(|status| status).into())
+    signal_hook::low_level::exit(output::status(status.unwrap_or_else(|status| status)).into())
 }
 
 #[cfg(test)]

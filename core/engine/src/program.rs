@@ -1,5 +1,7 @@
 //! What the commands of this program have in common.
 use efference_cli::SpecArgs;
+pub(crate) use efference_cli::output::fail;
+use efference_cli::output::say_note;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
 use efference_runs::metric;
@@ -33,6 +35,12 @@ pub(crate) fn read(arguments: &SpecArgs) -> Result<(Spec, Registry), u8> {
     if !spec.notes.is_empty() {
         efference_cli::report(&spec.notes);
     }
+    if !spec.sweep.is_empty() {
+        let file = arguments.file.display();
+        say_note(format!(
+            "{file} has a [sweep], of which this is one run, as if it were not there: `efference sweep {file}` makes all"
+        ));
+    }
     Ok((spec, registry))
 }
 
@@ -50,12 +58,6 @@ fn own_stdout(spec: &Spec) -> io::Result<File> {
         tracing::warn!("what plugins print cannot be kept apart: {e}");
         Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
     })
-}
-
-/// Prints an error; returns the exit status of a failure.
-pub(crate) fn fail(message: impl std::fmt::Display) -> u8 {
-    eprintln!("error: {message}");
-    1
 }
 
 fn write_summary(to: &mut impl Write, done: &Done) -> io::Result<()> {

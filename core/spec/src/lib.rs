@@ -59,7 +59,7 @@ pub(crate) use options_table::host_keys_table;
 pub use options_table::options_table;
 pub use overrides::{sets_a_key, variables};
 pub use registry::{OptionError, PluginRegistry};
-pub use resolve::{ParsedSpec, load, read};
+pub use resolve::{ParsedSpec, PluginPath, load, read};
 pub use resolved::{Optimizer, OptimizerGroup, PluginChoice, Spec};
 pub use saving::{BestIs, Checkpoint, CheckpointEvery, Evaluation, Keep};
 pub use source::{SourceFile, expand_home};

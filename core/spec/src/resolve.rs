@@ -32,6 +32,22 @@ pub struct ParsedSpec {
     diagnostics: Vec<Diagnostic>,
 }
 
+/// A directory in which plugins are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginPath {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Of one that a spec's file names: where, as in `spec.toml:4`. Who writes a spec is not who runs it, perhaps.
+    pub said_in: Option<String>,
+}
+
+impl From<PathBuf> for PluginPath {
+    /// A directory that the user names.
+    fn from(directory: PathBuf) -> Self {
+        PluginPath { directory, said_in: None }
+    }
+}
+
 /// Reads a spec with all that it extends, and puts the variables (names and values; those that don't begin with
 /// `EFFERENCE_` are passed over) and then the `key=value` texts over it.
 ///
@@ -74,9 +90,16 @@ impl ParsedSpec {
 
     /// The directories that `[plugins] path` names, to make the registry with. Diagnostics in it are reported by
     /// [`resolve`](ParsedSpec::resolve).
-    pub fn plugin_paths(&self) -> Vec<PathBuf> {
+    pub fn plugin_paths(&self) -> Vec<PluginPath> {
         let merged = merge(&self.layers, &Value::Null);
-        plugin_paths(&merged).into_iter().map(|(_, path)| path).collect()
+        let key = KeyPath::of(&["plugins", "path"]);
+        let paths = plugin_paths(&merged).into_iter().map(|(index, directory)| {
+            let origin = merged.origins.get(&key.index(index));
+            let said_in =
+                origin.filter(|origin| matches!(origin, Origin::File { .. })).map(Origin::to_string);
+            PluginPath { directory, said_in }
+        });
+        paths.collect()
     }
 
     /// Checks everything, and fills in what was not said.

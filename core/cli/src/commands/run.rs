@@ -1,4 +1,5 @@
 //! `efference run`: checks the spec as far as that takes no libtorch, and becomes the engine.
+use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
 use crate::{engine, fail};
 use clap::Args;
@@ -15,7 +16,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
     /// The last part of the run's directory, in place of one made of the time and two words; there must be no such run yet.
     #[arg(long, value_name = "ID")]

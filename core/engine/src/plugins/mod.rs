@@ -10,13 +10,15 @@ mod op_count;
 mod registry;
 mod services;
 mod stdout;
+mod this_host;
 
 pub use efference_registry::{FileManifest, MissingPlugin, PluginInfo, PluginLocation, Refusal};
 pub use library::Plugin;
 pub use monitor::CallMonitor;
 pub(crate) use monitor::is_finite;
 pub use op_count::OpCount;
-pub use registry::{Registry, load_library, this_host};
+pub use registry::{Registry, load_library};
 pub(crate) use services::set_step_seed;
 pub use services::take_metrics;
 pub use stdout::{OnPrint, capture_stdout};
+pub use this_host::this_host;

@@ -121,13 +121,17 @@ fn plugin_paths_are_relative_to_the_file_that_says_them() {
     let path = desk.file("spec.toml", "extends = \"sub/base.toml\"\n");
     let more = [base.with_file_name("more"), PathBuf::from("/elsewhere")];
     let draft = read(&path, &[], std::iter::empty()).unwrap();
-    assert_eq!(draft.plugin_paths(), more);
+    let directories =
+        |draft: &crate::ParsedSpec| draft.plugin_paths().into_iter().map(|p| p.directory).collect::<Vec<_>>();
+    assert_eq!(directories(&draft), more);
+    assert!(draft.plugin_paths().iter().all(|p| p.said_in.as_ref().unwrap().contains("base.toml:")));
     assert_eq!(
         draft.resolve(&Declared).unwrap().plugin_settings.path,
         more.map(|path| path.to_str().unwrap().to_owned())
     );
     let draft = read(&path, &["plugins.path=[\"here\"]".into()], std::iter::empty()).unwrap();
-    assert_eq!(draft.plugin_paths(), [std::env::current_dir().unwrap().join("here")]);
+    assert_eq!(directories(&draft), [std::env::current_dir().unwrap().join("here")]);
+    assert_eq!(draft.plugin_paths()[0].said_in, None);
     let draft = read(&path, &["plugins.path=3".into()], std::iter::empty()).unwrap();
     assert!(draft.plugin_paths().is_empty());
 }
