@@ -17,6 +17,11 @@ pub(crate) fn sha256(file: &Path) -> io::Result<String> {
     }
 }
 
+/// SHA-256 of some bytes, in hex.
+pub(crate) fn hash_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

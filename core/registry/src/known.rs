@@ -1,7 +1,8 @@
 //! The plugins that were found, with their options: from the cache, or else from the engine.
 use crate::cache::{Entry, OptionsCache};
-use crate::hash::sha256;
-use crate::{Describe, PluginFiles, PluginLocation, Reply, Request};
+use crate::hash::{hash_of, sha256};
+use crate::seal::checked_bytes;
+use crate::{Describe, PluginFiles, PluginLocation, Refusal, Reply, Request};
 use efference_abi::Kind;
 use efference_spec::{OptionError, PluginRegistry};
 use serde_json::Value;
@@ -31,17 +32,21 @@ impl<'a> KnownPlugins<'a> {
         entry.as_mut().map(f).map_err(|why| why.clone())
     }
 
-    /// What is known without loading anything.
-    fn remembered(&self, file: &Path) -> (Option<String>, Option<Entry>) {
-        // Whatever is wrong with the file, the engine says it better.
-        let hash = sha256(file).ok();
-        let entry = hash.as_deref().and_then(|hash| self.cache.read(hash));
-        (hash, entry)
+    /// The library's hash, and what is known without loading anything.
+    fn remembered(&self, file: &Path) -> Result<(String, Option<Entry>), Refusal> {
+        // One that is damaged is not to be loaded at all, not even by the engine.
+        let hash = hash_of(&checked_bytes(file)?);
+        let entry = self.cache.read(&hash);
+        Ok((hash, entry))
+    }
+
+    fn is_remembered(&self, file: &Path) -> bool {
+        self.remembered(file).is_ok_and(|(_, entry)| entry.is_some())
     }
 
     fn look_up(&self, found: &PluginLocation) -> Result<Entry, String> {
         let file = &found.file;
-        let (hash, entry) = self.remembered(file);
+        let (hash, entry) = self.remembered(file).map_err(|refusal| refusal.to_string())?;
         if let Some(entry) = entry {
             return Ok(entry);
         }
@@ -52,8 +57,8 @@ impl<'a> KnownPlugins<'a> {
             reply => return Err(format!("the engine's reply makes no sense: {reply:?}")),
         };
         // The file may have been replaced while the engine read it.
-        let same = hash.filter(|hash| sha256(file).is_ok_and(|now| now == *hash));
-        let entry = Entry::new(&same.unwrap_or_default(), plugins);
+        let is_same = sha256(file).is_ok_and(|now| now == hash);
+        let entry = Entry::new(if is_same { &hash } else { "" }, plugins);
         self.cache.write(&entry);
         Ok(entry)
     }
@@ -81,7 +86,7 @@ impl PluginRegistry for KnownPlugins<'_> {
     fn schema_of_other(&self, kind: Kind, name: &str) -> Option<Value> {
         let found = self.files.find(kind, name).ok()?;
         let asked = self.libraries.borrow().contains_key(&found.file);
-        if found.said_in.is_none() || asked || self.remembered(&found.file).1.is_some() {
+        if found.said_in.is_none() || asked || self.is_remembered(&found.file) {
             return self.schema(kind, name).ok();
         }
         None

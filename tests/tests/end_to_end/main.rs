@@ -11,6 +11,7 @@ mod experiments;
 mod foreign;
 mod forks;
 mod hostile;
+mod input;
 mod labels;
 mod plugins;
 mod program;
