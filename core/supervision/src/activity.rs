@@ -26,8 +26,14 @@ pub enum Phase {
 
 impl Phase {
     fn of(number: u32) -> Phase {
-        let all =
-            [Phase::Starting, Phase::Working, Phase::Stepping, Phase::Evaluating, Phase::Ending, Phase::Ended];
+        let all = [
+            Phase::Starting,
+            Phase::Working,
+            Phase::Stepping,
+            Phase::Evaluating,
+            Phase::Ending,
+            Phase::Ended,
+        ];
         all.get(number as usize).copied().unwrap_or(Phase::Starting)
     }
 }
@@ -37,9 +43,6 @@ impl Phase {
 pub struct Call(u32);
 
 impl Call {
-    /// No call.
-    pub const NONE: Call = Call(0);
-
     /// This function of this plugin, by their numbers.
     pub fn new(plugin: u32, method: u32) -> Call {
         Call(plugin & 0xffff | method << 16)

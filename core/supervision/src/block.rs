@@ -8,7 +8,7 @@ use crate::Activity;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::{env, io};
 
 /// The variable that says to an engine which of its descriptors the file is, and which process made it: `3:4711`.
-pub const ACTIVITY_VARIABLE: &str = "EFFERENCE_ACTIVITY";
+const ACTIVITY_VARIABLE: &str = "EFFERENCE_ACTIVITY";
 
 /// The first bytes: what wrote another layout is not understood.
 const MAGIC: u64 = u64::from_le_bytes(*b"effact01");
@@ -62,14 +62,23 @@ impl Shared {
 /// To be called first by the main thread.
 pub fn of_this_process() -> &'static Activity {
     static OWN: Activity = Activity::new();
-    static ACTIVITY: OnceLock<&Activity> = OnceLock::new();
-    ACTIVITY.get_or_init(|| inherited().unwrap_or(&OWN))
+    of_parent().map_or(&OWN, |(activity, _)| activity)
 }
 
-fn inherited() -> Option<&'static Activity> {
+/// The process that waits for this one, if one does.
+pub(crate) fn parent() -> Option<Pid> {
+    of_parent().map(|(_, parent)| parent)
+}
+
+fn of_parent() -> Option<(&'static Activity, Pid)> {
+    static INHERITED: OnceLock<Option<(&Activity, Pid)>> = OnceLock::new();
+    *INHERITED.get_or_init(inherited)
+}
+
+fn inherited() -> Option<(&'static Activity, Pid)> {
     let value = env::var(ACTIVITY_VARIABLE).ok()?;
     let (file, parent) = value.split_once(':')?;
-    let (file, parent): (i32, i32) = (file.parse().ok()?, parent.parse().ok()?);
+    let (file, parent) = (file.parse().ok()?, Pid::from_raw(parent.parse().ok()?)?);
     // SAFETY: asks whether this is an open descriptor, and uses it for nothing else.
     let length = fstat(unsafe { BorrowedFd::borrow_raw(file) }).ok()?.st_size;
     if file < 3 || length != SIZE as i64 {
@@ -85,11 +94,11 @@ fn inherited() -> Option<&'static Activity> {
     }
     // The system forgets this where there is no such signal; then the engine lives on, as it would by itself.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
+    if getppid() != Some(parent) {
         // It ended before the line above. A grandchild that inherited the variable has not inherited the file.
         std::process::exit(1);
     }
-    Some(activity)
+    Some((activity, parent))
 }
 
 fn map(file: &OwnedFd) -> io::Result<&'static Activity> {

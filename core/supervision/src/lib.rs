@@ -6,11 +6,13 @@
 
 mod activity;
 mod block;
+mod parent;
 mod signals;
 mod text;
 mod usage;
 
 pub use activity::{Activity, Call, Doing, Phase};
-pub use block::{ACTIVITY_VARIABLE, Shared, of_this_process};
+pub use block::{Shared, of_this_process};
+pub use parent::{follow_parent, is_stopped};
 pub use signals::{Meaning, is_ignored, meaning};
 pub use usage::Usage;

@@ -20,4 +20,5 @@ mod seeing;
 mod signals;
 mod slurm;
 mod streams;
+mod supervisor;
 mod sweep;

@@ -211,7 +211,8 @@ pub fn create<K: ?Sized + PluginKind>(
     let mut object: Object<c_void> = Object::NULL;
     let made = K::lend_setup(setup, |setup| {
         // SAFETY: an entry of a library that was checked and started, of this kind; what is borrowed outlives the call.
-        caller.call(&NEW, |err| unsafe { (entry.create)(Str::new(&json), setup.cast(), &raw mut object, err) })
+        caller
+            .call(&NEW, |err| unsafe { (entry.create)(Str::new(&json), setup.cast(), &raw mut object, err) })
     });
     made?;
     let Object { this_, vtable } = object;
