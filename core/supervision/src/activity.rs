@@ -1,6 +1,7 @@
 //! What an engine is doing, as far as a process can know it that only sees its memory.
 use crate::text::{Names, Text};
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -85,6 +86,8 @@ pub struct Activity {
     parent_asked: AtomicU32,
     /// Whether the engine stands still since its parent does.
     suspended: AtomicU32,
+    /// The signal by which the engine was asked to stop.
+    asked_by: AtomicU32,
     run: Text<4096>,
     plugins: Names<64, 96>,
     methods: Names<128, 48>,
@@ -111,8 +114,16 @@ pub struct Doing {
     pub listening: bool,
     /// How often the engine itself was asked to stop.
     pub asked: u32,
+    /// By which signal; 0 if it was not.
+    pub asked_by: i32,
     /// Whether the engine stands still since its parent does.
     pub suspended: bool,
+}
+
+impl fmt::Debug for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.doing().fmt(f)
+    }
 }
 
 impl Default for Activity {
@@ -139,6 +150,7 @@ impl Activity {
             asked: AtomicU32::new(0),
             parent_asked: AtomicU32::new(0),
             suspended: AtomicU32::new(0),
+            asked_by: AtomicU32::new(0),
             run: Text::new(),
             plugins: Names::new(),
             methods: Names::new(),
@@ -200,9 +212,10 @@ impl Activity {
         self.listening.store(1, Ordering::Release);
     }
 
-    /// The engine is asked to stop: once more, or (`once_only`) if it was not yet. How often that makes. May be called by a
-    /// handler of signals.
-    pub fn ask(&self, once_only: bool) -> u32 {
+    /// The engine is asked to stop by a signal: once more, or (`once_only`) if it was not yet. How often that makes. May be
+    /// called by a handler of signals.
+    pub fn ask(&self, signal: i32, once_only: bool) -> u32 {
+        self.asked_by.store(signal as u32, Ordering::Relaxed);
         count(&self.asked, once_only)
     }
 
@@ -238,6 +251,7 @@ impl Activity {
             status: status.checked_sub(1).map(|status| status as u8),
             listening: self.listening.load(Ordering::Acquire) != 0,
             asked: self.asked.load(Ordering::Relaxed),
+            asked_by: self.asked_by.load(Ordering::Relaxed) as i32,
             suspended: self.suspended.load(Ordering::Acquire) != 0,
         }
     }
@@ -273,10 +287,10 @@ mod tests {
     fn one_ctrl_c_that_both_hear_of_is_one() {
         let activity = Activity::new();
         assert_eq!(activity.stops(), 0);
-        assert_eq!((activity.ask(false), activity.parent_asks(false)), (1, 1));
+        assert_eq!((activity.ask(2, false), activity.parent_asks(false)), (1, 1));
         assert_eq!(activity.stops(), 1);
         // What comes each second, such as SIGXCPU, is no second Ctrl-C.
-        assert_eq!((activity.ask(true), activity.ask(true)), (1, 1));
+        assert_eq!((activity.ask(24, true), activity.ask(24, true)), (1, 1));
         assert_eq!((activity.parent_asks(false), activity.stops()), (2, 2));
     }
 }

@@ -11,7 +11,7 @@ mod words;
 
 use efference_runs::FileError;
 use efference_runs::directory::{RunDirectory, RunHandle};
-use efference_supervision::{Activity, Doing, Meaning, Phase, Shared, is_stopped};
+use efference_supervision::{Activity, Doing, Meaning, Phase, Shared, is_stopped, meaning};
 use end::Ended;
 use heard::{Event, Heard};
 use memory::OutOfMemory;
@@ -64,6 +64,11 @@ pub(crate) fn run(command: &mut Command) -> io::Result<u8> {
         if let Some(status) = engine.child.try_wait()? {
             let doing = engine.activity.doing();
             engine.take_hold(&doing);
+            if doing.asked > 0 && !engine.said_stop && doing.status.is_some() {
+                // It was quicker than a word.
+                let signal = signal_name(doing.asked_by).unwrap_or("a signal");
+                say(format_args!("stopped, as {signal} asked for"));
+            }
             let at_once = engine.at_once.or((engine.activity.stops() > 1).then_some(None));
             let run = engine.run.map(|run| run.and_then(|run| run.now()));
             return Ok(Ended { status, doing, run, at_once, hung: engine.hung, memory: &memory }.conclude());
@@ -150,7 +155,8 @@ impl Engine {
         }
         if doing.asked == 1 && self.activity.stops() == 1 {
             // It has heard of it alone.
-            self.say_stop(&doing, None);
+            let by = |(signal, meaning)| signal == doing.asked_by && meaning == Meaning::StopSoon;
+            self.say_stop(&doing, meaning().into_iter().any(by).then_some(doing.asked_by));
         }
         if let Some(text) = self.waits.look(Instant::now(), &doing) {
             let stands = is_stopped(self.process) && !doing.suspended;

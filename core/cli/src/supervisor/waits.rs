@@ -18,6 +18,8 @@ pub(super) struct Waits {
     still: Wait,
     /// Since when the step goes on.
     step: Wait,
+    /// What is waited for without a word: twice as long as it took before.
+    patience: (u64, u64),
     calls: (u64, Phase),
     steps: (u64, Phase),
     /// The plugin that was called last, as far as it was seen.
@@ -36,8 +38,8 @@ impl Wait {
 
     /// Whether it is to be said now.
     fn is_due(&mut self, now: Instant, from: u64) -> bool {
-        let first = SAID_AFTER.iter().position(|after| *after >= from).unwrap_or(0);
         let last = SAID_AFTER.len() - 1;
+        let first = SAID_AFTER.iter().position(|after| *after >= from).unwrap_or(last);
         let at = first + self.said;
         // Beyond the last: as often as that.
         let after = SAID_AFTER[at.min(last)] * (1 + at.saturating_sub(last) as u64);
@@ -51,7 +53,16 @@ impl Waits {
     pub(super) fn new(now: Instant) -> Waits {
         let nothing = (0, Phase::Starting);
         let wait = || Wait::begins(now);
-        Waits { looked: now, still: wait(), step: wait(), calls: nothing, steps: nothing, last: None }
+        let patience = (SAID_AFTER[0], LONG_STEP);
+        Waits {
+            looked: now,
+            still: wait(),
+            step: wait(),
+            patience,
+            calls: nothing,
+            steps: nothing,
+            last: None,
+        }
     }
 
     /// How long nothing has moved.
@@ -64,6 +75,9 @@ impl Waits {
         if doing.call.is_some() {
             self.last.clone_from(&doing.call);
         }
+        if doing.phase == Phase::Ended {
+            return None; // for that there is a limit
+        }
         if now.duration_since(self.looked) > BLIND {
             (self.still, self.step) = (Wait::begins(now), Wait::begins(now));
         }
@@ -73,18 +87,22 @@ impl Waits {
         if (calls, steps) != (self.calls, self.steps) {
             if self.still.said > 0 {
                 moved = Some(format!("it goes on after {}", whole(self.still_for(now))));
+                self.patience.0 = self.patience.0.max(2 * self.still_for(now).as_secs());
             }
             self.still = Wait::begins(now);
         }
         if steps != self.steps {
+            if self.step.said > 0 {
+                self.patience.1 = self.patience.1.max(2 * now.duration_since(self.step.since).as_secs());
+            }
             self.step = Wait::begins(now);
         }
         (self.calls, self.steps) = (calls, steps);
-        if self.still.is_due(now, SAID_AFTER[0]) {
+        if self.still.is_due(now, self.patience.0) {
             return Some(waiting(doing, self.still_for(now)));
         }
         let steps_take_long = doing.phase == Phase::Stepping && self.still.said == 0;
-        if steps_take_long && self.step.is_due(now, LONG_STEP) {
+        if steps_take_long && self.step.is_due(now, self.patience.1) {
             let lasts = whole(now.duration_since(self.step.since));
             let last = self.last.as_ref().map(|call| format!("; called last: {}", during(call)));
             return Some(format!(
@@ -118,8 +136,7 @@ fn waiting(doing: &Doing, since: Duration) -> String {
                 Phase::Stepping | Phase::Evaluating => {
                     format!("what comes between the calls of plugins{}", of_step(doing))
                 }
-                Phase::Ending => "what is left to be written".to_owned(),
-                Phase::Ended => "the engine to end".to_owned(),
+                Phase::Ending | Phase::Ended => "what is left to be written".to_owned(),
             };
             format!("waiting for {what} since {since}")
         }
@@ -166,6 +183,14 @@ mod tests {
         let after = |end: u64| said(60, move |s| doing(7 + u64::from(s >= end) * s, 812, call));
         assert_eq!(after(9), []);
         assert_eq!(after(14)[1], (14, "it goes on after 14 s".to_owned()));
+    }
+
+    #[test]
+    fn what_always_takes_long_is_not_said_each_time() {
+        // 40 calls of 14 s each: by then it is known.
+        let said = said(560, |s| doing(s / 14, 3, Some(("environment 'x'", "poll"))));
+        let waits = said.iter().filter(|(_, text)| text.starts_with("waiting")).count();
+        assert_eq!(waits, 1, "{said:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use signal_hook::low_level;
 use std::io;
 
 /// Whether someone wants the run to stop.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Stop(Option<&'static Activity>);
 
 impl Stop {
@@ -22,9 +22,9 @@ impl Stop {
             }
             let heard = move || match meaning {
                 Meaning::Nothing => {}
-                Meaning::StopSoon => _ = activity.ask(true),
+                Meaning::StopSoon => _ = activity.ask(signal, true),
                 Meaning::Stop => {
-                    if activity.ask(false) > 1 {
+                    if activity.ask(signal, false) > 1 {
                         low_level::exit(128 + signal);
                     }
                 }
