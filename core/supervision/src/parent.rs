@@ -22,6 +22,11 @@ pub fn follow_parent() {
                 // The parent lets it go on for as long as this is set: so it does not matter which of the two comes first.
                 activity.set_suspended(true);
                 let _ = kill_process(getpid(), Signal::STOP);
+                // The signal may take another thread first, and reach this one in the next lines.
+                while {
+                    thread::sleep(EVERY);
+                    is_stopped(parent)
+                } {}
                 activity.set_suspended(false);
             }
         }

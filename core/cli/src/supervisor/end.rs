@@ -127,7 +127,7 @@ impl Ended<'_> {
             let Some(_lock) = run.lock()? else { return Ok(()) };
             if run.end()?.is_none() {
                 run.write_end(&end)?;
-                CheckpointFiles::new(run.checkpoints()).sweep();
+                run.remove_unfinished();
             }
             Ok(())
         };

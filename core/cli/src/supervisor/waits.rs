@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn that_it_goes_on_is_said_if_the_wait_was() {
         let call = Some(("layer 'x'", "forward"));
-        let after = |end: u64| said(60, move |s| doing(7 + u64::from(s >= end) * s, 812, call));
+        let after = |end: u64| said(59, move |s| doing(7 + u64::from(s >= end) * s, 812, call));
         assert_eq!(after(9), []);
         assert_eq!(after(14)[1], (14, "it goes on after 14 s".to_owned()));
     }

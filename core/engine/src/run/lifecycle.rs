@@ -147,7 +147,6 @@ impl Begun {
         let (step, lines) = self.from.as_ref().map_or((0, 0), |c| (c.manifest.step, c.manifest.lines));
         let checkpoints = CheckpointFiles::new(self.directory.checkpoints());
         checkpoints.remove_after(step)?;
-        checkpoints.sweep();
         self.directory.cut(step, lines)?;
         if self.descent.as_ref().is_some_and(|descent| !descent.changes.is_empty()) {
             self.directory.write_spec(&spec.to_toml())?;
