@@ -171,7 +171,7 @@ fn what_gets_no_gradient_is_reported_once() {
 }
 
 #[test]
-fn a_graph_that_is_gone_is_blamed_on_the_plugin_that_kept_it() {
+fn a_graph_that_is_gone_is_attributed_to_the_plugin_that_kept_it() {
     for kind in ["goal", "layer", "cell"] {
         let (_place, answer) = run(kind, "keep_graph", &["trainer.unroll_length=1"]);
         answer.expect(1).says(&[
