@@ -40,7 +40,7 @@
 //!    `step` is where the frame stands in an episode: `"first"`, `"middle"` (the default), `"terminated"` (the episode has
 //!    come to its end) or `"truncated"` (it was cut off). A last frame carries the episode's real last observation; the
 //!    stream's next frame is a first one. A message may also have `"started": [2]` and `"ended": [1]`, streams that begin
-//!    and end, and `"metrics": {"score": 3}`, numbers to be recorded.
+//!    and end, and `"metrics": {"goals": 3}`, numbers to be recorded.
 //!
 //! 4. The host responds to all frames of a message at once: for each stream, what is predicted of its next observation (of
 //!    no length if nothing is predicted) and the action (1 for what was chosen of a choice and 0 for the rest of it; a

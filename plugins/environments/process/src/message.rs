@@ -38,7 +38,7 @@ pub(crate) struct Description {
 enum Group {
     Value,
     #[serde(untagged)]
-    Choice {
+    Among {
         choice: u32,
     },
 }
@@ -74,7 +74,7 @@ impl Description {
             "\"observation\" is {observation}; it must be the number of elements, at least 1"
         );
         for group in &read.actions {
-            if let Group::Choice { choice } = group {
+            if let Group::Among { choice } = group {
                 ensure!(*choice >= 2, "{{\"choice\": {choice}}} leaves no choice: it must be at least 2");
             }
         }
@@ -99,7 +99,7 @@ impl Description {
     pub(crate) fn spaces(&self) -> Spaces {
         let group = |group: &Group| match group {
             Group::Value => ActionGroup::VALUE,
-            Group::Choice { choice } => ActionGroup::choice(*choice),
+            Group::Among { choice } => ActionGroup::choice(*choice),
         };
         Spaces {
             observation: self.observation,
