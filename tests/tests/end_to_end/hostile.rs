@@ -153,6 +153,14 @@ fn a_changed_rounding_mode_is_found_where_it_was_changed() {
 }
 
 #[test]
+fn a_changed_number_of_threads_is_set_back_and_reported() {
+    let (_place, answer) = run("trainer", "set_threads", &["threads=1"]);
+    let answer = answer.expect(0);
+    let text = "in step 3 a plugin changed libtorch's number of threads from 1 to 7; it was set back";
+    assert_eq!(answer.stderr.matches(text).count(), 1, "{answer}");
+}
+
+#[test]
 fn what_gets_no_gradient_is_reported_once() {
     for (kind, text) in [
         ("layer", "got no gradient in 100 updates: they do not learn"),
