@@ -13,6 +13,7 @@ mod forks;
 mod hostile;
 mod labels;
 mod plugins;
+mod process;
 mod program;
 mod refusals;
 mod resume;
