@@ -1,6 +1,6 @@
-//! `efference draw`: checks what takes no libtorch, and becomes the engine.
+//! `efference draw`: checks what takes no libtorch, and runs the engine.
+use crate::engine;
 use crate::paths::{path, path_of, say_not_there};
-use crate::{engine, fail};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -61,8 +61,8 @@ fn file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &DrawArgs) -> u8 {
     say_not_there(&arguments.path);
-    fail(engine::exec())
+    engine::run()
 }

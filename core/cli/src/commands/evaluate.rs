@@ -1,6 +1,6 @@
-//! `efference evaluate`: becomes the engine.
+//! `efference evaluate`: runs the engine.
+use crate::engine;
 use crate::paths::path;
-use crate::{engine, fail};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ pub struct EvaluateArgs {
     pub json: bool,
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(_: &EvaluateArgs) -> u8 {
-    fail(engine::exec())
+    engine::run()
 }

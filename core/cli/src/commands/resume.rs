@@ -1,4 +1,4 @@
-//! `efference resume`: says what changes, and becomes the engine.
+//! `efference resume`: says what changes, and runs the engine.
 use crate::engine::Engine;
 use crate::paths::path;
 use crate::run_spec::{self, RunSpec, report_changes};
@@ -36,7 +36,7 @@ impl ResumeArgs {
     }
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &ResumeArgs) -> u8 {
     let read = || -> Result<_, u8> {
         let engine = Engine::default();
@@ -56,5 +56,5 @@ pub fn run(arguments: &ResumeArgs) -> u8 {
             arguments.run.display()
         ));
     }
-    fail(engine::exec())
+    engine::run()
 }
