@@ -24,7 +24,7 @@ mod id;
 mod state;
 
 use crate::provenance::Provenance;
-use crate::{FileError, RecorderFiles};
+use crate::{FileError, RecorderFiles, disk};
 use efference_spec::check_name;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
@@ -176,6 +176,7 @@ impl RunDirectory {
             tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
             pictures: self.pictures(),
             evaluations: self.evaluations(),
+            reserved: Some(self.reserved()),
         }
     }
 
@@ -192,6 +193,11 @@ impl RunDirectory {
     /// `checkpoints/`.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// `.reserved`, which holds room on the disk for the end of the run.
+    fn reserved(&self) -> PathBuf {
+        self.path.join(".reserved")
     }
 
     /// Opens `log.txt` to add to it.
@@ -254,7 +260,10 @@ impl RunDirectory {
     /// # Errors
     /// If that is not possible.
     pub fn write_end(&self, end: &End) -> Result<(), FileError> {
-        self.write_json("end.json", end)
+        let written = self.write_json("end.json", end);
+        // What was held for this is given back, and may be what was wanting.
+        let held = fs::remove_file(self.reserved()).is_ok();
+        if written.is_err() && held { self.write_json("end.json", end) } else { written }
     }
 
     /// How the run ended; `None` if it has not, or was killed.
@@ -325,7 +334,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(parent)?;
         file.write_all(content)?;
-        file.as_file().sync_all()?;
+        disk::synced(file.as_file().sync_all())?;
         file.persist(path)?;
         // The name is on the disk only when the directory is. Not every file system can be asked for that.
         if let Ok(directory) = File::open(parent) {
