@@ -4,6 +4,7 @@
 //! and the libraries that it needs are those of this process; its table is read after that, and its functions
 //! are called by the SDK's bridge, which knows their types by the entry's kind.
 #![allow(unsafe_code)]
+use super::float_mode::FloatMode;
 use super::monitor::ObjectMonitor;
 use super::op_count::CostModel;
 use super::{CallMonitor, PluginInfo, Refusal, services};
@@ -46,6 +47,7 @@ impl Plugin {
             let reason = Error::from(e).chain().last().unwrap_or_default().to_owned();
             Refusal::Unloadable { file: file.into(), reason }
         };
+        let float_mode = FloatMode::now();
         // SAFETY: the file's manifest was accepted, so its initialisers are those of a plugin for this host.
         let handle = unsafe { Handle::open(Some(file), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) };
         let handle = handle.map_err(unloadable)?;
@@ -68,6 +70,14 @@ impl Plugin {
                 file: file.into(),
                 plugin: format!("{} '{}'", info.kind.name(), info.name),
             })?;
+        if FloatMode::now() != float_mode {
+            float_mode.restore();
+            tracing::warn!(
+                "{}: when it was loaded it changed the processor's floating-point mode, as libraries do that were linked \
+                 with -ffast-math; it was set back",
+                file.display()
+            );
+        }
         Ok(Plugin { info: info.clone(), file: file.into(), entry })
     }
 

@@ -156,6 +156,8 @@ impl<'a> LoadedSpec<'a> {
             environment: id(Kind::Environment),
             trainer: id(Kind::Trainer),
             goal: id(Kind::Goal),
+            cell: id(Kind::Cell),
+            layer: id(Kind::Layer),
         };
         Ok(Experiment::new(environment, spaces, model, trainer, plugins, compare))
     }

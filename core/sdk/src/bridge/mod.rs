@@ -16,6 +16,7 @@
 //!   module too, or by an author who read them.
 #![allow(unsafe_code)]
 
+mod answer;
 mod call;
 mod cross;
 mod error;
@@ -31,5 +32,6 @@ pub use cross::{Arg, Ret};
 pub use library::{check_options, create, init, metric, options_schema, step_seed};
 pub use lists::read_str;
 
+pub(crate) use answer::{check_answer, check_numbers, check_shape};
 pub(crate) use interface::interface;
 pub(crate) use library::{check_options_of, create_of, init_library, options_schema_of};
