@@ -448,7 +448,7 @@ mod tests {
             help: None,
         };
         for how in [Ending::Finished, Ending::Stopped, failed] {
-            let end = End { how, step: 7, seconds: 1.5, ended: ended.clone() };
+            let end = End { how, step: 7, seconds: 1.5, ended: ended.clone(), notes: Vec::new() };
             run.write_end(&end).unwrap();
             assert_eq!(run.end().unwrap(), Some(end));
         }

@@ -1,4 +1,5 @@
 //! A run that could not go on, in words that say what to do.
+use efference_runs::RecordError;
 use efference_runs::directory::Ending;
 use efference_sdk::Error;
 use std::fmt;
@@ -15,8 +16,10 @@ pub struct Failure {
     pub messages: Vec<String>,
     /// What can be done about it.
     pub help: String,
-    /// The run's directory, with everything that was recorded until then.
+    /// The run's directory.
     pub directory: PathBuf,
+    /// What is in it.
+    pub recorded: String,
 }
 
 impl Failure {
@@ -33,7 +36,30 @@ impl Failure {
             ),
             (None, _) => "change the spec as the message says".to_owned(),
         };
-        Failure { plugin, step, messages: error.chain().map(str::to_owned).collect(), help, directory }
+        let recorded = format!("everything recorded until then is in {}", directory.display());
+        Failure { plugin, step, messages: error.chain().map(str::to_owned).collect(), help, directory, recorded }
+    }
+
+    /// It is the disk that failed.
+    pub fn of_the_disk(mut self) -> Self {
+        if self.plugin.is_none() {
+            self.help = format!(
+                "make room as the message says; `efference resume {}` then goes on from the last checkpoint, if there is one",
+                self.directory.display()
+            );
+        }
+        self
+    }
+
+    /// Says what of the record is missing, whatever the run failed of.
+    pub fn without(mut self, missing: &RecordError) -> Self {
+        let missing = missing.to_string();
+        let directory = self.directory.display();
+        self.recorded = match self.messages.contains(&missing) {
+            true => format!("all else that was recorded until then is in {directory}"),
+            false => format!("not everything that was recorded until then is in {directory}: {missing}"),
+        };
+        self
     }
 }
 
@@ -45,7 +71,7 @@ impl fmt::Display for Failure {
             writeln!(f, "  plugin: {plugin}")?;
         }
         writeln!(f, "  help:   {}", self.help)?;
-        write!(f, "  kept:   everything recorded until then is in {}", self.directory.display())
+        write!(f, "  kept:   {}", self.recorded)
     }
 }
 

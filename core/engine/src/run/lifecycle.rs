@@ -9,7 +9,7 @@ use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
 use efference_runs::directory::{End, Ending, RunDirectory, RunLock};
 use efference_runs::provenance::{Descent, Provenance};
 use efference_runs::time::rfc3339;
-use efference_runs::{Grouped, Progress, Shown};
+use efference_runs::{Grouped, Progress, RecordError, Shown};
 use efference_sdk as sdk;
 use efference_spec::Spec;
 use std::fs::File;
@@ -163,7 +163,7 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
     let (directory, from) = (&begun.directory, begun.step());
     let log = crate::log::to_file(directory.log()?);
     let spec_file = RunDirectory::first_spec(spec_file);
-    let known = prepared.known(&spec_file, SystemTime::now());
+    let known = prepared.known(&spec_file, directory, SystemTime::now());
     let opened = begun.open(prepared, &mut output).and_then(|experiment| {
         begun.cut(spec)?;
         Ok(experiment)
@@ -173,36 +173,53 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         return Err(RunError::Restore(format!("{error:#}")));
     }
     let mut step = from;
+    let write_provenance = |gathered: &Provenance| match begun.resumed {
+        true => directory.add_provenance(gathered.clone()),
+        false => directory.write_provenance(gathered),
+    };
+    let mut record = Record::default();
     let (outcome, provenance) = std::thread::scope(|scope| {
         // Asking git and hashing files takes a while, and no step waits for it.
         let provenance = scope.spawn(|| {
             let gathered = Provenance { descent: begun.descent.clone(), ..Provenance::gather(known) };
-            if begun.resumed {
-                directory.add_provenance(gathered)
-            } else {
-                directory.write_provenance(&gathered)
-            }
+            write_provenance(&gathered).map_err(|error| (gathered, error))
         });
         let outcome = opened.and_then(|mut experiment| {
-            let outcome = steps(spec, prepared, &begun, &origin, &mut experiment, output, stop);
+            let outcome = steps(spec, prepared, &begun, &origin, &mut experiment, output, stop, &mut record);
             step = experiment.step();
             outcome
         });
         (outcome, provenance.join())
     });
-    let outcome = outcome.map_err(|e| Failure::new(&e, step, directory.path().to_owned()));
+    let outcome = outcome.map_err(|e| {
+        let failure = Failure::new(&e, step, directory.path().to_owned());
+        let failure = if record.disk { failure.of_the_disk() } else { failure };
+        match &record.missing {
+            Some(missing) => failure.without(missing),
+            None => failure,
+        }
+    });
     let how = match &outcome {
         Err(failure) => Ending::from(failure),
         Ok((Ended::Stopped, _)) => Ending::Stopped,
         Ok(_) => Ending::Finished,
     };
+    let mut notes = record.notes;
+    notes.extend(record.missing.map(|missing| missing.to_string()));
     let seconds = origin.seconds();
-    let end = directory.write_end(&End { how, step, seconds, ended: rfc3339(SystemTime::now()) });
-    if provenance.is_err() {
-        tracing::warn!("what made this run could not be found out: there is no provenance.json");
+    let end = directory.write_end(&End { how, step, seconds, ended: rfc3339(SystemTime::now()), notes });
+    match provenance {
+        Ok(Ok(())) => {}
+        // The disk may have been full then. A run is none the worse without.
+        Ok(Err((gathered, _))) => {
+            if let Err(error) = write_provenance(&gathered) {
+                tracing::warn!("what made this run is not recorded: {error}");
+            }
+        }
+        Err(_) => tracing::warn!("what made this run could not be found out: there is no provenance.json"),
     }
     drop(log);
-    let unwritten = end.err().or(provenance.ok().and_then(Result::err));
+    let unwritten = end.err();
     // What failed first is what is reported, even where the disk let nothing more be written.
     let (ended, last) = outcome.map_err(|failure| RunError::Failed(Box::new(failure)))?;
     match unwritten {
@@ -215,7 +232,17 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
     }
 }
 
+/// What became of the record of a run.
+#[derive(Default)]
+struct Record {
+    /// Whether the disk failed.
+    disk: bool,
+    missing: Option<RecordError>,
+    notes: Vec<String>,
+}
+
 /// Makes all steps, and writes the last checkpoint. Returns why they ended, and what was recorded last.
+#[allow(clippy::too_many_arguments)] // it is called once
 fn steps(
     spec: &Spec,
     prepared: &LoadedSpec<'_>,
@@ -224,6 +251,7 @@ fn steps(
     experiment: &mut Experiment,
     output: File,
     stop: &Stop,
+    record: &mut Record,
 ) -> sdk::Result<(Ended, Vec<(String, f64)>)> {
     let parameters = experiment.model().store().trained_count();
     let device = device::name(prepared.device());
@@ -272,9 +300,12 @@ fn steps(
         }
     };
     // What was recorded is kept however the run ended; its own error comes first.
-    let last = recording.finish(experiment);
+    let disk = recording.disk_failed() || last_checkpoint.is_err();
+    let finished = recording.finish(experiment);
+    let missing = finished.missing.clone();
+    *record = Record { disk: disk || missing.is_some(), missing, notes: finished.notes.clone() };
     let ended = ended?;
-    let last = last?;
+    let last = finished.complete()?;
     last_checkpoint?;
     Ok((ended, last))
 }

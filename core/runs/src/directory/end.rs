@@ -13,6 +13,9 @@ pub struct End {
     pub seconds: f64,
     /// When it ended: RFC 3339, in UTC.
     pub ended: String,
+    /// What is worth knowing of the record: what was left out or could not be written, what others did to its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// In which way a run ended.
