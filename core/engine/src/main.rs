@@ -49,6 +49,7 @@ fn main() {
         Command::Draw(arguments) => commands::draw::run(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
     };
+    log::finish();
     let _ = io::stdout().flush();
     // Not by returning: libtorch would first take its operators apart one by one, for a tenth of a second. All
     // that was begun here is finished by now.

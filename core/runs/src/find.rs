@@ -71,8 +71,10 @@ pub fn find_run(runs: &Path, said: &str) -> Result<RunDirectory, FindError> {
     }
     if said == "latest" {
         let started = |path: &PathBuf| {
-            let written = fs::metadata(path.join("latest")).and_then(|latest| latest.modified());
-            written.unwrap_or(SystemTime::UNIX_EPOCH)
+            let latest = path.join("latest");
+            let written = fs::metadata(&latest).and_then(|latest| latest.modified());
+            // Of those of one tick of the clock, the ids decide: they begin with the time.
+            (written.unwrap_or(SystemTime::UNIX_EPOCH), fs::read_to_string(latest).unwrap_or_default())
         };
         let experiment = experiments.iter().max_by_key(|path| started(path));
         return latest_of(experiment.unwrap_or(&experiments[0]));

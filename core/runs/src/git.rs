@@ -127,10 +127,9 @@ impl Asked<'_> {
     ) -> Option<T> {
         let mut command = Command::new("git");
         // Which repository it is, and what is done with it, follows from the directory and the user's settings alone.
-        let variables = std::env::vars_os().map(|(name, _)| name);
-        variables
-            .filter(|name| name.as_bytes().starts_with(b"GIT_"))
-            .for_each(|name| drop(command.env_remove(name)));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"GIT_")) {
+            command.env_remove(name);
+        }
         let fixed = [
             ("core.fsmonitor", "false"),
             ("core.hooksPath", "/dev/null"),
@@ -283,7 +282,7 @@ mod tests {
         // From here on everything that git can be made to run writes a file.
         let script = dir.path().join("script");
         fs::write(&script, format!("#!/bin/sh\necho \"$0 $@\" >> '{}'\ncat\n", ran.display())).unwrap();
-        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let script = script.to_str().unwrap();
         fs::write(tree.join(".gitattributes"), "*.txt filter=f diff=d\n").unwrap();
         for name in [

@@ -34,7 +34,7 @@ mod tests;
 pub mod time;
 
 pub use baselines::{Baselines, Errors, skill};
-pub use console::{Aside, Progress, Shown};
+pub use console::{Aside, Printer, Progress, Shown};
 pub use error::{FileError, RecordError};
 pub use find::{FindError, find_run};
 pub use fingerprints::{Fingerprint, Fingerprints};
@@ -43,7 +43,7 @@ pub use listing::{ListedRun, Listing, list_runs};
 pub use metrics::Metrics;
 pub use picture_files::{PictureError, PictureFile, picture_files, read_picture};
 pub use pictures::{Picture, PicturePair, side_by_side};
-pub use readable::{Bytes, Grouped, Lasting, Scaled, ThreeDigits};
+pub use readable::{Bytes, Grouped, Lasting, Scaled, StepRate, ThreeDigits};
 pub use recorder::{FLUSH_EVERY, Recorded, RecordedUntil, Recorder, RecorderFiles};
 pub use tail::{Event, Followed, MetricsFollower, last_line};
 pub use tensorboard::EventFile;

@@ -37,7 +37,14 @@ impl Failure {
             (None, _) => "change the spec as the message says".to_owned(),
         };
         let recorded = format!("everything recorded until then is in {}", directory.display());
-        Failure { plugin, step, messages: error.chain().map(str::to_owned).collect(), help, directory, recorded }
+        Failure {
+            plugin,
+            step,
+            messages: error.chain().map(str::to_owned).collect(),
+            help,
+            directory,
+            recorded,
+        }
     }
 
     /// It is the disk that failed.

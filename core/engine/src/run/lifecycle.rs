@@ -77,6 +77,8 @@ pub struct Done {
     pub stopped: bool,
     /// The metrics of the last recorded line.
     pub last: Vec<(String, f64)>,
+    /// What is worth knowing of the record, such as what was left out.
+    pub notes: Vec<String>,
 }
 
 /// A run that has its directory.
@@ -207,7 +209,13 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
     let mut notes = record.notes;
     notes.extend(record.missing.map(|missing| missing.to_string()));
     let seconds = origin.seconds();
-    let end = directory.write_end(&End { how, step, seconds, ended: rfc3339(SystemTime::now()), notes });
+    let end = directory.write_end(&End {
+        how,
+        step,
+        seconds,
+        ended: rfc3339(SystemTime::now()),
+        notes: notes.clone(),
+    });
     match provenance {
         Ok(Ok(())) => {}
         // The disk may have been full then. A run is none the worse without.
@@ -227,7 +235,7 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         None => {
             let seconds = origin.clock.elapsed().as_secs_f64();
             let directory = begun.directory;
-            Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last })
+            Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last, notes })
         }
     }
 }
@@ -272,7 +280,8 @@ fn steps(
     }
     let every = Duration::from_secs_f64(spec.record.console_every_seconds);
     let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, from);
-    crate::log::aside(progress.aside());
+    crate::log::aside(Some(progress.aside()));
+    let mut lines = 0;
     let ended = make_steps(
         experiment,
         &mut recording,
@@ -285,12 +294,15 @@ fn steps(
                 let seconds = origin.clock.elapsed().as_secs_f64() - times.record.as_secs_f64();
                 tracing::info!("the first step was made {seconds:.3} s after the run began");
             }
-            progress.values(recording.last());
+            if recording.lines() != lines {
+                lines = recording.lines();
+                progress.values(recording.last());
+            }
             progress.step(experiment.step());
         },
     );
     progress.finish();
-    crate::log::aside(Default::default());
+    crate::log::aside(None);
     // Before the last line, which is of a window that is cut short: a run that goes on from here does not have it.
     let last_checkpoint = match &ended {
         Ok(_) => checkpoints.end(experiment, &mut recording),
