@@ -48,7 +48,9 @@ pub fn start() {
 pub fn finish() {
     let aside = ASIDE.lock().clone();
     aside.iter().for_each(|aside| aside.finish(PATIENCE));
-    ALONE.get().iter().for_each(|alone| drop(alone.finish(PATIENCE)));
+    if let Some(alone) = ALONE.get() {
+        alone.finish(PATIENCE);
+    }
 }
 
 /// From now on, events go to this file as well, until the answer is dropped.

@@ -15,6 +15,8 @@ use efference_cli::commands::run::RunArgs;
 use efference_engine::{describe, log, run};
 use program::fail;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Runs the experiment of a spec. What people type is `efference`.
 #[derive(Parser)]
@@ -40,6 +42,8 @@ fn main() {
     let cli = Cli::parse();
     run::memory::keep();
     log::start();
+    // A file that has become too large is reported by the write that failed, and no reason to die.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
     let status = match cli.command {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Resume(arguments) => commands::resume::run(&arguments),

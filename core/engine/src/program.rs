@@ -3,6 +3,7 @@ use efference_cli::SpecArgs;
 use efference_engine::log;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
+use efference_runs::privacy::masked;
 use efference_runs::{Printer, StepRate, metric};
 use efference_spec::{PluginStdout, Spec};
 use std::fs::File;
@@ -60,7 +61,8 @@ fn own_stdout(spec: &Spec) -> io::Result<File> {
 /// Prints an error; returns the exit status of a failure.
 pub(crate) fn fail(message: impl std::fmt::Display) -> u8 {
     log::finish();
-    eprintln!("error: {message}");
+    // A log of a sweep may be where this goes.
+    eprintln!("error: {}", masked(&message.to_string()));
     1
 }
 

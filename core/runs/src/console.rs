@@ -215,8 +215,12 @@ impl Shown {
 
     fn bar_of(printer: Printer, width: impl Fn() -> u16 + Send + Sync + 'static, colour: bool) -> Self {
         let width: Columns = Arc::new(width);
-        let terminal =
-            Terminal { printer: printer.clone(), drawn: Mutex::default(), width: Arc::clone(&width) };
+        let terminal = Terminal {
+            printer: printer.clone(),
+            drawn: Mutex::default(),
+            shown: Mutex::default(),
+            width: Arc::clone(&width),
+        };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like(Box::new(terminal)));
         let (cyan, plain) = if colour { ("\x1b[36m", "\x1b[0m") } else { ("", "") };
         let template = format!("{cyan}{{wide_bar}}{plain} {{msg}}");
@@ -230,8 +234,9 @@ impl Shown {
 /// A terminal, as indicatif wants it. The bar has one row, so that moving to other rows means nothing.
 struct Terminal {
     printer: Printer,
-    /// What is in the row.
+    /// What is being drawn in the row, and what was drawn last.
     drawn: Mutex<String>,
+    shown: Mutex<String>,
     width: Columns,
 }
 
@@ -281,7 +286,12 @@ impl TermLike for Terminal {
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.printer.bar(self.drawn.lock().clone());
+        let drawn = self.drawn.lock().clone();
+        let mut shown = self.shown.lock();
+        if *shown != drawn {
+            shown.clone_from(&drawn);
+            self.printer.bar(drawn);
+        }
         Ok(())
     }
 }

@@ -24,17 +24,17 @@ mod id;
 mod state;
 
 use crate::provenance::Provenance;
-use crate::{FileError, RecorderFiles, disk};
+use crate::{FileError, RecorderFiles, disk, privacy};
 use efference_spec::check_name;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use end::{End, Ending};
-use id::claim_id;
+use id::{claim_id, claim_path};
 pub use state::{RunLock, RunState};
 
 /// The directory of one run, which belongs to that run alone.
@@ -72,7 +72,7 @@ impl RunDirectory {
     /// # Errors
     /// If `name` cannot name a directory, or something cannot be made or written; then nothing is left behind.
     pub fn claim(runs: &Path, name: &str, now: SystemTime, spec: &str) -> Result<Self, ClaimError> {
-        Self::claim_in(runs, name, spec, |parent| claim_id(parent, now))
+        Self::claim_in(runs, name, spec, |prepared, parent| claim_id(prepared, parent, now))
     }
 
     /// As [`claim`](Self::claim), with an id that the caller has chosen, as a sweep does for its members.
@@ -81,10 +81,11 @@ impl RunDirectory {
     /// As `claim`; and if there is a run of this id already.
     pub fn claim_as(runs: &Path, name: &str, id: &str, spec: &str) -> Result<Self, ClaimError> {
         check_name(id).map_err(|reason| ClaimError::Name { name: id.to_owned(), reason })?;
-        Self::claim_in(runs, name, spec, |parent| {
+        Self::claim_in(runs, name, spec, |prepared, parent| {
             let path = parent.join(id);
-            match fs::create_dir(&path) {
-                Ok(()) => Ok(path),
+            match claim_path(prepared, &path) {
+                Ok(true) => Ok(path),
+                Ok(false) => Err(FileError::new("make", &path, &io::ErrorKind::AlreadyExists.into())),
                 Err(e) => Err(FileError::new("make", &path, &e)),
             }
         })
@@ -94,18 +95,15 @@ impl RunDirectory {
         runs: &Path,
         name: &str,
         spec: &str,
-        make: impl FnOnce(&Path) -> Result<PathBuf, FileError>,
+        place: impl FnOnce(&Path, &Path) -> Result<PathBuf, FileError>,
     ) -> Result<Self, ClaimError> {
         check_name(name).map_err(|reason| ClaimError::Name { name: name.to_owned(), reason })?;
         let parent = runs.join(name);
         let made = make_directories(&parent)?;
-        let claimed = make(&parent).and_then(|path| {
-            let directory = RunDirectory { path };
-            directory.create_layout(spec).inspect_err(|_| {
-                // It is ours alone, so all of it may go. The error to tell is the first one.
-                let _ = fs::remove_dir_all(&directory.path);
-            })?;
-            Ok(directory)
+        let claimed = prepare(&parent, spec).and_then(|prepared| {
+            let path = place(prepared.path(), &parent)?;
+            let _ = prepared.keep(); // it is there under its own name
+            Ok(RunDirectory { path })
         });
         match claimed {
             Ok(directory) => {
@@ -214,8 +212,8 @@ impl RunDirectory {
     ///
     /// # Errors
     /// If that is not possible.
-    pub fn write_provenance(&self, provenance: &impl Serialize) -> Result<(), FileError> {
-        self.write_json("provenance.json", provenance)
+    pub fn write_provenance(&self, provenance: &Provenance) -> Result<(), FileError> {
+        self.write_json("provenance.json", &provenance.masked())
     }
 
     /// The file that a spec was first read from: of the `spec.toml` of a run, the one that the run was started with, if it
@@ -260,6 +258,7 @@ impl RunDirectory {
     /// # Errors
     /// If that is not possible.
     pub fn write_end(&self, end: &End) -> Result<(), FileError> {
+        let end = &end.masked();
         let written = self.write_json("end.json", end);
         // What was held for this is given back, and may be what was wanting.
         let held = fs::remove_file(self.reserved()).is_ok();
@@ -288,19 +287,44 @@ impl RunDirectory {
         write_atomically(&path, &text)
     }
 
-    fn create_layout(&self, spec: &str) -> Result<(), FileError> {
-        for name in ["tensorboard", "pictures", "checkpoints"] {
-            let path = self.path.join(name);
-            fs::create_dir(&path).map_err(|e| FileError::new("make", &path, &e))?;
-        }
-        write_atomically(&self.spec(), spec.as_bytes())
-    }
-
     /// Best effort: a run is none the worse without.
     fn write_latest(&self) {
         let latest = self.path.with_file_name("latest");
         if let Err(error) = write_atomically(&latest, format!("{}\n", self.id()).as_bytes()) {
             tracing::warn!("{error}");
+        }
+    }
+}
+
+/// How the name of a directory begins that is to become a run's.
+const PREPARED: &str = ".new-";
+
+/// Makes a directory that has all that a run begins with, under a name that no reader looks at: it gets its own by
+/// being renamed, so that a process that is killed leaves no half of a run.
+fn prepare(parent: &Path, spec: &str) -> Result<tempfile::TempDir, FileError> {
+    sweep_prepared(parent);
+    let prepared = tempfile::Builder::new()
+        .prefix(PREPARED)
+        .permissions(fs::Permissions::from_mode(0o777))
+        .tempdir_in(parent)
+        .map_err(|e| FileError::new("make", &parent.join(PREPARED), &e))?;
+    for name in ["tensorboard", "pictures", "checkpoints"] {
+        let path = prepared.path().join(name);
+        fs::create_dir(&path).map_err(|e| FileError::new("make", &path, &e))?;
+    }
+    write_atomically(&prepared.path().join("spec.toml"), spec.as_bytes())?;
+    Ok(prepared)
+}
+
+/// Removes what a process has left that was killed while it prepared a run.
+fn sweep_prepared(parent: &Path) {
+    const OLD: Duration = Duration::from_secs(600);
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let old = || entry.metadata().and_then(|m| m.modified()).ok()?.elapsed().ok();
+        if entry.file_name().as_encoded_bytes().starts_with(PREPARED.as_bytes())
+            && old().is_some_and(|age| age > OLD)
+        {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -320,18 +344,20 @@ fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(missing)
 }
 
-/// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced.
+/// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced. It may be read by
+/// others, as far as the process's umask lets it; but if there is a URL in it with user info or a query, by its owner alone.
 ///
 /// # Errors
 /// If that is not possible; the temporary file does not stay.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
-        // Readable for others, as far as the process's umask lets it: by itself a temporary file is its owner's alone.
+        // By itself a temporary file is its owner's alone.
+        let mode = if is_private(content) { 0o600 } else { 0o666 };
         let mut file = tempfile::Builder::new()
             .prefix(".")
             .suffix(".tmp")
-            .permissions(fs::Permissions::from_mode(0o666))
+            .permissions(fs::Permissions::from_mode(mode))
             .tempfile_in(parent)?;
         file.write_all(content)?;
         disk::synced(file.as_file().sync_all())?;
@@ -345,12 +371,19 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write().map_err(|e| FileError::new("write", path, &e))
 }
 
+/// Whether a text has a URL with user info or a query in it. Arrays are no texts.
+fn is_private(content: &[u8]) -> bool {
+    const LONGEST_TEXT: usize = 8 << 20;
+    let short = content.len() <= LONGEST_TEXT && memchr::memmem::find(content, b"://").is_some();
+    short && std::str::from_utf8(content).is_ok_and(privacy::has_secret)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::time::rfc3339;
     use std::collections::HashSet;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)

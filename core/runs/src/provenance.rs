@@ -142,8 +142,24 @@ impl Provenance {
     }
 }
 
-/// JSON is text: what of a path is none becomes the replacement character.
-fn lossy<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+impl Provenance {
+    /// Without user info and queries of URLs, but for what git says is different: that is a patch.
+    pub(crate) fn masked(&self) -> Provenance {
+        let all = |texts: &[String]| texts.iter().map(|text| masked(text)).collect();
+        Provenance {
+            command: all(&self.command),
+            descent: self.descent.as_ref().map(|d| Descent { changes: all(&d.changes), ..d.clone() }),
+            resumed: self.resumed.iter().map(Provenance::masked).collect(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Writes a path into JSON, which is text: what of it is none becomes the replacement character.
+///
+/// # Errors
+/// The serializer's.
+pub fn lossy<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }
 

@@ -207,7 +207,9 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         Ok(_) => Ending::Finished,
     };
     let mut notes = record.notes;
-    notes.extend(record.missing.map(|missing| missing.to_string()));
+    let said =
+        |missing: &String| matches!(&how, Ending::Failed { messages, .. } if messages.contains(missing));
+    notes.extend(record.missing.map(|missing| missing.to_string()).filter(|missing| !said(missing)));
     let seconds = origin.seconds();
     let end = directory.write_end(&End {
         how,

@@ -252,6 +252,10 @@ mod tests {
         let (to, beside) = (Sleeper::default(), Sleeper::default());
         let printer = Printer::new(to.clone(), beside.clone());
         let asleep = to.asleep.lock();
+        printer.progress("the first, with which the thread falls asleep");
+        while !printer.0.state.lock().printing {
+            thread::yield_now();
+        }
         for step in 0..100_000 {
             printer.progress(&format!("step {step}"));
             printer.beside(format!("a warning in step {step:06}\n").as_bytes());

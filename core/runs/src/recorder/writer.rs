@@ -5,6 +5,7 @@ use crate::disk::{self, Reserve};
 use crate::fingerprints::FingerprintFile;
 use crate::growing::GrowingFile;
 use crate::lines::MetricLines;
+use crate::readable::Grouped;
 use crate::tensorboard::{EventFile, Image};
 use crate::time::rfc3339;
 use crate::{FileError, PicturePair, RecordError, RecordedUntil, pictures};
@@ -263,11 +264,15 @@ impl Writer {
         missing.evaluations += self.evaluations.missing();
         let mut what = Vec::new();
         if let Some((first, last)) = missing.steps {
-            let lines =
-                if missing.lines == 1 { "1 line".to_owned() } else { format!("{} lines", missing.lines) };
-            let steps =
-                if first == last { format!("step {last}") } else { format!("steps {first} to {last}") };
-            what.push(format!("{lines}, of {steps}, are not in metrics.jsonl"));
+            let number = |n: u64, what: &str| match n {
+                1 => format!("1 {what} is"),
+                n => format!("{} {what}s are", Grouped(n)),
+            };
+            let steps = match first == last {
+                true => format!("step {}", Grouped(last)),
+                false => format!("steps {} to {}", Grouped(first), Grouped(last)),
+            };
+            what.push(format!("of {steps}, {} not in metrics.jsonl", number(missing.lines, "line")));
         }
         if missing.evaluations > 0 {
             what.push(format!("{} evaluations are not in evaluations.jsonl", missing.evaluations));
