@@ -153,6 +153,14 @@ impl Recorder {
         self.queue.end_is_near();
     }
 
+    /// Waits for a thread that waits for the disk; a disk that takes its time is reported meanwhile.
+    pub fn wait_for<T>(&self, thread: &JoinHandle<T>) {
+        while !thread.is_finished() {
+            self.queue.say_if_slow();
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Writes what is waiting, and ends.
     ///
     /// # Errors
@@ -176,10 +184,7 @@ impl Recorder {
     fn end(&mut self) -> Done {
         self.queue.close();
         let Some(thread) = self.thread.take() else { return Done::default() };
-        while !thread.is_finished() {
-            self.queue.say_if_slow();
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.wait_for(&thread);
         thread.join().unwrap_or_else(|panic| {
             let text = panic
                 .downcast_ref::<String>()

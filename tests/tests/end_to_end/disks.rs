@@ -230,7 +230,7 @@ fn a_file_system_that_cannot_be_asked_to_sync_is_no_error() {
         let runs = place.runs("small");
         assert_eq!(runs.len(), number + 1);
         assert_eq!(runs[number].end()["how"], "finished");
-        assert_eq!(runs[number].names("checkpoints").len(), 6, "three checkpoints of two files");
+        assert!(runs[number].path.join("checkpoints/step-000000000012.json").is_file());
     }
     // EIO means that something may be lost, but of a directory.
     let place = Workplace::new();

@@ -129,10 +129,12 @@ impl Checkpoints {
     /// If it cannot be written.
     pub fn end(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
         recording.end_is_near();
+        self.wait(recording);
         self.settle();
         if self.last.1 != experiment.step() || self.writer.files.steps()?.is_empty() {
             self.begin(experiment, recording, Written::End)?;
         }
+        self.wait(recording);
         match self.writing.take().map(JoinHandle::join) {
             Some(Ok(written)) => written.context("the last checkpoint was not written"),
             Some(Err(_)) => {
@@ -145,6 +147,7 @@ impl Checkpoints {
     /// A step has failed: keeps the parameters if all of them are finite. Best effort: the failure is what is reported.
     pub fn fail(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) {
         recording.end_is_near();
+        self.wait(recording);
         self.settle();
         let finite = |(_, t): &(String, _)| crate::plugins::is_finite(t).unwrap_or(false);
         let begun = match experiment.model().save_parameters() {
@@ -153,6 +156,7 @@ impl Checkpoints {
             }
             _ => return,
         };
+        self.wait(recording);
         let written = begun.map(|()| self.writing.take().map(JoinHandle::join));
         if let Ok(Some(Ok(Ok(())))) = written {
             tracing::info!(
@@ -178,6 +182,10 @@ impl Checkpoints {
         self.writing = Some(thread.context("no thread could be started that writes checkpoints")?);
         (self.last, self.due_since) = ((Instant::now(), step), None);
         Ok(())
+    }
+
+    fn wait(&self, recording: &Recording<'_>) {
+        self.writing.iter().for_each(|thread| recording.wait_for(thread));
     }
 
     /// Waits for the checkpoint that is being written, and reports what could not be.

@@ -13,6 +13,7 @@ use efference_sdk::{Error, Result};
 use efference_spec::Spec;
 use std::collections::HashSet;
 use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// When a run began, and what it had done before if it goes on.
@@ -312,6 +313,11 @@ impl<'a> Recording<'a> {
     /// The run ends: see [`Recorder::end_is_near`].
     pub fn end_is_near(&self) {
         self.recorder.end_is_near();
+    }
+
+    /// See [`Recorder::wait_for`].
+    pub fn wait_for<T>(&self, thread: &JoinHandle<T>) {
+        self.recorder.wait_for(thread);
     }
 
     /// Records what is left, and waits until everything is written.
