@@ -21,21 +21,24 @@
 mod cut;
 mod end;
 mod id;
+mod prepare;
 mod state;
+mod whole_file;
 
 use crate::provenance::Provenance;
-use crate::{FileError, RecorderFiles, disk, privacy};
+use crate::{FileError, RecorderFiles};
 use efference_spec::check_name;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub use end::{End, Ending};
 use id::{claim_id, claim_path};
+use prepare::prepare;
 pub use state::{RunLock, RunState};
+pub use whole_file::write_atomically;
 
 /// The directory of one run, which belongs to that run alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -296,39 +299,6 @@ impl RunDirectory {
     }
 }
 
-/// How the name of a directory begins that is to become a run's.
-const PREPARED: &str = ".new-";
-
-/// Makes a directory that has all that a run begins with, under a name that no reader looks at: it gets its own by
-/// being renamed, so that a process that is killed leaves no half of a run.
-fn prepare(parent: &Path, spec: &str) -> Result<tempfile::TempDir, FileError> {
-    sweep_prepared(parent);
-    let prepared = tempfile::Builder::new()
-        .prefix(PREPARED)
-        .permissions(fs::Permissions::from_mode(0o777))
-        .tempdir_in(parent)
-        .map_err(|e| FileError::new("make", &parent.join(PREPARED), &e))?;
-    for name in ["tensorboard", "pictures", "checkpoints"] {
-        let path = prepared.path().join(name);
-        fs::create_dir(&path).map_err(|e| FileError::new("make", &path, &e))?;
-    }
-    write_atomically(&prepared.path().join("spec.toml"), spec.as_bytes())?;
-    Ok(prepared)
-}
-
-/// Removes what a process has left that was killed while it prepared a run.
-fn sweep_prepared(parent: &Path) {
-    const OLD: Duration = Duration::from_secs(600);
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let old = || entry.metadata().and_then(|m| m.modified()).ok()?.elapsed().ok();
-        if entry.file_name().as_encoded_bytes().starts_with(PREPARED.as_bytes())
-            && old().is_some_and(|age| age > OLD)
-        {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// As `create_dir_all`, and says which directories were missing, the outermost first.
 fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut missing: Vec<PathBuf> = path
@@ -344,46 +314,13 @@ fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(missing)
 }
 
-/// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced. It may be read by
-/// others, as far as the process's umask lets it; but if there is a URL in it with user info or a query, by its owner alone.
-///
-/// # Errors
-/// If that is not possible; the temporary file does not stay.
-pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        // By itself a temporary file is its owner's alone.
-        let mode = if is_private(content) { 0o600 } else { 0o666 };
-        let mut file = tempfile::Builder::new()
-            .prefix(".")
-            .suffix(".tmp")
-            .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(parent)?;
-        file.write_all(content)?;
-        disk::synced(file.as_file().sync_all())?;
-        file.persist(path)?;
-        // The name is on the disk only when the directory is. Not every file system can be asked for that.
-        if let Ok(directory) = File::open(parent) {
-            let _ = directory.sync_all();
-        }
-        Ok(())
-    };
-    write().map_err(|e| FileError::new("write", path, &e))
-}
-
-/// Whether a text has a URL with user info or a query in it. Arrays are no texts.
-fn is_private(content: &[u8]) -> bool {
-    const LONGEST_TEXT: usize = 8 << 20;
-    let short = content.len() <= LONGEST_TEXT && memchr::memmem::find(content, b"://").is_some();
-    short && std::str::from_utf8(content).is_ok_and(privacy::has_secret)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::time::rfc3339;
     use std::collections::HashSet;
-    use std::time::UNIX_EPOCH;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, UNIX_EPOCH};
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)

@@ -66,7 +66,7 @@ pub enum RecordError {
         /// What is missing.
         what: String,
         /// Why.
-        error: FileError,
+        error: Box<FileError>,
         /// Which disk.
         disk: String,
         /// Since when it takes nothing.

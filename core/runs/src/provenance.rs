@@ -6,10 +6,9 @@ pub use crate::hash::sha256_of;
 use crate::privacy::masked;
 use crate::time::rfc3339;
 use serde::{Deserialize, Serialize, Serializer};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::SystemTime;
+use std::{fs, thread};
 
 /// What made a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

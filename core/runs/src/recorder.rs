@@ -1,43 +1,18 @@
 //! Recording: what a run leaves in its files goes through here, to a thread that writes.
+mod files;
 mod queue;
 mod writer;
 
 use crate::{FileError, Line, PicturePair, RecordError};
+pub use files::{RecordedUntil, RecorderFiles};
 pub(crate) use queue::Limits;
 use queue::{Message, Queue};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 pub use writer::FLUSH_EVERY;
 use writer::{Done, Writer};
-
-/// Where a recorder writes. The directories must be there.
-#[derive(Debug, Clone)]
-pub struct RecorderFiles {
-    /// The file for metrics; lines are added to it if it is there.
-    pub metrics: PathBuf,
-    /// The file for fingerprints, and the components of each. `None`: none.
-    pub fingerprints: Option<(PathBuf, Vec<String>)>,
-    /// The directory for TensorBoard's event files; each recorder makes a file of its own. `None`: none.
-    pub tensorboard: Option<PathBuf>,
-    /// The directory for pictures.
-    pub pictures: PathBuf,
-    /// The file for evaluations, which is made with the first one.
-    pub evaluations: PathBuf,
-    /// A file that holds room on the disk, so that the end can be written when it is full. `None`: none.
-    pub reserved: Option<PathBuf>,
-}
-
-/// Where a record stands when a recorder goes on with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedUntil {
-    /// The last step that is recorded.
-    pub step: u64,
-    /// The metrics so far, in the order of their first use.
-    pub metrics: Vec<String>,
-}
 
 /// What a recorder has written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

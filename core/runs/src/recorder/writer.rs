@@ -1,5 +1,5 @@
 //! The thread that writes. It may wait; nothing waits for it before the end.
-use super::RecorderFiles;
+use super::files::{RecordedUntil, RecorderFiles};
 use super::queue::{Message, Missing, Queue, Taken, Trouble};
 use crate::disk::{self, Reserve};
 use crate::fingerprints::FingerprintFile;
@@ -8,11 +8,10 @@ use crate::lines::MetricLines;
 use crate::readable::Grouped;
 use crate::tensorboard::{EventFile, Image};
 use crate::time::rfc3339;
-use crate::{FileError, PicturePair, RecordError, RecordedUntil, pictures};
-use std::fs;
-use std::io;
+use crate::{FileError, PicturePair, RecordError, pictures};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io};
 
 /// What was recorded is in its files after this long at most, if the disk takes it.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -283,7 +282,7 @@ impl Writer {
         }
         queue.fail(RecordError::NotWritten {
             what: what.join(", and "),
-            error: trouble.error.clone(),
+            error: Box::new(trouble.error.clone()),
             disk: disk::named(&trouble.error.file),
             since: trouble.since.clone(),
         });
