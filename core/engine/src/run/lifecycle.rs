@@ -184,7 +184,7 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         // Asking git and hashing files takes a while, and no step waits for it.
         let provenance = scope.spawn(|| {
             let gathered = Provenance { descent: begun.descent.clone(), ..Provenance::gather(known) };
-            write_provenance(&gathered).map_err(|error| (gathered, error))
+            write_provenance(&gathered).err().map(|_| gathered)
         });
         let outcome = opened.and_then(|mut experiment| {
             let outcome = steps(spec, prepared, &begun, &origin, &mut experiment, output, stop, &mut record);
@@ -219,13 +219,13 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         notes: notes.clone(),
     });
     match provenance {
-        Ok(Ok(())) => {}
         // The disk may have been full then. A run is none the worse without.
-        Ok(Err((gathered, _))) => {
+        Ok(Some(gathered)) => {
             if let Err(error) = write_provenance(&gathered) {
                 tracing::warn!("what made this run is not recorded: {error}");
             }
         }
+        Ok(None) => {}
         Err(_) => tracing::warn!("what made this run could not be found out: there is no provenance.json"),
     }
     drop(log);
