@@ -153,13 +153,22 @@ fn a_changed_rounding_mode_is_found_where_it_was_changed() {
 }
 
 #[test]
+fn a_changed_number_of_threads_is_set_back_and_reported() {
+    let (_place, answer) = run("trainer", "set_threads", &["threads=1"]);
+    let answer = answer.expect(0);
+    let text = "in step 3 a plugin changed libtorch's number of threads from 1 to 7; it was set back";
+    assert_eq!(answer.stderr.matches(text).count(), 1, "{answer}");
+}
+
+#[test]
 fn what_gets_no_gradient_is_reported_once() {
     for (kind, text) in [
         ("layer", "got no gradient in 100 updates: they do not learn"),
         ("goal", "the loss term 'error' had no gradient in the first 100 steps: it trains nothing"),
     ] {
         let fault = if kind == "layer" { "detached" } else { "detached_loss" };
-        let (_place, answer) = run(kind, fault, &["steps=240", "trainer.unroll_length=2"]);
+        let from_the_first = format!("{kind}.step=0");
+        let (_place, answer) = run(kind, fault, &["steps=240", "trainer.unroll_length=2", &from_the_first]);
         let answer = answer.expect(0);
         assert_eq!(answer.stderr.matches(text).count(), 1, "{answer}");
     }
@@ -170,7 +179,7 @@ fn what_gets_no_gradient_is_reported_once() {
 }
 
 #[test]
-fn a_graph_that_is_gone_is_blamed_on_the_plugin_that_kept_it() {
+fn a_graph_that_is_gone_is_attributed_to_the_plugin_that_kept_it() {
     for kind in ["goal", "layer", "cell"] {
         let (_place, answer) = run(kind, "keep_graph", &["trainer.unroll_length=1"]);
         answer.expect(1).says(&[

@@ -14,6 +14,7 @@ mod forks;
 mod hostile;
 mod labels;
 mod plugins;
+mod process;
 mod program;
 mod refusals;
 mod resume;

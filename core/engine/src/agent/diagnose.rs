@@ -52,8 +52,9 @@ impl Model {
             }
         };
         let through = |y: Tensor| -> Result<()> { Ok(y.f_sum(Number::Float)?.f_backward()?) };
-        let layers =
-            || self.layers.each(|layer, size| through(layer.forward(&leaf(1, size.ins)?, 0..size.outs)?));
+        let layers = || {
+            self.layers.try_for_each(|layer, size| through(layer.forward(&leaf(1, size.ins)?, 0..size.outs)?))
+        };
         let cell = || through(self.evaluate(&leaf(rows, input_width)?)?);
         let fails = |result: Result<()>| result.is_err_and(|error| is_of_a_kept_graph(&error));
         if fails(loss()) {

@@ -25,11 +25,11 @@ impl Layers {
 
     /// Tells all layers that their parameters were updated in this step.
     pub(super) fn updated(&self, step: u64) -> Result<()> {
-        tch::no_grad(|| self.each(|layer, _| layer.updated(step)))
+        tch::no_grad(|| self.try_for_each(|layer, _| layer.updated(step)))
     }
 
     /// Goes over all layers.
-    pub(super) fn each(&self, f: impl Fn(&dyn Layer, Size) -> Result<()>) -> Result<()> {
+    pub(super) fn try_for_each(&self, f: impl Fn(&dyn Layer, Size) -> Result<()>) -> Result<()> {
         for (size, layer) in &*self.made.borrow() {
             if let Some(layer) = layer.upgrade() {
                 f(&*layer.0, *size)?;

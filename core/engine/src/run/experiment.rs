@@ -97,6 +97,8 @@ pub struct Experiment {
     greedy: bool,
     /// Of the last step's observation and response, if fingerprints are wanted.
     prints: Option<[u32; 2]>,
+    /// libtorch's, which sums depend on in their last bits.
+    threads: i32,
     /// Where time went since it was last set to zero.
     pub times: Times,
 }
@@ -129,6 +131,7 @@ impl Experiment {
             answers: Vec::new(),
             greedy: false,
             prints: None,
+            threads: efference_sdk::tch::get_num_threads(),
             times: Times::default(),
         }
     }
@@ -240,12 +243,27 @@ impl Experiment {
         }
         let trained = Instant::now();
         self.respond(&moment, &states)?;
+        self.restore_threads();
         self.step += 1;
 
         self.times.environment += polled - began + trained.elapsed();
         self.times.comparing += compared - polled;
         self.times.trainer += trained - compared;
         Ok(StepOutcome::Step)
+    }
+
+    /// Sets libtorch's number of threads back if a plugin has changed it.
+    fn restore_threads(&self) {
+        let found = efference_sdk::tch::get_num_threads();
+        if found != self.threads {
+            efference_sdk::tch::set_num_threads(self.threads);
+            tracing::warn!(
+                "in step {} a plugin changed libtorch's number of threads from {} to {found}; it was set back. Use `threads` \
+                 in the spec",
+                self.step,
+                self.threads
+            );
+        }
     }
 
     /// What the active streams observed, (rows, length), the reserved slots first.
