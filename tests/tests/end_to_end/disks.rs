@@ -87,13 +87,11 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost_when_it_has_room_again() {
     let end = run.end();
     assert_eq!(end["how"], "stopped", "{answer}");
     assert_eq!(Some(consecutive_steps(&run)), end["step"].as_u64(), "{answer}");
-    let named = format!(
-        "the disk of '{}' (0 B free), since 2",
-        run.path.strip_prefix(place.path()).unwrap().display()
-    );
     let warning = answer.stderr.lines().find(|line| line.contains("waits in memory")).unwrap().to_owned();
     assert!(warning.contains("cannot write '") && warning.contains("free some space"), "{warning}");
-    assert!(warning.contains(&named), "{warning}");
+    let run_path = run.path.strip_prefix(place.path()).unwrap().display().to_string();
+    assert!(warning.contains("the disk of '"), "{warning}");
+    assert!(warning.contains(&format!("{run_path}' (0 B free), since 2")), "{warning}");
     assert_eq!(answer.stderr.matches("waits in memory").count(), 1, "said once: {answer}");
     assert!(!run.path.join(".reserved").exists());
     assert_eq!(run.names("checkpoints").iter().filter(|name| name.starts_with('.')).count(), 0);

@@ -20,7 +20,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
             .suffix(".tmp")
             .permissions(fs::Permissions::from_mode(mode))
             .tempfile_in(parent)?;
-        file.write_all(content)?;
+        file.as_file_mut().write_all(content)?; // whose errors do not name the temporary file
         disk::synced(file.as_file().sync_all())?;
         file.persist(path)?;
         // The name is on the disk only when the directory is. Not every file system can be asked for that.
