@@ -6,6 +6,7 @@ use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
 use efference_runs::privacy::masked;
 use efference_runs::{Printer, StepRate, metric};
 use efference_spec::{PluginStdout, Spec};
+use efference_supervision::of_this_process;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -22,13 +23,22 @@ pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start
     let stop = listen()?;
     let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
     let request = Request { spec_file, start, output, stop: &stop };
-    let done = run::run(spec, &parts, request).map_err(fail)?;
-    // Whoever reads the output may have gone, or be asleep; the run is done all the same.
-    log::finish();
-    let printer = Printer::new(summary, io::sink());
-    printer.text(summary_of(&done));
-    printer.finish(PATIENCE);
-    Ok(if done.stopped { 130 } else { 0 })
+    let mut experiment = None;
+    let status = match run::run(spec, &parts, request, &mut experiment) {
+        Ok(done) => {
+            // Whoever reads the output may have gone, or be asleep; the run is done all the same.
+            log::finish();
+            let printer = Printer::new(summary, io::sink());
+            printer.text(summary_of(&done));
+            printer.finish(PATIENCE);
+            if done.stopped { 130 } else { 0 }
+        }
+        Err(error) => fail(error),
+    };
+    // Whatever the plugins do when they are dropped, this is how it ended.
+    of_this_process().set_status(status);
+    drop(experiment);
+    Ok(status)
 }
 
 /// Reads and checks the spec; mistakes and notes are printed.
@@ -82,6 +92,6 @@ fn summary_of(done: &Done) -> String {
         text += &format!("Note: {note}.\n");
     }
     let what = if done.notes.is_empty() { "Everything" } else { "All else" };
-    text += &format!("{what} is in {}\n", done.directory.path().display());
+    text += &format!("{what} is in {}\n", done.directory.shown().display());
     text
 }

@@ -20,6 +20,8 @@
 //! run, the curves of two runs as one.
 mod cut;
 mod end;
+mod failure;
+mod handle;
 mod id;
 mod prepare;
 mod state;
@@ -35,6 +37,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use end::{End, Ending};
+pub use failure::Failure;
+pub use handle::RunHandle;
 use id::{claim_id, claim_path};
 use prepare::prepare;
 pub use state::{RunLock, RunState};
@@ -43,7 +47,10 @@ pub use whole_file::write_atomically;
 /// The directory of one run, which belongs to that run alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDirectory {
+    /// Absolute where that is possible: a plugin may change the working directory.
     path: PathBuf,
+    /// The same, as it was given.
+    shown: PathBuf,
 }
 
 /// Why a run got no directory.
@@ -106,7 +113,7 @@ impl RunDirectory {
         let claimed = prepare(&parent, spec).and_then(|prepared| {
             let path = place(prepared.path(), &parent)?;
             let _ = prepared.keep(); // it is there under its own name
-            Ok(RunDirectory { path })
+            Ok(RunDirectory::at(path))
         });
         match claimed {
             Ok(directory) => {
@@ -136,17 +143,22 @@ impl RunDirectory {
             help: Some("name the directory of a run, as in runs/<name>/latest"),
             ..FileError::new("read", &spec, &e)
         })?;
-        Ok(RunDirectory { path })
+        Ok(RunDirectory::at(path))
     }
 
     /// A directory that is known to be a run's.
     pub(crate) fn at(path: PathBuf) -> Self {
-        RunDirectory { path }
+        RunDirectory { path: std::path::absolute(&path).unwrap_or_else(|_| path.clone()), shown: path }
     }
 
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its path for people: as it was given, if it was.
+    pub fn shown(&self) -> &Path {
+        &self.shown
     }
 
     /// The last part of the path, which names the run.
@@ -223,7 +235,7 @@ impl RunDirectory {
     /// is still there. What code is around it tells the version of the experiment.
     pub fn first_spec(spec: &Path) -> PathBuf {
         let run = spec.parent().filter(|_| spec.file_name().is_some_and(|name| name == "spec.toml"));
-        let run = run.map(|path| RunDirectory { path: path.to_owned() });
+        let run = run.map(|path| RunDirectory::at(path.to_owned()));
         let first = run.and_then(|run| run.provenance()?.spec).filter(|first| first.is_file());
         first.unwrap_or_else(|| spec.to_owned())
     }

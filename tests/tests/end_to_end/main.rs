@@ -22,4 +22,5 @@ mod seeing;
 mod signals;
 mod slurm;
 mod streams;
+mod supervisor;
 mod sweep;

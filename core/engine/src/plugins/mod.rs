@@ -11,6 +11,7 @@ mod op_count;
 mod registry;
 mod services;
 mod stdout;
+mod working_directory;
 
 pub use efference_registry::{FileManifest, MissingPlugin, PluginInfo, PluginLocation, Refusal};
 pub use library::Plugin;

@@ -25,12 +25,14 @@ mod kinds;
 mod library;
 mod lists;
 mod moments;
+mod panics;
 mod structs;
 
-pub use call::{Caller, Monitor, call, guard};
+pub use call::{Caller, Method, Monitor, call, guard};
 pub use cross::{Arg, Ret};
 pub use library::{check_options, create, init, metric, options_schema, step_seed};
 pub use lists::read_str;
+pub use panics::{caught, collect_panics};
 
 pub(crate) use answer::{check_answer, check_numbers, check_shape};
 pub(crate) use interface::interface;
