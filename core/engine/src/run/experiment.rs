@@ -6,7 +6,7 @@ use crate::agent::Model;
 use crate::plugins::is_finite;
 use efference_abi::Kind;
 use efference_runs::{Baselines, Errors, Fingerprint};
-use efference_sdk::tch::{Device, Tensor};
+use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{Batch, Environment, Error, Moment, Picture, PluginId, Result, Spaces, Trainer};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -131,7 +131,7 @@ impl Experiment {
             answers: Vec::new(),
             greedy: false,
             prints: None,
-            threads: efference_sdk::tch::get_num_threads(),
+            threads: tch::get_num_threads(),
             times: Times::default(),
         }
     }
@@ -254,9 +254,9 @@ impl Experiment {
 
     /// Sets libtorch's number of threads back if a plugin has changed it.
     fn restore_threads(&self) {
-        let found = efference_sdk::tch::get_num_threads();
+        let found = tch::get_num_threads();
         if found != self.threads {
-            efference_sdk::tch::set_num_threads(self.threads);
+            tch::set_num_threads(self.threads);
             tracing::warn!(
                 "in step {} a plugin changed libtorch's number of threads from {} to {found}; it was set back. Use `threads` \
                  in the spec",
