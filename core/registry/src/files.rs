@@ -56,6 +56,7 @@ impl PluginFiles {
     pub fn scan(extra: &[PluginPath], host: &Identity) -> PluginFiles {
         let mut directories = extra.to_vec();
         let variable = env::var_os("EFFERENCE_PLUGIN_PATH");
+        // Nothing between two colons, or in the whole variable, is no directory.
         let said = variable.iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty());
         let said: Vec<PathBuf> = said.map(|path| expand_home(&path)).collect();
         let missing = said.iter().filter(|path| !path.is_dir()).cloned().collect();
