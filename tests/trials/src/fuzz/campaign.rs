@@ -1,7 +1,7 @@
 //! Tries targets side by side, each in a process of its own: an input may end that process, or hold it for ever.
-use crate::minimise::minimise;
-use crate::target::{Entry, make_directory, write};
-use crate::worker::{CURRENT, REPORT, Report, Tally, VERDICT};
+use super::minimise::minimise;
+use super::target::{Entry, Made, make_directory, write};
+use super::worker::{CURRENT, REPORT, Report, Tally, VERDICT};
 use efference_runs::{Bytes, Grouped};
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
@@ -65,7 +65,11 @@ impl Campaign {
             }
             Tried::Died(what) => {
                 let input = fs::read(scratch.path().join(CURRENT)).unwrap_or_default();
-                let small = minimise(input, MINIMISE, |rest| matches!(again(entry, rest), Some(other) if kind(&other) == kind(&what)));
+                let small = minimise(
+                    input,
+                    MINIMISE,
+                    |rest| matches!(again(entry, rest), Some(other) if kind(&other) == kind(&what)),
+                );
                 (self.failure(name, &what, &small), false)
             }
         }
@@ -105,15 +109,19 @@ pub(crate) fn again(entry: &'static Entry, input: &[u8]) -> Option<String> {
     write(&path, input);
     match tried(entry, &["--input".into(), path.into()], scratch.path()) {
         Tried::Reported(Report::Done(_)) => None,
-        Tried::Reported(Report::Failed(_, what)) | Tried::Reported(Report::Skipped(what)) | Tried::Died(what) => {
-            Some(what)
-        }
+        Tried::Reported(Report::Failed(_, what))
+        | Tried::Reported(Report::Skipped(what))
+        | Tried::Died(what) => Some(what),
     }
 }
 
 fn tried(entry: &'static Entry, order: &[OsString], scratch: &Path) -> Tried {
     let run = || {
         let own = env::current_exe()?;
+        let own = match entry.made {
+            Made::Here(_) => own,
+            Made::By(program) => own.with_file_name(program),
+        };
         let errors = File::create(scratch.join("stderr"))?;
         let mut command = Command::new(own);
         command.arg(entry.name).args(order).arg("--worker").arg(scratch);
@@ -127,7 +135,8 @@ fn tried(entry: &'static Entry, order: &[OsString], scratch: &Path) -> Tried {
     if let (true, Some(report)) = (status.success(), report) {
         return Tried::Reported(report);
     }
-    let verdict = fs::read_to_string(scratch.join(VERDICT)).unwrap_or_else(|_| format!("the process ended: {status}"));
+    let verdict =
+        fs::read_to_string(scratch.join(VERDICT)).unwrap_or_else(|_| format!("the process ended: {status}"));
     let errors = fs::read(scratch.join("stderr")).unwrap_or_default();
     let errors = String::from_utf8_lossy(&errors).trim().chars().take(500).collect::<String>();
     Tried::Died(if errors.is_empty() { verdict } else { format!("{verdict}: {errors}") })

@@ -29,8 +29,26 @@ const NUMBERS: [u64; 18] = [
 
 /// The same for readers of text.
 const NUMERALS: [&str; 20] = [
-    "0", "-0", "-1", "1", "007", "1e999", "-1e999", "1e-999", "1e19", "1e308", "0.1", "1_000", "0x7f", "nan", "inf",
-    "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999999",
+    "0",
+    "-0",
+    "-1",
+    "1",
+    "007",
+    "1e999",
+    "-1e999",
+    "1e-999",
+    "1e19",
+    "1e308",
+    "0.1",
+    "1_000",
+    "0x7f",
+    "nan",
+    "inf",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "99999999999999999999999",
 ];
 
 /// Changes an input in one to a few places. `others` are inputs to take from, `words` what the format is made of.
@@ -53,7 +71,8 @@ fn once(random: &mut Rng, input: &mut Vec<u8>, others: &[Vec<u8>], words: &[&[u8
         9 => {
             // A piece again, at times very often.
             let piece = input[piece(random, input)].to_vec();
-            let times = 1 << random.u32(0..if random.u8(..) < 32 { 12 } else { 3 });
+            let often = if random.u8(..) < 32 { 12 } else { 3 };
+            let times = 1 << random.u32(..often);
             let room = LONGEST.saturating_sub(input.len()) / piece.len().max(1);
             let piece = piece.repeat(room.min(times));
             input.splice(at..at, piece);
@@ -109,7 +128,8 @@ fn numeral(random: &mut Rng, input: &mut Vec<u8>) {
 fn piece(random: &mut Rng, input: &[u8]) -> Range<usize> {
     let start = random.usize(..=input.len());
     let most = input.len() - start;
-    let length = random.usize(..=most.min(1 << random.u32(..17)));
+    let about = 1 << random.u32(..17);
+    let length = random.usize(..=most.min(about));
     start..start + length
 }
 
@@ -137,7 +157,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_inputs_and_they_are_many() {
-        let (others, words) = (vec![b"seed = 1\nsteps = 20\n".to_vec(), vec![0; 40]], [&b"[layer]"[..], b"="]);
+        let (others, words) =
+            (vec![b"seed = 1\nsteps = 20\n".to_vec(), vec![0; 40]], [&b"[layer]"[..], b"="]);
         let inputs = |seed: u64| {
             let mut random = Rng::with_seed(seed);
             let one = |_| {

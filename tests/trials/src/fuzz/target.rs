@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
 /// What reads inputs, and must stay true of it.
-pub(crate) trait Target {
+pub trait Target {
     /// Inputs to begin with, beside those in `corpus/<name>/`.
     fn seeds(&self) -> Vec<Vec<u8>> {
         Vec::new()
@@ -27,29 +27,43 @@ pub(crate) trait Target {
 }
 
 /// Makes a target, once a process. An error is a sentence that says why it can't be tried here.
-pub(crate) type Make = fn(&Scratch) -> Result<Box<dyn Target>, String>;
+pub type Make = fn(&Scratch) -> Result<Box<dyn Target>, String>;
 
 /// A target in the table.
-pub(crate) struct Entry {
+pub struct Entry {
     /// Its name on the command line, and of its folder of inputs.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it reads, for the list.
-    pub(crate) reads: &'static str,
-    /// Makes it.
-    pub(crate) make: Make,
+    pub reads: &'static str,
+    /// What makes it.
+    pub made: Made,
+}
+
+/// What makes a target.
+pub enum Made {
+    /// This program.
+    Here(Make),
+    /// The program of this name beside it.
+    By(&'static str),
+}
+
+/// A target that this program makes.
+pub const fn entry(name: &'static str, reads: &'static str, make: Make) -> Entry {
+    Entry { name, reads, made: Made::Here(make) }
 }
 
 /// What is not true of a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// The same for each input that shows the same fault.
-    pub(crate) what: String,
+    pub what: String,
     /// What differs from one input to the next.
-    pub(crate) detail: String,
+    pub detail: String,
 }
 
 impl Failure {
-    pub(crate) fn new(what: impl Into<String>, detail: impl Into<String>) -> Self {
+    /// A failure; see the fields.
+    pub fn new(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Failure { what: what.into(), detail: detail.into() }
     }
 }
@@ -64,7 +78,7 @@ impl fmt::Display for Failure {
 }
 
 /// Fails unless both are equal.
-pub(crate) fn equal<T: PartialEq + fmt::Debug>(what: &str, one: &T, other: &T) -> Result<(), Failure> {
+pub fn equal<T: PartialEq + fmt::Debug>(what: &str, one: &T, other: &T) -> Result<(), Failure> {
     if one == other {
         return Ok(());
     }
@@ -73,32 +87,32 @@ pub(crate) fn equal<T: PartialEq + fmt::Debug>(what: &str, one: &T, other: &T) -
 }
 
 /// Fails unless it is true.
-pub(crate) fn holds(what: &str, truth: bool, detail: impl FnOnce() -> String) -> Result<(), Failure> {
+pub fn holds(what: &str, truth: bool, detail: impl FnOnce() -> String) -> Result<(), Failure> {
     if truth { Ok(()) } else { Err(Failure::new(what, detail())) }
 }
 
 /// Fails if a text that is shown to people could do more than be read: control characters move the cursor, set the title
 /// of the window, or worse.
-pub(crate) fn is_plain(what: &str, text: &str) -> Result<(), Failure> {
+pub fn is_plain(what: &str, text: &str) -> Result<(), Failure> {
     let bad = text.chars().find(|c| c.is_control() && *c != '\n');
     holds(what, bad.is_none(), || format!("{bad:?} in {}", text.escape_debug()))
 }
 
 /// The directory that a target may write into.
-pub(crate) struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Scratch(path)
     }
 
     /// A file or directory in it.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// A directory in it, made if it is not there.
-    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+    pub fn directory(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         make_directory(&path);
         path
@@ -106,17 +120,17 @@ impl Scratch {
 }
 
 /// The file systems of tests have room: without it nothing here can go on.
-pub(crate) fn make_directory(path: &Path) {
+pub fn make_directory(path: &Path) {
     fs::create_dir_all(path).unwrap_or_else(|e| panic!("cannot make {}: {e}", path.display()));
 }
 
 /// As [`make_directory`].
-pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
 }
 
 /// The files of an input that is several: each begins with a line `=== name`, and a name is one of these.
-pub(crate) fn files<'a>(input: &'a [u8], names: &'static [&'static str]) -> Vec<(&'static str, &'a [u8])> {
+pub fn files<'a>(input: &'a [u8], names: &'static [&'static str]) -> Vec<(&'static str, &'a [u8])> {
     let mut files: Vec<(&'static str, usize, usize)> = Vec::new();
     let mut at = 0;
     for line in input.split_inclusive(|b| *b == b'\n') {

@@ -2,10 +2,10 @@
 //!
 //! The input that is tried stands in a file before it is tried, so that one which ends the process, or never returns, is
 //! known to the process that started this one.
-use crate::memory::peak_of;
-use crate::minimise::minimise;
-use crate::mutate::mutate;
-use crate::target::{Entry, Failure, Scratch, Target, write};
+use super::memory::peak_of;
+use super::minimise::minimise;
+use super::mutate::mutate;
+use super::target::{Entry, Failure, Made, Scratch, Target, write};
 use fastrand::Rng;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -74,10 +74,15 @@ pub(crate) fn work(entry: &Entry, order: &Order) {
     panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or_default().to_owned();
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(Failure::new(format!("a panic at {place}"), text));
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Failure::new(format!("a panic at {place}"), text));
     }));
     let scratch = Scratch::new(order.scratch.clone());
-    let report = match (entry.make)(&scratch) {
+    let made = match entry.made {
+        Made::Here(make) => make(&scratch),
+        Made::By(program) => Err(format!("{program} makes it")),
+    };
+    let report = match made {
         Ok(target) => Attempts::new(target, &scratch).all(entry, order),
         Err(why) => Report::Skipped(why),
     };
@@ -119,7 +124,9 @@ impl Attempts {
         let Some((input, failure)) = failed else { return Report::Done(tally) };
         let small = match order.input {
             Some(_) => input,
-            None => minimise(input, MINIMISE, |rest| self.attempt(rest).is_err_and(|f| f.what == failure.what)),
+            None => {
+                minimise(input, MINIMISE, |rest| self.attempt(rest).is_err_and(|f| f.what == failure.what))
+            }
         };
         let last = self.attempt(&small).err().unwrap_or(failure);
         Report::Failed(tally, last.to_string())
@@ -128,8 +135,12 @@ impl Attempts {
     /// The seeds as they are, then changed ones.
     fn search(&mut self, entry: &Entry, order: &Order, began: Instant) -> Option<(Vec<u8>, Failure)> {
         let mut seeds = self.target.seeds();
-        let mut paths: Vec<PathBuf> =
-            fs::read_dir(corpus(entry.name)).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        let mut paths: Vec<PathBuf> = fs::read_dir(corpus(entry.name))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|file| file.path())
+            .collect();
         paths.sort();
         seeds.extend(paths.iter().filter_map(|path| fs::read(path).ok()));
         seeds.push(Vec::new());
@@ -140,10 +151,13 @@ impl Attempts {
         }
         let words = self.target.words();
         // Of each target its own inputs, whichever others are tried.
-        let name = entry.name.bytes().fold(order.seed, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into()));
+        let name =
+            entry.name.bytes().fold(order.seed, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into()));
         let mut random = Rng::with_seed(name);
         let (mut last, mut same) = (seeds[0].clone(), 0);
-        while began.elapsed().as_secs_f64() < order.seconds && order.runs.is_none_or(|runs| self.tally.inputs < runs) {
+        while began.elapsed().as_secs_f64() < order.seconds
+            && order.runs.is_none_or(|runs| self.tally.inputs < runs)
+        {
             // Some inputs are changes of the last accepted one: faults may lie several changes away.
             let mut input = if same > 0 { last.clone() } else { seeds[random.usize(..seeds.len())].clone() };
             same = if same > 0 { same - 1 } else { 0 };

@@ -2,16 +2,22 @@
 //!
 //! The first byte of an input says how values are written, in which order bytes are, which side speaks, and whether its form is
 //! settled.
-use crate::target::{Failure, Scratch, Target, equal, holds, is_plain};
+use efference_trials::fuzz::{Entry, Failure, Scratch, Target, entry, equal, holds, is_plain};
 use efference_webenv::protocol::{Form, Limits, Packet, PacketReader, ProtocolError, read_reply};
 use efference_webenv::{ByteOrder, ValueKind};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::process::ExitCode;
 
 const LIMITS: Limits = Limits { streams: 64, observation: 1 << 16, action: 1 << 12 };
 
-pub(crate) fn make(_: &Scratch) -> Result<Box<dyn Target>, String> {
+fn main() -> ExitCode {
+    const TARGETS: &[Entry] = &[entry("webenv", "packets of WebEnv, and an agent's replies", make)];
+    efference_trials::fuzz::main(TARGETS)
+}
+
+fn make(_: &Scratch) -> Result<Box<dyn Target>, String> {
     Ok(Box::new(WebEnv))
 }
 
@@ -21,7 +27,13 @@ impl Target for WebEnv {
     /// Real exchanges.
     fn seeds(&self) -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/webenv");
-        let exchanges = [("A_f32_le", 0), ("B_int8_le", 1), ("C_int16_be", 5), ("D_two_streams_dealloc", 0), ("E_reinit_close", 0)];
+        let exchanges = [
+            ("A_f32_le", 0),
+            ("B_int8_le", 1),
+            ("C_int16_be", 5),
+            ("D_two_streams_dealloc", 0),
+            ("E_reinit_close", 0),
+        ];
         let mut seeds = Vec::new();
         for (name, form) in exchanges {
             let read = |side: &str| fs::read(folder.join(format!("{name}.{side}.bin"))).unwrap_or_default();
@@ -36,14 +48,22 @@ impl Target for WebEnv {
 
     fn words(&self) -> &'static [&'static [u8]] {
         &[
-            &[0xff; 4], &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], &[0, 0, 0xc0, 0x7f], &[0x7f, 0xc0, 0, 0], &[0, 0, 1, 0], &[4, 0, 0, 0],
-            &[0, 0, 0, 4], &[0x80; 4], b"Listening on port 1234\n",
+            &[0xff; 4],
+            &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+            &[0, 0, 0xc0, 0x7f],
+            &[0x7f, 0xc0, 0, 0],
+            &[0, 0, 1, 0],
+            &[4, 0, 0, 0],
+            &[0, 0, 0, 4],
+            &[0x80; 4],
+            b"Listening on port 1234\n",
         ]
     }
 
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
         let (first, bytes) = input.split_first().unwrap_or((&0, &[]));
-        let kind = [ValueKind::Float32, ValueKind::Int8, ValueKind::Int16, ValueKind::Float32][usize::from(first & 3)];
+        let kind = [ValueKind::Float32, ValueKind::Int8, ValueKind::Int16, ValueKind::Float32]
+            [usize::from(first & 3)];
         let form = Form::new(kind, if first & 4 == 0 { ByteOrder::Little } else { ByteOrder::Big });
         if first & 8 != 0 {
             return replies(bytes, form);
@@ -57,7 +77,11 @@ impl Target for WebEnv {
         if settled {
             let mut again = Vec::new();
             at_once.0.iter().for_each(|packet| packet.write(form, &mut again));
-            holds("packets are other bytes when they are written again", bytes.starts_with(&again), String::new)?;
+            holds(
+                "packets are other bytes when they are written again",
+                bytes.starts_with(&again),
+                String::new,
+            )?;
         }
         refused(at_once.1)
     }

@@ -1,4 +1,5 @@
 //! The targets: one file each, and one line here.
+
 mod checkpoints;
 mod columns;
 mod fingerprints;
@@ -9,16 +10,8 @@ mod plugins;
 mod records;
 mod settings;
 mod specs;
-#[cfg(feature = "protocols")]
-mod devtools;
-#[cfg(feature = "protocols")]
-mod webenv;
 
-use crate::target::{Entry, Make};
-
-const fn entry(name: &'static str, reads: &'static str, make: Make) -> Entry {
-    Entry { name, reads, make }
-}
+use efference_trials::fuzz::{Entry, Made, entry};
 
 /// All of them.
 pub(crate) const TARGETS: &[Entry] = &[
@@ -29,10 +22,20 @@ pub(crate) const TARGETS: &[Entry] = &[
     entry("columns", "metrics.columns", columns::make),
     entry("checkpoints", "checkpoints: manifest and arrays", checkpoints::make),
     entry("fingerprints", "fingerprints.bin", fingerprints::make),
-    entry("records", "what a run says of itself: spec.toml, end.json, provenance.json, latest", records::make),
+    entry(
+        "records",
+        "what a run says of itself: spec.toml, end.json, provenance.json, latest",
+        records::make,
+    ),
     entry("pictures", "the pictures of a run", pictures::make),
-    #[cfg(feature = "protocols")]
-    entry("webenv", "packets of WebEnv, and an agent's replies", webenv::make),
-    #[cfg(feature = "protocols")]
-    entry("devtools", "messages and pictures of a browser", devtools::make),
+    Entry {
+        name: "webenv",
+        reads: "packets of WebEnv, and an agent's replies",
+        made: Made::By("efference-fuzz-webenv"),
+    },
+    Entry {
+        name: "browser",
+        reads: "messages and pictures of a browser",
+        made: Made::By("efference-fuzz-browser"),
+    },
 ];

@@ -2,14 +2,14 @@
 //!
 //! An input is a list of changes to the library, 8 bytes each: which region of the file, where in it (4 bytes), what is
 //! done there, and a byte for it.
-use crate::target::{Failure, Scratch, Target, holds, is_plain};
 use efference_abi::MAGIC;
 use efference_registry::{FileManifest, Identity};
+use efference_trials::fuzz::{Failure, Scratch, Target, holds, is_plain};
+use std::env;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::env;
 
 pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
     let own = env::current_exe().map_err(|e| format!("nobody knows where this program is: {e}"))?;
@@ -21,11 +21,16 @@ pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
     });
     // The smallest one is the quickest to put right again.
     libraries.sort_by_key(|path| fs::metadata(path).map_or(u64::MAX, |m| m.len()));
-    let first = libraries.first().ok_or("there are no plugin libraries beside this program; `cargo xtask build` makes them")?;
+    let first = libraries
+        .first()
+        .ok_or("there are no plugin libraries beside this program; `cargo xtask build` makes them")?;
     let whole = fs::read(first).map_err(|e| format!("cannot read {}: {e}", first.display()))?;
     let path = scratch.path("libefference_x.so");
     fs::write(&path, &whole).map_err(|e| format!("cannot copy {}: {e}", first.display()))?;
-    let file = File::options().write(true).open(&path).map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+    let file = File::options()
+        .write(true)
+        .open(&path)
+        .map_err(|e| format!("cannot open {}: {e}", path.display()))?;
     let host = efference_cli::engine_identity();
     let regions = regions(&whole).ok_or_else(|| format!("{} has no manifest", first.display()))?;
     Ok(Box::new(Libraries { path, file, whole, regions, host }))
@@ -33,7 +38,8 @@ pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
 
 /// What of a library is read: its first bytes, what they say of sections, and the manifest.
 fn regions(whole: &[u8]) -> Option<Vec<Range<usize>>> {
-    let word = |at: usize| whole.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes).map(|word| word as usize);
+    let word =
+        |at: usize| whole.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes).map(|word| word as usize);
     let half = |at: usize| whole.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes).map(usize::from);
     // e_shoff, e_shentsize and e_shnum of a 64-bit ELF file.
     let (sections, size, count) = (word(0x28)?, half(0x3a)?, half(0x3c)?);
@@ -64,7 +70,9 @@ struct Libraries {
 impl Target for Libraries {
     fn seeds(&self) -> Vec<Vec<u8>> {
         // One change in each region, of each kind.
-        (0..self.regions.len() as u8).flat_map(|region| (0..8).map(move |how| vec![region, 7, 0, 0, 0, how, 0xff, 0])).collect()
+        (0..self.regions.len() as u8)
+            .flat_map(|region| (0..8).map(move |how| vec![region, 7, 0, 0, 0, how, 0xff, 0]))
+            .collect()
     }
 
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
@@ -93,7 +101,9 @@ impl Target for Libraries {
         }
         self.file.set_len(length as u64).unwrap_or_else(|e| panic!("cannot cut the copy: {e}"));
         let read = FileManifest::read(&self.path, &self.host);
-        self.file.set_len(self.whole.len() as u64).unwrap_or_else(|e| panic!("cannot lengthen the copy: {e}"));
+        self.file
+            .set_len(self.whole.len() as u64)
+            .unwrap_or_else(|e| panic!("cannot lengthen the copy: {e}"));
         if length < self.whole.len() {
             changed.push(length..self.whole.len());
         }
@@ -105,10 +115,16 @@ impl Target for Libraries {
                     is_plain("a plugin's version has control characters", &plugin.version)?;
                     is_plain("a plugin's description has control characters", &plugin.description)?;
                 }
-                holds("a damaged library is accepted with many plugins", manifest.plugins.len() < 100, String::new)?;
+                holds(
+                    "a damaged library is accepted with many plugins",
+                    manifest.plugins.len() < 100,
+                    String::new,
+                )?;
                 Ok(true)
             }
-            Err(refusal) => is_plain("a refusal has control characters", &refusal.to_string()).map(|()| false),
+            Err(refusal) => {
+                is_plain("a refusal has control characters", &refusal.to_string()).map(|()| false)
+            }
         }
     }
 }

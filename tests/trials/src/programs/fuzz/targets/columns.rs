@@ -2,9 +2,9 @@
 //!
 //! The first byte of an input says whether the header's checksum is put right, which a program could do that wrote the
 //! file on purpose. Then the answer may be another, but there is one.
-use crate::target::{Failure, Scratch, Target, equal, write};
 use efference_runs::directory::RunDirectory;
 use efference_runs::history::{History, Over};
+use efference_trials::fuzz::{Failure, Scratch, Target, equal, write};
 use std::fs;
 use std::path::PathBuf;
 
@@ -32,13 +32,17 @@ pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
 type Answer = Vec<(String, Vec<u64>)>;
 
 fn answer(run: &RunDirectory) -> Result<Answer, Failure> {
-    let failed = |e: efference_runs::history::HistoryError| Failure::new("the history can't be read", e.to_string());
+    let failed =
+        |e: efference_runs::history::HistoryError| Failure::new("the history can't be read", e.to_string());
     let history = History::read(run).map_err(failed)?;
     let mut answer = Vec::new();
     for name in history.names() {
         for over in [Over::Steps, Over::Seconds] {
             let series = history.series(name, over).map_err(failed)?.unwrap_or_default();
-            answer.push((name.to_owned(), series.x.iter().chain(&series.values).map(|x| x.to_bits()).collect()));
+            answer.push((
+                name.to_owned(),
+                series.x.iter().chain(&series.values).map(|x| x.to_bits()).collect(),
+            ));
         }
     }
     Ok(answer)
@@ -57,7 +61,16 @@ impl Target for Columns {
     }
 
     fn words(&self) -> &'static [&'static [u8]] {
-        &[b"EFFCOLS1", b"\"count\":", b"\"at\":", b"\"crc\":", b"\"rows\":null", b"\"covered\":", b"\"bytes\":", b"\"name\":"]
+        &[
+            b"EFFCOLS1",
+            b"\"count\":",
+            b"\"at\":",
+            b"\"crc\":",
+            b"\"rows\":null",
+            b"\"covered\":",
+            b"\"bytes\":",
+            b"\"name\":",
+        ]
     }
 
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
@@ -67,9 +80,11 @@ impl Target for Columns {
         if mends {
             let length = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize;
             // A header that grew or shrank is as long as it is up to its last brace before the numbers.
-            let whole = |end: usize| serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[PREFIX..end]).is_ok();
+            let whole =
+                |end: usize| serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[PREFIX..end]).is_ok();
             let end = PREFIX.saturating_add(length).min(bytes.len());
-            let near = (end.saturating_sub(64).max(PREFIX)..=(end + 64).min(bytes.len())).find(|end| whole(*end));
+            let near =
+                (end.saturating_sub(64).max(PREFIX)..=(end + 64).min(bytes.len())).find(|end| whole(*end));
             let end = near.unwrap_or(end);
             let crc = crc32fast::hash(&bytes[PREFIX..end]);
             bytes[8..12].copy_from_slice(&((end - PREFIX) as u32).to_le_bytes());

@@ -1,7 +1,7 @@
 //! `fingerprints.bin`.
-use crate::target::{Failure, Scratch, Target, equal, holds, write};
 use efference_runs::Fingerprints;
 use efference_runs::directory::RunDirectory;
+use efference_trials::fuzz::{Failure, Scratch, Target, equal, holds, write};
 use std::fs;
 
 pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
@@ -31,14 +31,21 @@ impl Target for Words {
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
         let path = self.run.fingerprints();
         write(&path, input);
-        let last = Fingerprints::last_step(&path).map_err(|e| Failure::new("its last step can't be read", e.to_string()))?;
+        let last = Fingerprints::last_step(&path)
+            .map_err(|e| Failure::new("its last step can't be read", e.to_string()))?;
         let read = Fingerprints::read(&path);
         if let Ok(read) = &read {
             let step = read.records.last().map_or(0, |(step, _)| *step);
             // The last step is looked for behind a first line of 64 KiB at most.
-            holds("the last step is another", last == step || input.len() > 64 << 10, || format!("{last}, not {step}"))?;
+            holds("the last step is another", last == step || input.len() > 64 << 10, || {
+                format!("{last}, not {step}")
+            })?;
             equal("it differs from itself", &read.first_difference(read), &None)?;
-            holds("records have other words than there are components", read.records.iter().all(|(_, words)| words.len() == read.components.len()), String::new)?;
+            holds(
+                "records have other words than there are components",
+                read.records.iter().all(|(_, words)| words.len() == read.components.len()),
+                String::new,
+            )?;
         }
         self.run.cut(4, 0).map_err(|e| Failure::new("it can't be cut", e.to_string()))?;
         let left = fs::read(&path).unwrap_or_default();

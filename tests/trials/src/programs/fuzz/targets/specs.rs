@@ -1,10 +1,10 @@
 //! Specs: files that extend each other, with all options of the bundled plugins.
 use super::plugins::plugins;
-use crate::target::{Failure, Scratch, Target, equal, files, holds, is_plain, write};
 use efference_registry::KnownPlugins;
 use efference_spec::{Diagnostics, ReportStyle, Spec, load, read};
-use std::path::{Path, PathBuf};
+use efference_trials::fuzz::{Failure, Scratch, Target, equal, files, holds, is_plain, write};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The files that an input may have; the first is the spec that is read.
 const NAMES: &[&str] = &["main.toml", "a.toml", "b.toml", "c.toml"];
@@ -15,15 +15,75 @@ const MEMBERS: usize = 24;
 
 /// Words of specs.
 pub(super) const WORDS: &[&[u8]] = &[
-    b"=== main.toml\n", b"=== a.toml\n", b"=== b.toml\n", b"extends = \"a.toml\"\n", b"extends = [\"a.toml\", \"b.toml\"]\n",
-    b"extends = \"/dev/zero\"\n", b"name", b"seed", b"steps", b"device", b"threads", b"[environment]", b"[layer]", b"[cell]",
-    b"[trainer]", b"[goal]", b"[state]", b"[optimizer]", b"[record]", b"[checkpoint]", b"[evaluation]", b"[plugins]",
-    b"[sweep]", b"[optimizer.groups.\"cell.z\"]", b"[trainer.synthetic_gradient]", b"plugin", b"size", b"every", b"keep",
-    b"best", b"\"none\"", b"\"auto\"", b"\"all\"", b"= ", b"\"", b"'''\n", b"\"\"\"\n", b"[[", b"]]", b"{ ", b" }", b"# ",
-    b"true", b"false", b"nan", b"-inf", b"1979-05-27T07:32:00Z", b"0x", b"\\u0000", b"\\U0001F600", b"\x1b[2J", b"\xc2\x9b",
-    b"\xe2\x80\xae", b"\xff", b"\r\n", b"\t", b"\0", b"{ from = 1, to = 9, steps = 3 }", b"range", b"seed = [1, 2, 3]",
-    b"\"trainer.unroll_length\" = [1, 2]", b"a.b.c.d.e.f.g.h.i.j", b"plugin = \"dense\"", b"plugin = \"webenv\"",
-    b"plugin = \"browser\"", b"plugin = \"labels\"", b"plugin = \"maximize\"", b"plugin = \"gradmax\"", b"path = [\".\"]",
+    b"=== main.toml\n",
+    b"=== a.toml\n",
+    b"=== b.toml\n",
+    b"extends = \"a.toml\"\n",
+    b"extends = [\"a.toml\", \"b.toml\"]\n",
+    b"extends = \"/dev/zero\"\n",
+    b"name",
+    b"seed",
+    b"steps",
+    b"device",
+    b"threads",
+    b"[environment]",
+    b"[layer]",
+    b"[cell]",
+    b"[trainer]",
+    b"[goal]",
+    b"[state]",
+    b"[optimizer]",
+    b"[record]",
+    b"[checkpoint]",
+    b"[evaluation]",
+    b"[plugins]",
+    b"[sweep]",
+    b"[optimizer.groups.\"cell.z\"]",
+    b"[trainer.synthetic_gradient]",
+    b"plugin",
+    b"size",
+    b"every",
+    b"keep",
+    b"best",
+    b"\"none\"",
+    b"\"auto\"",
+    b"\"all\"",
+    b"= ",
+    b"\"",
+    b"'''\n",
+    b"\"\"\"\n",
+    b"[[",
+    b"]]",
+    b"{ ",
+    b" }",
+    b"# ",
+    b"true",
+    b"false",
+    b"nan",
+    b"-inf",
+    b"1979-05-27T07:32:00Z",
+    b"0x",
+    b"\\u0000",
+    b"\\U0001F600",
+    b"\x1b[2J",
+    b"\xc2\x9b",
+    b"\xe2\x80\xae",
+    b"\xff",
+    b"\r\n",
+    b"\t",
+    b"\0",
+    b"{ from = 1, to = 9, steps = 3 }",
+    b"range",
+    b"seed = [1, 2, 3]",
+    b"\"trainer.unroll_length\" = [1, 2]",
+    b"a.b.c.d.e.f.g.h.i.j",
+    b"plugin = \"dense\"",
+    b"plugin = \"webenv\"",
+    b"plugin = \"browser\"",
+    b"plugin = \"labels\"",
+    b"plugin = \"maximize\"",
+    b"plugin = \"gradmax\"",
+    b"path = [\".\"]",
 ];
 
 pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
@@ -38,7 +98,8 @@ struct Specs {
 impl Target for Specs {
     fn seeds(&self) -> Vec<Vec<u8>> {
         let experiments = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
-        let mut paths: Vec<PathBuf> = fs::read_dir(experiments).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(experiments).into_iter().flatten().flatten().map(|e| e.path()).collect();
         paths.sort();
         let texts = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "toml"));
         texts.filter_map(|path| Some([&b"=== main.toml\n"[..], &fs::read(path).ok()?].concat())).collect()
@@ -50,7 +111,8 @@ impl Target for Specs {
 
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
         for name in NAMES {
-            let text: Vec<&[u8]> = files(input, NAMES).iter().filter(|file| file.0 == *name).map(|file| file.1).collect();
+            let text: Vec<&[u8]> =
+                files(input, NAMES).iter().filter(|file| file.0 == *name).map(|file| file.1).collect();
             match text.as_slice() {
                 [] => drop(fs::remove_file(self.directory.join(name))),
                 texts => write(&self.directory.join(name), texts.concat()),

@@ -1,9 +1,9 @@
 //! What is said beside a spec: `--set key=value`, and variables.
 use super::plugins::plugins;
 use super::specs::{WORDS, reads_back, report};
-use crate::target::{Failure, Scratch, Target, write};
 use efference_registry::KnownPlugins;
 use efference_spec::{load, sets_a_key};
+use efference_trials::fuzz::{Failure, Scratch, Target, write};
 use std::path::PathBuf;
 
 const SPEC: &str = "name = \"small\"\nseed = 3\nsteps = 12\n[environment]\nplugin = \"worlds\"\nworld = \"bounce\"\n[state]\nsize = 64\n";
@@ -30,7 +30,9 @@ impl Target for Settings {
         let (mut sets, mut variables) = (Vec::new(), Vec::new());
         for line in text.split('\n').filter(|line| !line.is_empty()) {
             match line.split_once('=') {
-                Some((name, value)) if sets_a_key(name) => variables.push((name.to_owned(), value.to_owned())),
+                Some((name, value)) if sets_a_key(name) => {
+                    variables.push((name.to_owned(), value.to_owned()))
+                }
                 _ => sets.push(line.to_owned()),
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Real inputs (the files in `corpus/`, and what the program itself writes) are changed at random, and each must be read
 //! or refused: without a panic, in little time and memory, and with an answer that is right. It needs nothing but stable
-//! Rust. There is no coverage to guide it; instead, each target knows the words of its format, and mends what would
+//! Rust. There is no coverage to guide it; instead, each target knows the words of its format, and puts right what would
 //! hide the rest, such as a checksum.
 #![allow(clippy::print_stdout)] // what was tried and what failed is the command's answer
 
@@ -11,16 +11,17 @@ mod memory;
 mod minimise;
 mod mutate;
 mod target;
-mod targets;
 mod worker;
+
+pub use target::{
+    Entry, Failure, Made, Make, Scratch, Target, entry, equal, files, holds, is_plain, make_directory, write,
+};
 
 use campaign::{Campaign, again};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs, thread};
-use target::Entry;
-use targets::TARGETS;
 use worker::{Order, work};
 
 /// Tries hostile inputs on everything that efference reads.
@@ -52,21 +53,22 @@ struct Arguments {
     worker: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
+/// What a program of targets does: its `main`.
+pub fn main(table: &'static [Entry]) -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
-        TARGETS.iter().for_each(|entry| println!("{:<13} {}", entry.name, entry.reads));
+        table.iter().for_each(|entry| println!("{:<13} {}", entry.name, entry.reads));
         return ExitCode::SUCCESS;
     }
     let targets: Vec<&'static Entry> = match arguments.targets.as_slice() {
-        [] => TARGETS.iter().collect(),
+        [] => table.iter().collect(),
         names => {
-            if let Some(unknown) = names.iter().find(|name| TARGETS.iter().all(|entry| entry.name != **name)) {
-                let known: Vec<&str> = TARGETS.iter().map(|entry| entry.name).collect();
+            if let Some(unknown) = names.iter().find(|name| table.iter().all(|entry| entry.name != **name)) {
+                let known: Vec<&str> = table.iter().map(|entry| entry.name).collect();
                 eprintln!("error: there is no target '{unknown}'; there are: {}", known.join(", "));
                 return ExitCode::FAILURE;
             }
-            TARGETS.iter().filter(|entry| names.iter().any(|name| name == entry.name)).collect()
+            table.iter().filter(|entry| names.iter().any(|name| name == entry.name)).collect()
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -78,7 +80,8 @@ fn main() -> ExitCode {
         }
         (None, Some(path), [entry]) => one_input(entry, &path),
         (None, None, targets) => {
-            let campaign = Campaign { seed, seconds, runs, jobs: jobs.unwrap_or(cores), failures: failures() };
+            let campaign =
+                Campaign { seed, seconds, runs, jobs: jobs.unwrap_or(cores), failures: failures() };
             if campaign.run(targets) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         _ => {
