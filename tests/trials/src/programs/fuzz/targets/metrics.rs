@@ -79,11 +79,8 @@ impl Target for Metrics {
 impl Metrics {
     /// The history against a plain reading of the lines by serde_json.
     fn history(&self, lines: &[&[u8]]) -> Result<bool, Failure> {
-        let plain: Option<Vec<BTreeMap<String, Option<f64>>>> = lines
-            .iter()
-            .filter(|line| **line != b"\n")
-            .map(|line| serde_json::from_slice(line).ok())
-            .collect();
+        let whole = lines.iter().filter(|line| **line != b"\n");
+        let plain: Option<Vec<Fields>> = whole.map(|line| fields(line)).collect();
         let history = match History::read(&self.run) {
             Ok(history) => history,
             Err(e) => {
@@ -149,9 +146,12 @@ impl Metrics {
     }
 }
 
+/// The values of a line; a value of `None` is none.
+type Fields = BTreeMap<String, Option<f64>>;
+
 /// The values of a line; `None` if it is no object of numbers. Rust's own reader of numbers finds the nearest one, which
 /// serde_json does not always.
-fn plain(line: &[u8]) -> Option<BTreeMap<String, Option<f64>>> {
+fn fields(line: &[u8]) -> Option<Fields> {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(line).ok()?;
     let number = |text: &str| match text {
         "null" => Some(None),

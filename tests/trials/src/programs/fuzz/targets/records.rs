@@ -87,8 +87,8 @@ impl Target for Records {
         }
         let run = RunDirectory::open(&self.runs.join("x/a"))
             .map_err(|e| Failure::new("a run can't be opened", e.to_string()))?;
-        let (end, provenance) = (run.end(), run.provenance());
-        let _ = (run.state(), run.steps(), run.steps_done());
+        let end = run.end();
+        let _ = (run.provenance(), run.state(), run.steps(), run.steps_done());
         if let Err(e) = &end {
             is_plain("an error has control characters", &e.to_string())?;
         }
@@ -100,7 +100,7 @@ impl Target for Records {
             equal("an end reads back as another", &again.as_ref(), &Some(end))?;
         }
         RunDirectory::first_spec(&run.spec());
-        Ok(end.is_ok() && provenance.is_some() && listing.notes.is_empty())
+        Ok(end.is_ok() && listing.notes.is_empty())
     }
 }
 
