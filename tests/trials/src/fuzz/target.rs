@@ -94,7 +94,7 @@ pub fn holds(what: &str, truth: bool, detail: impl FnOnce() -> String) -> Result
 /// Fails if a text that is shown to people could do more than be read: control characters move the cursor, set the title
 /// of the window, or worse.
 pub fn is_plain(what: &str, text: &str) -> Result<(), Failure> {
-    let bad = text.chars().find(|c| c.is_control() && *c != '\n');
+    let bad = text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     holds(what, bad.is_none(), || format!("{bad:?} in {}", text.escape_debug()))
 }
 

@@ -138,8 +138,9 @@ pub(crate) fn same(run: &RunDirectory, undisturbed: &RunDirectory, steps: u64) -
     holds(differ.is_empty(), || format!("arrays of the last checkpoint differ: {differ:?}"))
 }
 
+/// The checkpoint of the run's end.
 fn last(run: &RunDirectory) -> Result<Checkpoint, String> {
     let files = CheckpointFiles::new(run.checkpoints());
-    let newest = files.newest(None).map_err(|e| e.to_string())?;
-    files.read(newest.ok_or("there is no checkpoint")?).map_err(|e| e.to_string())
+    let steps = files.steps().map_err(|e| e.to_string())?;
+    files.read(*steps.last().ok_or("there is no checkpoint")?).map_err(|e| e.to_string())
 }

@@ -36,6 +36,8 @@ pub(crate) enum Disturbance {
     ClosedReader,
     /// The directory that it was started in is removed.
     NoWorkingDirectory,
+    /// The directory of its runs gets another name, and has its own again when the run has ended.
+    DirectoryRenamed,
     /// A file of the run is removed.
     FileRemoved(&'static str),
 }
@@ -60,6 +62,7 @@ pub(crate) const ALL: &[Disturbance] = &[
     SlowReader,
     ClosedReader,
     NoWorkingDirectory,
+    DirectoryRenamed,
     FileRemoved("metrics.jsonl"),
     FileRemoved("fingerprints.bin"),
     FileRemoved("tensorboard"),
@@ -78,6 +81,8 @@ pub(crate) enum Expected {
     Killed,
     /// It goes on, or fails and says why.
     FinishesOrFails,
+    /// As before, and it is said on standard error in any case: something of the record is lost.
+    Said,
     /// As before, where not even the end may have had room.
     Anything,
 }
@@ -123,6 +128,7 @@ impl Disturbance {
             }
             KillProgram | KillEngine | KillAll => Expected::Killed,
             Stop(..) => Expected::Stops,
+            FileRemoved("metrics.jsonl" | "fingerprints.bin") | DirectoryRenamed => Expected::Said,
             FileRemoved(_) => Expected::FinishesOrFails,
             DiskFull | FileLimit => Expected::Anything,
         }
@@ -166,10 +172,11 @@ impl Disturbance {
                 fill(&session.runs);
                 if self == DiskFullForAWhile {
                     thread::sleep(Duration::from_millis(random.u64(50..4_000)));
-                    empty(&session.runs);
+                    let _ = fs::remove_file(filler(&session.runs));
                 }
             }
             NoWorkingDirectory => return fs::remove_dir_all(&session.place).is_ok(),
+            DirectoryRenamed => return fs::rename(&session.runs, elsewhere(&session.runs)).is_ok(),
             FileRemoved(name) => {
                 let path = session.directory().join(name);
                 return match path.is_dir() {
@@ -187,15 +194,33 @@ fn filler(runs: &Path) -> PathBuf {
     runs.join("filler")
 }
 
+/// What the directory of runs is called in between.
+fn elsewhere(runs: &Path) -> PathBuf {
+    runs.with_extension("elsewhere")
+}
+
+/// Puts back what can be put back when the run has ended.
+///
+/// # Errors
+/// If the run went on in another directory, in which half of its record is.
+pub(crate) fn put_back(runs: &Path) -> Result<(), String> {
+    // Best effort: there may be none.
+    let _ = fs::remove_file(filler(runs));
+    if !elsewhere(runs).exists() {
+        return Ok(());
+    }
+    let split = runs.exists();
+    if split {
+        fs::remove_dir_all(runs).map_err(|e| e.to_string())?;
+    }
+    fs::rename(elsewhere(runs), runs).map_err(|e| e.to_string())?;
+    if split { Err("a part of the record is in a directory of the old name".to_owned()) } else { Ok(()) }
+}
+
 /// Takes all the room that is left.
 fn fill(runs: &Path) {
     let Ok(mut file) = File::create(filler(runs)) else { return };
     for size in [1 << 16, 1 << 12, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
-}
-
-/// Gives it back.
-pub(crate) fn empty(runs: &Path) {
-    let _ = fs::remove_file(filler(runs));
 }

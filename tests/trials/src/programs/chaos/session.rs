@@ -50,7 +50,7 @@ pub(crate) struct Started {
 impl Session {
     /// In a directory that is there.
     pub(crate) fn new(place: PathBuf, mark: String) -> Self {
-        Session { runs: place.join("runs"), place, mark, started: 0 }
+        Session { runs: place.with_extension("runs"), place, mark, started: 0 }
     }
 
     /// The run, once it is one.
@@ -188,7 +188,7 @@ impl Ended {
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = |text: &str| {
-            text.chars().rev().take(1_500).collect::<Vec<_>>().into_iter().rev().collect::<String>()
+            text.chars().rev().take(400).collect::<Vec<_>>().into_iter().rev().collect::<String>()
         };
         write!(f, "{}\n-- stdout:\n{}\n-- stderr:\n{}", self.status, end(&self.stdout), end(&self.stderr))
     }

@@ -1,6 +1,6 @@
 //! The pictures of a run, as the commands that show them read them.
 use efference_runs::{picture_files, read_picture};
-use efference_trials::fuzz::{Failure, Scratch, Target, equal, is_plain, write};
+use efference_trials::fuzz::{Failure, Scratch, Target, equal, write};
 use std::path::PathBuf;
 
 pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
@@ -47,7 +47,7 @@ impl Target for Pictures {
                 )?;
                 Ok(true)
             }
-            Err(e) => is_plain("an error has control characters", &e.to_string()).map(|()| false),
+            Err(_) => Ok(false),
         }
     }
 }

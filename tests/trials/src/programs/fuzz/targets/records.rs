@@ -1,9 +1,7 @@
 //! What a run says of itself, as the commands that list and find runs read it.
 use efference_runs::directory::RunDirectory;
 use efference_runs::{find_run, list_runs};
-use efference_trials::fuzz::{
-    Failure, Scratch, Target, equal, files, holds, is_plain, make_directory, write,
-};
+use efference_trials::fuzz::{Failure, Scratch, Target, equal, files, holds, make_directory, write};
 use std::fs;
 use std::path::PathBuf;
 
@@ -74,24 +72,16 @@ impl Target for Records {
         let listing =
             list_runs(&self.runs, None).map_err(|e| Failure::new("runs can't be listed", e.to_string()))?;
         equal("a run is not listed", &listing.runs.len(), &2)?;
-        for note in &listing.notes {
-            is_plain("a note has control characters", note)?;
-        }
         for said in ["x", "latest", "a", "x/b"] {
-            match find_run(&self.runs, said) {
-                Ok(run) => holds("a run is found elsewhere", run.path().starts_with(self.real()), || {
-                    run.path().display().to_string()
-                })?,
-                Err(e) => is_plain("an error has control characters", &e.to_string())?,
+            if let Ok(run) = find_run(&self.runs, said) {
+                let here = run.path().starts_with(self.real());
+                holds("a run is found elsewhere", here, || run.path().display().to_string())?;
             }
         }
         let run = RunDirectory::open(&self.runs.join("x/a"))
             .map_err(|e| Failure::new("a run can't be opened", e.to_string()))?;
         let end = run.end();
         let _ = (run.provenance(), run.state(), run.steps(), run.steps_done());
-        if let Err(e) = &end {
-            is_plain("an error has control characters", &e.to_string())?;
-        }
         if let Ok(Some(end)) = &end {
             run.write_end(end).map_err(|e| Failure::new("an end can't be written again", e.to_string()))?;
             let again = run
