@@ -211,7 +211,7 @@ fn give_up(serial: &AtomicU64, verdict: &Path) {
     loop {
         thread::sleep(Duration::from_millis(50));
         let now = serial.load(Ordering::SeqCst);
-        if now != seen || now % 2 == 0 {
+        if now != seen || now.is_multiple_of(2) {
             (seen, used, since) = (now, processor(), Instant::now());
         } else if processor() - used > HUNG || since.elapsed() > WAITS {
             // Best effort: without it, the process that started this one sees that it was aborted.

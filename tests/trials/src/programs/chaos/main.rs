@@ -137,7 +137,7 @@ fn run(arguments: &Arguments, place: &Path) -> bool {
             });
         }
     });
-    report(&counts.into_inner().unwrap_or_default(), next.into_inner().min(u64::MAX), began);
+    report(&counts.into_inner().unwrap_or_default(), began);
     good.into_inner()
 }
 
@@ -153,14 +153,15 @@ fn remove(own: &Path) {
     }
 }
 
-fn report(counts: &Counts, trials: u64, began: Instant) {
+fn report(counts: &Counts, began: Instant) {
     println!("{:<28} {:>7} {:>9}", "disturbance", "times", "too late");
     for (name, (times, late)) in &counts.done {
         println!("{name:<28} {times:>7} {late:>9}");
     }
     println!(
-        "{trials} trials, {} runs; {} records checked; {} brought to their end, {} of them compared bit for bit with a run that \
+        "{} trials, {} runs; {} records checked; {} brought to their end, {} of them compared bit for bit with a run that \
          nobody disturbed; {} s",
+        counts.trials,
         counts.runs,
         counts.records,
         counts.resumed,

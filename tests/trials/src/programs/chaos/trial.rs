@@ -27,6 +27,8 @@ pub(crate) struct Undisturbed {
 pub(crate) struct Counts {
     /// By kind of disturbance: how often it was done, and how often the run had ended before.
     pub(crate) done: BTreeMap<String, (u64, u64)>,
+    pub(crate) trials: u64,
+    /// How often the program was started.
     pub(crate) runs: u64,
     pub(crate) resumed: u64,
     pub(crate) compared: u64,
@@ -122,6 +124,7 @@ pub(crate) fn trial(
     let undisturbed = undisturbed.of(variant)?;
     let mut session = prepare(place, variant, &format!("{seed}-{number}-{}", std::process::id()))
         .map_err(|e| e.to_string())?;
+    count(counts, |counts| counts.trials += 1);
     let mut history: Vec<String> = Vec::new();
     let mut removed = false;
     let rounds: Vec<Disturbance> =
@@ -212,7 +215,7 @@ fn expected(expected: Expected, run: Option<&RunDirectory>, ended: &Ended) -> Re
         Expected::Finishes => finished(),
         // It may have come to its end, or been asked before it listened.
         Expected::Stops => {
-            finished() || how == Some(Ending::Stopped) || (run.is_none() && !ended.status.success())
+            finished() || how == Some(Ending::Stopped) || (ended.by_signal() && ended.stdout.is_empty())
         }
         Expected::Killed => true,
         Expected::FinishesOrFails => finished() || !ended.status.success(),

@@ -17,8 +17,8 @@ pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
     let run = RunDirectory::open(&path).map_err(|e| e.to_string())?;
     // Long enough for columns to be worth it, by names and not by numbers, so that the columns are short.
     let long = "x".repeat(2_000);
-    let line = |i: usize| {
-        let more = if i % 3 == 0 { format!(",\"rare\":{i}.5") } else { String::new() };
+    let line = |i: u32| {
+        let more = if i.is_multiple_of(3) { format!(",\"rare\":{i}.5") } else { String::new() };
         format!("{{\"step\":{i},\"seconds\":{i}.25,\"loss\":0.{i},\"{long}\":null{more}}}\n")
     };
     write(&run.metrics(), (1..600).map(line).collect::<String>());

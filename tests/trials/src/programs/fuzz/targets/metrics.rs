@@ -87,7 +87,7 @@ impl Metrics {
                 let good = plain.is_some_and(|lines| {
                     lines.iter().all(|line| {
                         let step = line.get("step").copied().flatten();
-                        step.is_some_and(|s| s >= 0.0 && s < 1e15 && s.fract() == 0.0)
+                        step.is_some_and(|s| (0.0..1e15).contains(&s) && s.fract() == 0.0)
                             && line.get("seconds").is_some_and(Option::is_some)
                     })
                 });

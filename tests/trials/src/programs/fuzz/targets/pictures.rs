@@ -37,7 +37,7 @@ impl Target for Pictures {
 
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
         let mut png = input.to_vec();
-        if png.len() % 2 == 0 {
+        if png.len().is_multiple_of(2) {
             mend(&mut png);
         }
         write(&self.directory.join("step-000000000500-stream-0.png"), png);
