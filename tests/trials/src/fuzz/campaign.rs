@@ -13,15 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, thread};
 
-/// How long an input that ends the process is made smaller: each try is a process.
-const MINIMISE: Duration = Duration::from_secs(30);
-
 /// What all targets have in common.
 pub(crate) struct Campaign {
     pub(crate) seed: u64,
     pub(crate) seconds: f64,
     pub(crate) runs: Option<u64>,
     pub(crate) jobs: usize,
+    /// How long an input that ends its process is made smaller: each try is a process.
+    pub(crate) minimise: Duration,
     /// Where failing inputs go.
     pub(crate) failures: PathBuf,
 }
@@ -67,7 +66,7 @@ impl Campaign {
                 let input = fs::read(scratch.path().join(CURRENT)).unwrap_or_default();
                 let small = minimise(
                     input,
-                    MINIMISE,
+                    self.minimise,
                     |rest| matches!(again(entry, rest), Some(other) if kind(&other) == kind(&what)),
                 );
                 (self.failure(name, &what, &small), false)

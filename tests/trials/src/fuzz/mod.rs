@@ -21,6 +21,7 @@ use campaign::{Campaign, again};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use std::{env, fs, thread};
 use worker::{Order, work};
 
@@ -45,6 +46,12 @@ struct Arguments {
     /// How many targets are tried at once [default: as many as there are cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// How long an input that ends its process is made smaller
+    #[arg(long, default_value_t = 30, value_name = "S")]
+    minimise: u64,
+    /// Where failing inputs go [default: target/fuzz]
+    #[arg(long, value_name = "DIR")]
+    failures: Option<PathBuf>,
     /// List the targets
     #[arg(long)]
     list: bool,
@@ -73,6 +80,9 @@ pub fn main(table: &'static [Entry]) -> ExitCode {
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let Arguments { seed, seconds, runs, input, jobs, worker, .. } = arguments;
+    let minimise = Duration::from_secs(arguments.minimise);
+    let failures = arguments.failures.unwrap_or_else(failures);
+    let jobs = jobs.unwrap_or(cores);
     match (worker, input, targets.as_slice()) {
         (Some(scratch), input, [entry]) => {
             work(entry, &Order { seed, seconds, runs, input, scratch });
@@ -80,8 +90,7 @@ pub fn main(table: &'static [Entry]) -> ExitCode {
         }
         (None, Some(path), [entry]) => one_input(entry, &path),
         (None, None, targets) => {
-            let campaign =
-                Campaign { seed, seconds, runs, jobs: jobs.unwrap_or(cores), failures: failures() };
+            let campaign = Campaign { seed, seconds, runs, jobs, minimise, failures };
             if campaign.run(targets) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         _ => {
