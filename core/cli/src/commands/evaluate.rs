@@ -1,5 +1,5 @@
-//! `efference evaluate`: becomes the engine.
-use crate::{engine, fail};
+//! `efference evaluate`: runs the engine.
+use crate::engine;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub struct EvaluateArgs {
     pub json: bool,
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(_: &EvaluateArgs) -> u8 {
-    fail(engine::exec())
+    engine::run()
 }

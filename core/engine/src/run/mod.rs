@@ -22,7 +22,6 @@ mod steps;
 pub use episodes::Episode;
 pub use evaluation::{Evaluation, evaluate};
 pub use experiment::{Attribution, Experiment, FrameStats, StepOutcome, Times};
-pub use failure::Failure;
 pub use forward::play_forward;
 pub use lifecycle::{Done, Request, Start, run};
 pub use recording::{Origin, Recording};
@@ -34,7 +33,7 @@ use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig};
 use crate::plugins::{CallMonitor, MissingPlugin, Registry};
 use efference_abi::Kind;
 use efference_runs::checkpoint::CheckpointError;
-use efference_runs::directory::ClaimError;
+use efference_runs::directory::{ClaimError, Failure};
 use efference_runs::provenance::{Known, PluginFile};
 use efference_runs::{FileError, RecordError};
 use efference_sdk::{self as sdk, Environment, EnvironmentSetup, Prediction, Spaces, Trainer, derive_seed};
@@ -156,6 +155,8 @@ impl<'a> LoadedSpec<'a> {
             environment: id(Kind::Environment),
             trainer: id(Kind::Trainer),
             goal: id(Kind::Goal),
+            cell: id(Kind::Cell),
+            layer: id(Kind::Layer),
         };
         Ok(Experiment::new(environment, spaces, model, trainer, plugins, compare))
     }
