@@ -57,7 +57,7 @@ pub(crate) fn end(run: Option<&RunDirectory>, ended: &Ended) -> Checked {
     for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "core::", "Os {", "MKL FATAL"] {
         holds(!ended.stderr.contains(word), || format!("'{word}' on standard error: {ended}"))?;
     }
-    if ended.by_signal() {
+    if ended.status.code().is_none() {
         return Ok(());
     }
     let Some(run) = run else { return holds(!ended.status.success(), || format!("it made no run: {ended}")) };
@@ -66,7 +66,8 @@ pub(crate) fn end(run: Option<&RunDirectory>, ended: &Ended) -> Checked {
     let fits = match end.how {
         Ending::Finished => ended.status.success(),
         Ending::Stopped => ended.status.code().is_some_and(|code| code > 128),
-        Ending::Failed { .. } => ended.status.code() == Some(1),
+        // 128 and the number of the signal, if one ended the engine.
+        Ending::Failed { .. } => ended.status.code().is_some_and(|code| code == 1 || code > 128),
     };
     holds(fits, || format!("end.json says {:?}: {ended}", end.how))?;
     holds(ended.status.success() || !ended.stdout.is_empty() || !ended.stderr.is_empty(), || {

@@ -5,7 +5,6 @@ use efference_runs::directory::RunDirectory;
 use fastrand::Rng;
 use rustix::process::{Pid, Signal};
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -179,9 +178,9 @@ impl Started {
 }
 
 impl Ended {
-    /// Whether a signal ended it.
+    /// Whether a signal ended it, or it says so as a shell does, by a status above 128.
     pub(crate) fn by_signal(&self) -> bool {
-        self.status.signal().is_some()
+        self.status.code().is_none_or(|code| code > 128)
     }
 }
 
