@@ -31,7 +31,7 @@ impl RunSpec {
     pub fn open(run: &Path) -> Result<Self, u8> {
         let directory = match run.exists() {
             true => RunDirectory::open(run).map_err(fail)?,
-            false => find_run(Path::new("runs"), &run.to_string_lossy()).map_err(fail)?,
+            false => find_run(Path::new("runs"), run).map_err(fail)?,
         };
         Ok(RunSpec { directory })
     }

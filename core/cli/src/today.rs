@@ -17,7 +17,7 @@ pub(crate) fn differences_today(run: &RunSpec) -> Result<Option<Vec<String>>, u8
     let plugins = PluginFiles::scan(&run.parse(&[])?.plugin_paths(), &engine_identity());
     // What made it go on last counts.
     let last = then.resumed.last().unwrap_or(&then);
-    Ok(Some(provenance_differences(last, &today(last, &plugins))))
+    Ok(Some(provenance_differences(last, &today(last, &plugins, run.directory.path().ancestors().nth(2)))))
 }
 
 /// Prints them on standard error.
@@ -28,7 +28,7 @@ pub(crate) fn report_differences(differences: &[String]) {
 }
 
 /// What would make the run today, as far as that is known without libtorch.
-fn today(then: &Provenance, plugins: &PluginFiles) -> Provenance {
+fn today(then: &Provenance, plugins: &PluginFiles, runs: Option<&Path>) -> Provenance {
     let plugin = |was: &PluginFile| {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == was.kind);
         let found = kind.and_then(|kind| plugins.find(kind, &was.name).ok());
@@ -41,7 +41,7 @@ fn today(then: &Provenance, plugins: &PluginFiles) -> Provenance {
     let code = then.spec.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
     Provenance {
         efference: env!("CARGO_PKG_VERSION").to_owned(),
-        git: Git::of(code),
+        git: Git::of(code, runs),
         plugins: then.plugins.iter().map(plugin).collect(),
         libtorch: engine_identity().libtorch_version,
         machine: Machine::this(),

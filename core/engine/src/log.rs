@@ -3,18 +3,31 @@
 //! Which events are heard is said by the variable `EFFERENCE_LOG`, or `RUST_LOG`, in the form of
 //! `tracing-subscriber`'s filters: `info`, or `warn,efference_browser=debug`. Without either, or where it is empty, warnings and errors
 //! go to standard error, and what is of note besides to `log.txt`.
-use efference_runs::Aside;
+//!
+//! A thread prints and writes it: nobody who logs waits for the terminal, the pipe or the disk. User info and queries of
+//! URLs are masked.
+use efference_runs::privacy::masked;
+use efference_runs::{Aside, Printer};
 use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-static FILE: Mutex<Option<File>> = Mutex::new(None);
+static FILE: Mutex<Option<Printer>> = Mutex::new(None);
 static ASIDE: Mutex<Option<Aside>> = Mutex::new(None);
+/// Prints what comes while there is no progress.
+static ALONE: OnceLock<Printer> = OnceLock::new();
+
+/// Whoever reads standard error is waited for at the end…
+const PATIENCE: Duration = Duration::from_secs(2);
+/// …and the disk.
+const PATIENCE_WITH_THE_DISK: Duration = Duration::from_secs(10);
 
 /// Starts the log of this process.
 pub fn start() {
@@ -31,15 +44,27 @@ pub fn start() {
         .try_init();
 }
 
+/// Waits a little until everything is on standard error. To be called before something else is printed there, and at the end
+/// of the process.
+pub fn finish() {
+    let aside = ASIDE.lock().clone();
+    aside.iter().for_each(|aside| aside.finish(PATIENCE));
+    if let Some(alone) = ALONE.get() {
+        alone.finish(PATIENCE);
+    }
+}
+
 /// From now on, events go to this file as well, until the answer is dropped.
 pub fn to_file(file: File) -> Guard {
-    *FILE.lock() = Some(file);
+    *FILE.lock() = Some(Printer::new(io::sink(), file));
     Guard(())
 }
 
-/// Keeps the log from running into a progress bar.
-pub fn aside(aside: Aside) {
-    *ASIDE.lock() = Some(aside);
+/// Lets the log be printed beside progress; `None`: there is none any more.
+pub fn aside(aside: Option<Aside>) {
+    // In the order in which it came.
+    finish();
+    *ASIDE.lock() = aside;
 }
 
 /// See [`to_file`].
@@ -47,7 +72,9 @@ pub struct Guard(());
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        *FILE.lock() = None;
+        if let Some(file) = FILE.lock().take() {
+            file.finish(PATIENCE_WITH_THE_DISK);
+        }
     }
 }
 
@@ -55,8 +82,11 @@ struct Terminal;
 
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let aside = ASIDE.lock().clone().unwrap_or_default();
-        aside.write(|| io::stderr().write_all(bytes))?;
+        let text = masked(&String::from_utf8_lossy(bytes));
+        match ASIDE.lock().as_ref() {
+            Some(aside) => aside.write(text.as_bytes()),
+            None => ALONE.get_or_init(|| Printer::new(io::sink(), io::stderr())).beside(text.as_bytes()),
+        }
         Ok(bytes.len())
     }
 
@@ -69,8 +99,8 @@ struct ToFile;
 
 impl Write for ToFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(file) = &mut *FILE.lock() {
-            file.write_all(bytes)?;
+        if let Some(file) = &*FILE.lock() {
+            file.beside(masked(&String::from_utf8_lossy(bytes)).as_bytes());
         }
         Ok(bytes.len())
     }

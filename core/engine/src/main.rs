@@ -60,6 +60,7 @@ fn main() {
         Err(fail(format!("{}. This is a mistake of efference; please report it", bridge::caught(panic))))
     });
     let status = status.unwrap_or_else(|status| status);
+    log::finish();
     let _ = io::stdout().flush();
     activity.set_status(status);
     // Not by returning: libtorch would first take its operators apart one by one, for a tenth of a second. All

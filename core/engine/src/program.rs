@@ -1,14 +1,17 @@
 //! What the commands of this program have in common.
 use efference_cli::SpecArgs;
+use efference_engine::log;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
-use efference_runs::metric;
+use efference_runs::privacy::masked;
+use efference_runs::{Printer, StepRate, metric};
 use efference_spec::{PluginStdout, Spec};
 use efference_supervision::of_this_process;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 /// The exit status of what failed; the reason was printed.
 pub(crate) type Outcome = Result<u8, u8>;
@@ -16,15 +19,18 @@ pub(crate) type Outcome = Result<u8, u8>;
 /// Makes the steps of a run, and prints how it ended.
 pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
     let output = own_stdout(spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
-    let mut summary = output.try_clone().map_err(fail)?;
+    let summary = output.try_clone().map_err(fail)?;
     let stop = listen()?;
     let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
     let request = Request { spec_file, start, output, stop: &stop };
     let mut experiment = None;
     let status = match run::run(spec, &parts, request, &mut experiment) {
         Ok(done) => {
-            // Whoever reads the output may have gone; the run is done all the same.
-            let _ = write_summary(&mut summary, &done);
+            // Whoever reads the output may have gone, or be asleep; the run is done all the same.
+            log::finish();
+            let printer = Printer::new(summary, io::sink());
+            printer.text(summary_of(&done));
+            printer.finish(PATIENCE);
             if done.stopped { 130 } else { 0 }
         }
         Err(error) => fail(error),
@@ -64,18 +70,28 @@ fn own_stdout(spec: &Spec) -> io::Result<File> {
 
 /// Prints an error; returns the exit status of a failure.
 pub(crate) fn fail(message: impl std::fmt::Display) -> u8 {
-    eprintln!("error: {message}");
+    log::finish();
+    // A log of a sweep may be where this goes.
+    eprintln!("error: {}", masked(&message.to_string()));
     1
 }
 
-fn write_summary(to: &mut impl Write, done: &Done) -> io::Result<()> {
+/// How long whoever reads a summary is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn summary_of(done: &Done) -> String {
     let how = if done.stopped { "Stopped" } else { "Finished" };
-    let rate = (done.steps - done.from) as f64 / done.seconds.max(1e-9);
-    writeln!(to, "{how} after {} steps in {:.1} s ({rate:.0} steps/s).", done.steps, done.seconds)?;
+    let rate = StepRate((done.steps - done.from) as f64 / done.seconds.max(1e-9));
+    let mut text = format!("{how} after {} steps in {:.1} s ({rate}).\n", done.steps, done.seconds);
     let shown = metric::in_summary(&done.last);
     if !shown.is_empty() {
         let shown: Vec<_> = shown.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        writeln!(to, "Last recorded: {}.", shown.join(", "))?;
+        text += &format!("Last recorded: {}.\n", shown.join(", "));
     }
-    writeln!(to, "Everything is in {}", done.directory.shown().display())
+    for note in &done.notes {
+        text += &format!("Note: {note}.\n");
+    }
+    let what = if done.notes.is_empty() { "Everything" } else { "All else" };
+    text += &format!("{what} is in {}\n", done.directory.shown().display());
+    text
 }

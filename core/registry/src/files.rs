@@ -41,7 +41,10 @@ impl PluginFiles {
     /// `EFFERENCE_PLUGIN_PATH`, then beside this program. Of two plugins of one kind and name the first counts.
     pub fn scan(extra: &[PathBuf], host: &Identity) -> PluginFiles {
         let mut directories = extra.to_vec();
-        directories.extend(env::var_os("EFFERENCE_PLUGIN_PATH").iter().flat_map(env::split_paths));
+        let said = env::var_os("EFFERENCE_PLUGIN_PATH");
+        // Nothing between two colons, or in the whole variable, is no directory.
+        let said = said.iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty());
+        directories.extend(said);
         directories.extend(beside_this_program());
         PluginFiles::in_directories(directories, host)
     }

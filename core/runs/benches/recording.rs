@@ -37,6 +37,7 @@ fn cost_of_recording() -> String {
         tensorboard: Some(dir.path().join("events")),
         pictures: dir.path().join("pictures"),
         evaluations: dir.path().join("evaluations.jsonl"),
+        reserved: None,
     };
     let mut recorder = Recorder::start(files, SystemTime::now(), None).expect("the files can be made");
     let names: Vec<String> = (0..15).map(|i| format!("metric_{i}")).collect();
@@ -58,7 +59,7 @@ fn cost_of_recording() -> String {
             let picture = || Picture { width: 12, height: 8, rgb: vec![100; 3 * 12 * 8] };
             let pair = PicturePair { step, stream: 0, observation: picture(), prediction: Some(picture()) };
             let start = Instant::now();
-            recorder.picture(pair).expect("recorded");
+            recorder.picture(pair, step as f64).expect("recorded");
             picturing += start.elapsed();
         }
         std::thread::sleep(Duration::from_micros(50)); // a step's work

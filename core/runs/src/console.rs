@@ -1,7 +1,10 @@
 //! Progress: a bar on a terminal, plain lines elsewhere.
-use super::readable::{Grouped, Lasting, ThreeDigits};
+mod printer;
+
+use super::readable::{Grouped, Lasting, StepRate, ThreeDigits};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use parking_lot::Mutex;
+pub use printer::Printer;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -14,7 +17,8 @@ use std::{env, fmt};
 /// keeps both. Errors and warnings are stderr's; [`Aside`] keeps them from running into the bar. Whoever makes
 /// a `Progress` hands it the stream, as the host keeps the real stdout to itself while plugins run.
 ///
-/// A reader that goes away (`| head`) does not end the run: nothing more is shown.
+/// A reader that goes away (`| head`) does not end the run: nothing more is shown. One that sleeps does not hold it up:
+/// a thread prints, and older progress is left out for newer.
 pub struct Progress {
     shown: Shown,
     total: Option<u64>,
@@ -30,6 +34,8 @@ const BAR_EVERY: Duration = Duration::from_millis(125);
 const SHORTEST_BAR: usize = 8;
 /// Plain lines come this often.
 const LINES_EVERY: Duration = Duration::from_secs(2);
+/// A reader is waited for at the end.
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(2);
 
 impl Progress {
     /// Progress of a run to `total` steps (`None`: until it is stopped), `first` of which are behind it (those
@@ -72,21 +78,18 @@ impl Progress {
 
     /// A handle for those who write to the terminal meanwhile.
     pub fn aside(&self) -> Aside {
-        match &self.shown.how {
-            How::Bar(bar, _) => Aside(Some(bar.clone())),
-            How::Lines => Aside(None),
-        }
+        Aside(self.shown.printer.clone())
     }
 
-    /// Takes the bar away, and writes where the run got to as a last plain line.
+    /// Takes the bar away, and writes where the run got to as a last plain line. Waits a little for who reads.
     pub fn finish(mut self) {
         let now = Instant::now();
         self.speed.measure(now, self.step);
         if let How::Bar(bar, _) = &self.shown.how {
             bar.finish_and_clear();
         }
-        let line = self.text(usize::MAX);
-        self.shown.output.line(&line);
+        self.shown.printer.text(self.text(usize::MAX) + "\n");
+        self.shown.printer.finish(PATIENCE_AT_THE_END);
     }
 
     fn show(&mut self) {
@@ -97,7 +100,7 @@ impl Progress {
                 bar.update(|state| state.set_pos(self.step));
                 bar.set_message(text);
             }
-            How::Lines => self.shown.output.line(&self.text(usize::MAX)),
+            How::Lines => self.shown.printer.progress(&self.text(usize::MAX)),
         }
     }
 
@@ -114,10 +117,7 @@ impl Progress {
                 None => format!("step {step}"),
             },
         )];
-        parts.extend(self.speed.rate.map(|rate| match rate >= 100.0 {
-            true => (SPEED, format!("{} steps/s", Grouped(rate.round() as u64))),
-            false => (SPEED, format!("{} steps/s", ThreeDigits(rate))),
-        }));
+        parts.extend(self.speed.rate.map(|rate| (SPEED, StepRate(rate).to_string())));
         parts.extend(
             self.values.iter().map(|(name, value, drop)| (*drop, format!("{name} {}", ThreeDigits(*value)))),
         );
@@ -144,17 +144,19 @@ impl Drop for Progress {
     }
 }
 
-/// Lets others write to the terminal without running into the bar.
-#[derive(Clone, Default)]
-pub struct Aside(Option<ProgressBar>);
+/// Lets others write to standard error without running into the bar, and without waiting for who reads.
+#[derive(Clone)]
+pub struct Aside(Printer);
 
 impl Aside {
-    /// Takes the bar away, does `write`, and brings it back.
-    pub fn write<R>(&self, write: impl FnOnce() -> R) -> R {
-        match &self.0 {
-            Some(bar) if !bar.is_finished() => bar.suspend(write),
-            _ => write(),
-        }
+    /// Prints lines on standard error.
+    pub fn write(&self, lines: &[u8]) {
+        self.0.beside(lines);
+    }
+
+    /// Waits until they are printed, but not for longer than this.
+    pub fn finish(&self, patience: Duration) {
+        self.0.finish(patience);
     }
 }
 
@@ -162,7 +164,7 @@ impl Aside {
 pub struct Shown {
     how: How,
     every: Duration,
-    output: Output,
+    printer: Printer,
 }
 
 enum How {
@@ -199,7 +201,7 @@ impl Shown {
 
     /// Plain lines, one `every` so often at most.
     pub fn lines(to: impl Write + Send + 'static, every: Duration) -> Self {
-        Shown { how: How::Lines, every, output: Output::new(to) }
+        Shown { how: How::Lines, every, printer: Printer::new(to, io::stderr()) }
     }
 
     /// A bar on a terminal of so many columns.
@@ -208,60 +210,34 @@ impl Shown {
         width: impl Fn() -> u16 + Send + Sync + 'static,
         colour: bool,
     ) -> Self {
-        let output = Output::new(to);
+        Shown::bar_of(Printer::new(to, io::stderr()), width, colour)
+    }
+
+    fn bar_of(printer: Printer, width: impl Fn() -> u16 + Send + Sync + 'static, colour: bool) -> Self {
         let width: Columns = Arc::new(width);
-        let terminal = Terminal { output: output.clone(), width: Arc::clone(&width) };
+        let terminal = Terminal {
+            printer: printer.clone(),
+            drawn: Mutex::default(),
+            shown: Mutex::default(),
+            width: Arc::clone(&width),
+        };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like(Box::new(terminal)));
         let (cyan, plain) = if colour { ("\x1b[36m", "\x1b[0m") } else { ("", "") };
         let template = format!("{cyan}{{wide_bar}}{plain} {{msg}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         }
-        Shown { how: How::Bar(bar, width), every: BAR_EVERY, output }
+        Shown { how: How::Bar(bar, width), every: BAR_EVERY, printer }
     }
 }
 
-/// The stream, until a write to it fails.
-#[derive(Clone)]
-struct Output(Arc<Mutex<Option<Box<dyn Write + Send>>>>);
-
-impl Output {
-    fn new(to: impl Write + Send + 'static) -> Self {
-        Output(Arc::new(Mutex::new(Some(Box::new(to)))))
-    }
-
-    fn with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        let mut to = self.0.lock();
-        if let Some(stream) = to.as_mut()
-            && write(stream).is_err()
-        {
-            *to = None;
-        }
-    }
-
-    fn line(&self, text: &str) {
-        self.with(|to| {
-            writeln!(to, "{text}")?;
-            to.flush()
-        });
-    }
-}
-
-/// A terminal, as indicatif wants it: the usual ANSI sequences.
+/// A terminal, as indicatif wants it. The bar has one row, so that moving to other rows means nothing.
 struct Terminal {
-    output: Output,
+    printer: Printer,
+    /// What is being drawn in the row, and what was drawn last.
+    drawn: Mutex<String>,
+    shown: Mutex<String>,
     width: Columns,
-}
-
-impl Terminal {
-    fn put(&self, text: fmt::Arguments<'_>) -> io::Result<()> {
-        self.output.with(|to| to.write_fmt(text));
-        Ok(())
-    }
-
-    fn moved(&self, by: usize, direction: char) -> io::Result<()> {
-        if by == 0 { Ok(()) } else { self.put(format_args!("\x1b[{by}{direction}")) }
-    }
 }
 
 impl fmt::Debug for Terminal {
@@ -275,36 +251,47 @@ impl TermLike for Terminal {
         (self.width)()
     }
 
-    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        self.moved(n, 'A')
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
-    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        self.moved(n, 'B')
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
-    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        self.moved(n, 'C')
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
-    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        self.moved(n, 'D')
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        self.put(format_args!("{text}\n"))
+        self.write_str(text)
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.put(format_args!("{text}"))
+        let mut drawn = self.drawn.lock();
+        match text {
+            "\r" => drawn.clear(),
+            text => drawn.push_str(text),
+        }
+        Ok(())
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        self.put(format_args!("\r\x1b[2K"))
+        self.drawn.lock().clear();
+        Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.output.with(|to| to.flush());
+        let drawn = self.drawn.lock().clone();
+        let mut shown = self.shown.lock();
+        if *shown != drawn {
+            shown.clone_from(&drawn);
+            self.printer.bar(drawn);
+        }
         Ok(())
     }
 }
@@ -357,6 +344,8 @@ mod tests {
         }
     }
 
+    const LONG: Duration = Duration::from_secs(60);
+
     fn values() -> Vec<(String, f64)> {
         [("reward", 0.33), ("goal", 9.0), ("loss", 3.214), ("skill", -0.1204)]
             .map(|(n, v)| (n.to_owned(), v))
@@ -368,11 +357,13 @@ mod tests {
         let sheet = Sheet::default();
         let start = Instant::now();
         let shown = Shown::lines(sheet.clone(), Duration::ZERO).lines_every(Duration::from_secs(2));
+        let printer = shown.printer.clone();
         let mut progress = Progress::starting_at(start, shown, Some(20_000), 0);
         progress.values(&values());
         for step in 1..=2_500 {
             progress.step_at(start + Duration::from_micros(2_000) * step, u64::from(step));
         }
+        assert!(printer.finish(LONG));
         assert_eq!(
             sheet.text(),
             "step 1,000 of 20,000  500 steps/s  loss 3.21  skill -0.120  reward 0.330  38 s left\n\
@@ -387,16 +378,19 @@ mod tests {
         for colour in [true, false] {
             let sheet = Sheet::default();
             let start = Instant::now();
-            let mut progress =
-                Progress::starting_at(start, Shown::bar(sheet.clone(), || 100, colour), Some(10), 5);
+            let printer = Printer::new(sheet.clone(), sheet.clone());
+            let shown = Shown::bar_of(printer.clone(), || 100, colour);
+            let mut progress = Progress::starting_at(start, shown, Some(10), 5);
             progress.values(&values());
             progress.step_at(start + Duration::from_secs(1), 7);
-            progress.aside().write(|| sheet.clone().write_all(b"a warning\n")).unwrap();
+            progress.aside().write(b"a warning\n");
+            assert!(printer.finish(LONG));
             let drawn = sheet.text();
             assert!(drawn.contains("step 7 of 10  2.00 steps/s  loss 3.21"), "{drawn:?}");
+            let (_, after) = drawn.split_once("\r\x1b[2Ka warning\n").unwrap_or_else(|| panic!("{drawn:?}"));
             assert!(
-                drawn.contains("\x1b[2Ka warning\n") || drawn.contains("\x1b[2K\r\x1b[2Ka warning\n"),
-                "{drawn:?}"
+                after.contains("step 7 of 10  2.00 steps/s  loss 3.21"),
+                "the bar is there again: {after:?}"
             );
             assert_eq!(drawn.contains("\x1b[36m"), colour);
             progress.finish();
@@ -417,9 +411,11 @@ mod tests {
             let sheet = Sheet::default();
             let start = Instant::now();
             let shown = Shown::bar(sheet.clone(), move || columns, false);
+            let printer = shown.printer.clone();
             let mut progress = Progress::starting_at(start, shown, Some(10_000), 0);
             progress.values(&values());
             progress.step_at(start + Duration::from_secs(1), 70);
+            assert!(printer.finish(LONG));
             let drawn = sheet.text();
             let row = drawn.split("\x1b[2K").last().unwrap();
             assert!(row.trim_end().ends_with(text), "{row:?}");
@@ -430,15 +426,17 @@ mod tests {
     #[test]
     fn a_run_without_an_end_has_no_bar_and_no_time_left() {
         let start = Instant::now();
-        let show = |shown| {
+        let show = |shown: Shown| {
+            let printer = shown.printer.clone();
             let mut progress = Progress::starting_at(start, shown, None, 0);
             progress.step_at(start + Duration::from_secs(1), 1_070);
+            assert!(printer.finish(LONG));
         };
         let (lines, bar) = (Sheet::default(), Sheet::default());
         show(Shown::lines(lines.clone(), Duration::from_secs(1)));
         assert_eq!(lines.text(), "step 1,070  1,070 steps/s\n");
         show(Shown::bar(bar.clone(), || 80, false));
-        assert!(bar.text().starts_with("step 1,070  1,070 steps/s "), "{:?}", bar.text());
+        assert!(bar.text().starts_with("\r\x1b[2Kstep 1,070  1,070 steps/s "), "{:?}", bar.text());
     }
 
     #[test]

@@ -23,23 +23,26 @@ mod end;
 mod failure;
 mod handle;
 mod id;
+mod prepare;
 mod state;
+mod whole_file;
 
 use crate::provenance::Provenance;
 use crate::{FileError, RecorderFiles};
 use efference_spec::check_name;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use end::{End, Ending};
 pub use failure::Failure;
 pub use handle::RunHandle;
-use id::claim_id;
+use id::{claim_id, claim_path};
+use prepare::prepare;
 pub use state::{RunLock, RunState};
+pub use whole_file::write_atomically;
 
 /// The directory of one run, which belongs to that run alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +82,7 @@ impl RunDirectory {
     /// # Errors
     /// If `name` cannot name a directory, or something cannot be made or written; then nothing is left behind.
     pub fn claim(runs: &Path, name: &str, now: SystemTime, spec: &str) -> Result<Self, ClaimError> {
-        Self::claim_in(runs, name, spec, |parent| claim_id(parent, now))
+        Self::claim_in(runs, name, spec, |prepared, parent| claim_id(prepared, parent, now))
     }
 
     /// As [`claim`](Self::claim), with an id that the caller has chosen, as a sweep does for its members.
@@ -88,10 +91,11 @@ impl RunDirectory {
     /// As `claim`; and if there is a run of this id already.
     pub fn claim_as(runs: &Path, name: &str, id: &str, spec: &str) -> Result<Self, ClaimError> {
         check_name(id).map_err(|reason| ClaimError::Name { name: id.to_owned(), reason })?;
-        Self::claim_in(runs, name, spec, |parent| {
+        Self::claim_in(runs, name, spec, |prepared, parent| {
             let path = parent.join(id);
-            match fs::create_dir(&path) {
-                Ok(()) => Ok(path),
+            match claim_path(prepared, &path) {
+                Ok(true) => Ok(path),
+                Ok(false) => Err(FileError::new("make", &path, &io::ErrorKind::AlreadyExists.into())),
                 Err(e) => Err(FileError::new("make", &path, &e)),
             }
         })
@@ -101,18 +105,15 @@ impl RunDirectory {
         runs: &Path,
         name: &str,
         spec: &str,
-        make: impl FnOnce(&Path) -> Result<PathBuf, FileError>,
+        place: impl FnOnce(&Path, &Path) -> Result<PathBuf, FileError>,
     ) -> Result<Self, ClaimError> {
         check_name(name).map_err(|reason| ClaimError::Name { name: name.to_owned(), reason })?;
         let parent = runs.join(name);
         let made = make_directories(&parent)?;
-        let claimed = make(&parent).and_then(|path| {
-            let directory = RunDirectory::at(path);
-            directory.create_layout(spec).inspect_err(|_| {
-                // It is ours alone, so all of it may go. The error to tell is the first one.
-                let _ = fs::remove_dir_all(&directory.path);
-            })?;
-            Ok(directory)
+        let claimed = prepare(&parent, spec).and_then(|prepared| {
+            let path = place(prepared.path(), &parent)?;
+            let _ = prepared.keep(); // it is there under its own name
+            Ok(RunDirectory::at(path))
         });
         match claimed {
             Ok(directory) => {
@@ -188,6 +189,7 @@ impl RunDirectory {
             tensorboard: tensorboard.then(|| self.path.join("tensorboard")),
             pictures: self.pictures(),
             evaluations: self.evaluations(),
+            reserved: Some(self.reserved()),
         }
     }
 
@@ -206,6 +208,11 @@ impl RunDirectory {
         self.path.join("checkpoints")
     }
 
+    /// `.reserved`, which holds room on the disk for the end of the run.
+    fn reserved(&self) -> PathBuf {
+        self.path.join(".reserved")
+    }
+
     /// Opens `log.txt` to add to it.
     ///
     /// # Errors
@@ -220,8 +227,8 @@ impl RunDirectory {
     ///
     /// # Errors
     /// If that is not possible.
-    pub fn write_provenance(&self, provenance: &impl Serialize) -> Result<(), FileError> {
-        self.write_json("provenance.json", provenance)
+    pub fn write_provenance(&self, provenance: &Provenance) -> Result<(), FileError> {
+        self.write_json("provenance.json", &provenance.masked())
     }
 
     /// The file that a spec was first read from: of the `spec.toml` of a run, the one that the run was started with, if it
@@ -266,7 +273,11 @@ impl RunDirectory {
     /// # Errors
     /// If that is not possible.
     pub fn write_end(&self, end: &End) -> Result<(), FileError> {
-        self.write_json("end.json", end)
+        let end = &end.masked();
+        let written = self.write_json("end.json", end);
+        // What was held for this is given back, and may be what was wanting.
+        let held = fs::remove_file(self.reserved()).is_ok();
+        if written.is_err() && held { self.write_json("end.json", end) } else { written }
     }
 
     /// How the run ended; `None` if it has not, or was killed.
@@ -289,14 +300,6 @@ impl RunDirectory {
             serde_json::to_vec_pretty(content).map_err(|e| FileError::new("write", &path, &e.into()))?;
         text.push(b'\n');
         write_atomically(&path, &text)
-    }
-
-    fn create_layout(&self, spec: &str) -> Result<(), FileError> {
-        for name in ["tensorboard", "pictures", "checkpoints"] {
-            let path = self.path.join(name);
-            fs::create_dir(&path).map_err(|e| FileError::new("make", &path, &e))?;
-        }
-        write_atomically(&self.spec(), spec.as_bytes())
     }
 
     /// Best effort: a run is none the worse without.
@@ -323,36 +326,12 @@ fn make_directories(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(missing)
 }
 
-/// Writes a file whole or not at all: to a temporary name, synced, renamed. An older file is replaced.
-///
-/// # Errors
-/// If that is not possible; the temporary file does not stay.
-pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        // Readable for others, as far as the process's umask lets it: by itself a temporary file is its owner's alone.
-        let mut file = tempfile::Builder::new()
-            .prefix(".")
-            .suffix(".tmp")
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(parent)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        // The name is on the disk only when the directory is. Not every file system can be asked for that.
-        if let Ok(directory) = File::open(parent) {
-            let _ = directory.sync_all();
-        }
-        Ok(())
-    };
-    write().map_err(|e| FileError::new("write", path, &e))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::time::rfc3339;
     use std::collections::HashSet;
+    use std::os::unix::fs::PermissionsExt;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn at(seconds: u64) -> SystemTime {
@@ -451,7 +430,7 @@ mod tests {
             help: None,
         };
         for how in [Ending::Finished, Ending::Stopped, failed] {
-            let end = End { how, step: 7, seconds: 1.5, ended: ended.clone() };
+            let end = End { how, step: 7, seconds: 1.5, ended: ended.clone(), notes: Vec::new() };
             run.write_end(&end).unwrap();
             assert_eq!(run.end().unwrap(), Some(end));
         }

@@ -24,12 +24,13 @@ impl FileError {
     /// What the system said when `doing` was tried on `file`.
     pub fn new(doing: &'static str, file: &Path, error: &io::Error) -> Self {
         use io::ErrorKind::{
-            AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
-            ReadOnlyFilesystem, StorageFull,
+            AlreadyExists, FileTooLarge, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+            QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
         let help = match error.kind() {
             StorageFull => Some("free some space on that disk, or put the runs on another one"),
             QuotaExceeded => Some("free some of your quota, or put the runs on another disk"),
+            FileTooLarge => Some("raise the limit on the size of a file (`ulimit -f`), or record less"),
             PermissionDenied => Some("make it writable for you, or put the runs where you may write"),
             ReadOnlyFilesystem => Some("put the runs on a disk that can be written to"),
             NotADirectory | AlreadyExists => {
@@ -49,6 +50,28 @@ pub enum RecordError {
     /// A file could not be made or written. Everything that was recorded before is kept.
     #[error(transparent)]
     File(#[from] FileError),
+    /// More lines wait for the disk than may.
+    #[error(
+        "what is recorded can't be written, and {limit} of lines wait in memory, which is all that may: {why}"
+    )]
+    Full {
+        /// Bytes of lines that may wait.
+        limit: String,
+        /// What the disk says, and since when.
+        why: String,
+    },
+    /// The end has come, and what was recorded is not all in its files.
+    #[error("{what}: {error}; it was tried since {since} on {disk}")]
+    NotWritten {
+        /// What is missing.
+        what: String,
+        /// Why.
+        error: Box<FileError>,
+        /// Which disk.
+        disk: String,
+        /// Since when it takes nothing.
+        since: String,
+    },
     /// A picture's bytes do not make the picture that it says it is.
     #[error(
         "the {which} picture of stream {stream} says {width}×{height} but brings {bytes} bytes, where such a \

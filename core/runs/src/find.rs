@@ -42,15 +42,15 @@ pub enum FindError {
 ///
 /// # Errors
 /// If there is no such run, with the nearest name.
-pub fn find_run(runs: &Path, said: &str) -> Result<RunDirectory, FindError> {
-    let path = Path::new(said);
+pub fn find_run(runs: &Path, said: &Path) -> Result<RunDirectory, FindError> {
+    let path = said;
     if is_run(path) {
         return Ok(RunDirectory::open(path)?);
     }
     // What leads elsewhere (`..`, `/`) names nothing in the directory of runs.
     let is_name = path.components().all(|part| matches!(part, Component::Normal(_)));
     let within = if is_name { runs.join(said) } else { path.to_owned() };
-    if said != "latest" && is_run(&within) {
+    if said != Path::new("latest") && is_run(&within) {
         return Ok(RunDirectory::open(&within)?);
     }
     if path.is_dir() && (!is_name || !within.exists()) && !is_experiment(path) {
@@ -69,10 +69,12 @@ pub fn find_run(runs: &Path, said: &str) -> Result<RunDirectory, FindError> {
     if experiments.is_empty() {
         return Err(FindError::NoneYet(runs.to_owned()));
     }
-    if said == "latest" {
+    if said == Path::new("latest") {
         let started = |path: &PathBuf| {
-            let written = fs::metadata(path.join("latest")).and_then(|latest| latest.modified());
-            written.unwrap_or(SystemTime::UNIX_EPOCH)
+            let latest = path.join("latest");
+            let written = fs::metadata(&latest).and_then(|latest| latest.modified());
+            // Of those of one tick of the clock, the ids decide: they begin with the time.
+            (written.unwrap_or(SystemTime::UNIX_EPOCH), fs::read_to_string(latest).unwrap_or_default())
         };
         let experiment = experiments.iter().max_by_key(|path| started(path));
         return latest_of(experiment.unwrap_or(&experiments[0]));
@@ -84,7 +86,7 @@ pub fn find_run(runs: &Path, said: &str) -> Result<RunDirectory, FindError> {
     if within.is_dir() {
         return Err(FindError::NoRun(within));
     }
-    Err(unknown(runs, said, &experiments))
+    Err(unknown(runs, &said.to_string_lossy(), &experiments))
 }
 
 /// Whether there is a run: in this directory, or named by this file `latest`.
@@ -153,7 +155,8 @@ mod tests {
             RunDirectory::claim(&runs, name, at, "").unwrap()
         };
         let (old, new, other) = (claim("light", 1), claim("light", 2), claim("dark", 3));
-        let found = |said: &str| find_run(&runs, said).map(|run| run.id()).map_err(|e| e.to_string());
+        let found =
+            |said: &str| find_run(&runs, Path::new(said)).map(|run| run.id()).map_err(|e| e.to_string());
         assert_eq!(found("light"), Ok(new.id()));
         assert_eq!(found(&format!("light/{}", old.id())), Ok(old.id()));
         assert_eq!(found(&old.id()), Ok(old.id()));
@@ -169,7 +172,7 @@ mod tests {
     fn a_run_that_is_not_there_is_reported_with_the_nearest_one() {
         let root = tempfile::tempdir().unwrap();
         let said = |runs: &Path, said: &str| {
-            let error = find_run(runs, said).unwrap_err().to_string();
+            let error = find_run(runs, Path::new(said)).unwrap_err().to_string();
             error.replace(root.path().to_str().unwrap(), "DIR")
         };
         let runs = root.path().join("runs");
@@ -192,7 +195,7 @@ mod tests {
             "there is no run 'light/membr-1' in 'DIR/runs'; did you mean 'light/member-1'? Of 'light' there are 1 \
              runs; `efference runs light` lists them"
         );
-        let dot = find_run(&runs, ".").unwrap_err().to_string();
+        let dot = find_run(&runs, Path::new(".")).unwrap_err().to_string();
         assert!(dot.starts_with("'.' is no directory of a run"), "{dot}");
         fs::create_dir(root.path().join("music")).unwrap();
         assert_eq!(

@@ -4,9 +4,10 @@
 //! of equal length follow: the step as u64, then a u32 a component, all little-endian. A component that had nothing to
 //! tell in a step, as the gradient of a group that was not updated, has 0.
 use crate::FileError;
+use crate::growing::GrowingFile;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 /// How the file begins.
 const HEADER: &str = "efference fingerprints 1";
@@ -50,32 +51,39 @@ impl Fingerprint {
 
 /// Adds records to the file.
 #[derive(Debug)]
-pub(super) struct FingerprintFile {
-    path: PathBuf,
-    file: File,
-    waiting: Vec<u8>,
-}
+pub(super) struct FingerprintFile(GrowingFile);
 
 impl FingerprintFile {
     /// Opens the file to add records of these components; makes it if there is none.
     pub(super) fn open(path: &Path, components: &[String]) -> Result<Self, FileError> {
-        let error = |e| FileError::new("write", path, &e);
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(error)?;
-        let mut waiting = Vec::new();
-        if file.metadata().map_err(error)?.len() == 0 {
-            waiting = format!("{HEADER}\t{}\n", components.join("\t")).into_bytes();
+        let mut file = GrowingFile::open(path)?;
+        if file.written() == 0 {
+            file.add(format!("{HEADER}\t{}\n", components.join("\t")).as_bytes());
         }
-        Ok(FingerprintFile { path: path.to_owned(), file, waiting })
+        Ok(FingerprintFile(file))
     }
 
     pub(super) fn add(&mut self, records: &[u8]) {
-        self.waiting.extend_from_slice(records);
+        self.0.add(records);
     }
 
     pub(super) fn flush(&mut self) -> Result<(), FileError> {
-        let written = self.file.write_all(&self.waiting);
-        self.waiting.clear();
-        written.map_err(|e| FileError::new("write", &self.path, &e))
+        self.0.flush()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+
+    /// See [`GrowingFile::waits_at_most`].
+    pub(super) fn waits_at_most(&mut self, bytes: usize) -> usize {
+        self.0.waits_at_most(bytes)
+    }
+
+    /// See [`GrowingFile::look_after`].
+    pub(super) fn look_after(&mut self) -> Option<String> {
+        self.0.look_after()
     }
 }
 

@@ -1,8 +1,11 @@
 //! `metrics.jsonl`: the truth about a run, one JSON object a line.
 use super::FileError;
-use std::fs::{File, OpenOptions};
+use super::growing::GrowingFile;
+use indexmap::IndexSet;
+use std::collections::VecDeque;
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Metrics of one recording.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,31 +25,33 @@ pub struct Line {
 /// A metric that calls itself `step` or `seconds` gets a `_` at its end, as those keys are taken.
 #[derive(Debug)]
 pub(super) struct MetricLines {
-    path: PathBuf,
-    file: File,
-    // Bytes that are waiting to be written; whole lines only.
-    waiting: Vec<u8>,
-    // Length of the file as far as whole lines go.
-    written: u64,
-    names: Vec<String>,
+    file: GrowingFile,
+    /// The steps of the lines that wait.
+    steps: VecDeque<u64>,
+    names: IndexSet<String>,
 }
 
 impl MetricLines {
     /// Opens the file to add lines to it; makes it if there is none. `names` are the metrics in it, in the order of their
     /// first use.
     pub(super) fn open(path: &Path, names: Vec<String>) -> Result<Self, FileError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| FileError::new("write", path, &e))?;
-        let written = file.metadata().map_err(|e| FileError::new("read", path, &e))?.len();
-        Ok(MetricLines { path: path.to_owned(), file, waiting: Vec::new(), written, names })
+        let file = GrowingFile::open(path)?;
+        Ok(MetricLines { file, steps: VecDeque::new(), names: names.into_iter().collect() })
     }
 
     /// The metrics so far, in the order of their first use.
-    pub(super) fn names(&self) -> &[String] {
-        &self.names
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.iter().cloned().collect()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.file.waiting()
+    }
+
+    /// The steps of the lines that are not in the file.
+    pub(super) fn unwritten(&self) -> impl Iterator<Item = u64> {
+        self.steps.iter().copied()
     }
 
     /// Adds a line to those that wait for [`flush`](Self::flush).
@@ -56,8 +61,8 @@ impl MetricLines {
             .values
             .iter()
             .map(|(name, value)| {
-                let place = self.names.iter().position(|n| n == name).unwrap_or_else(|| {
-                    self.names.push(name.clone());
+                let place = self.names.get_index_of(name).unwrap_or_else(|| {
+                    self.names.insert(name.clone());
                     self.names.len() - 1
                 });
                 (place, name.as_str(), *value)
@@ -65,49 +70,43 @@ impl MetricLines {
             .collect();
         values.sort_by_key(|(place, ..)| *place);
         values.dedup_by_key(|(place, ..)| *place);
-
-        let to = &mut self.waiting;
-        let microseconds = (line.seconds * 1e6).round() / 1e6;
-        write_infallibly(to, format_args!("{{\"step\":{},\"seconds\":", line.step));
-        push_number(to, microseconds);
-        for (_, name, value) in values {
-            to.push(b',');
-            let taken = matches!(name, "step" | "seconds");
-            let key = if taken { serde_json::json!(format!("{name}_")) } else { serde_json::json!(name) };
-            write_infallibly(to, format_args!("{key}:"));
-            push_number(to, value);
-        }
-        to.extend_from_slice(b"}\n");
+        self.steps.push_back(line.step);
+        self.file.add_with(|to| {
+            let microseconds = (line.seconds * 1e6).round() / 1e6;
+            write_infallibly(to, format_args!("{{\"step\":{},\"seconds\":", line.step));
+            push_number(to, microseconds);
+            for (_, name, value) in values {
+                to.push(b',');
+                let taken = matches!(name, "step" | "seconds");
+                let key = if taken { serde_json::json!(format!("{name}_")) } else { serde_json::json!(name) };
+                write_infallibly(to, format_args!("{key}:"));
+                push_number(to, value);
+            }
+            to.extend_from_slice(b"}\n");
+        });
     }
 
-    /// Writes what waits. If that fails, the file is cut back to its last whole line.
+    /// Writes what waits; what can't be written goes on waiting.
     pub(super) fn flush(&mut self) -> Result<(), FileError> {
-        let mut done = 0;
-        let result = loop {
-            if done == self.waiting.len() {
-                break Ok(());
-            }
-            match self.file.write(&self.waiting[done..]) {
-                Ok(0) => break Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(n) => done += n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => break Err(e),
-            }
-        };
-        let whole = self.waiting[..done].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        self.written += whole as u64;
-        self.waiting.clear();
-        result.map_err(|e| {
-            // Best effort: the error that is reported is the one of the write.
-            let _ = self.file.set_len(self.written);
-            FileError::new("write", &self.path, &e)
-        })
+        let result = self.file.flush();
+        self.written();
+        result
     }
 
     /// As [`flush`](Self::flush), and waits until the disk has it.
     pub(super) fn sync(&mut self) -> Result<(), FileError> {
-        self.flush()?;
-        self.file.sync_data().map_err(|e| FileError::new("write", &self.path, &e))
+        let result = self.file.sync();
+        self.written();
+        result
+    }
+
+    /// See [`GrowingFile::look_after`].
+    pub(super) fn look_after(&mut self) -> Option<String> {
+        self.file.look_after()
+    }
+
+    fn written(&mut self) {
+        self.steps.drain(..self.steps.len() - self.file.pieces());
     }
 }
 
@@ -210,7 +209,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [&whole[..], b"{\"step\":4"].concat()).unwrap();
         assert_eq!(cut(&path, 2).unwrap(), Some(20));
-        let mut lines = MetricLines::open(&path, lines.names().to_vec()).unwrap();
+        let mut lines = MetricLines::open(&path, lines.names()).unwrap();
         lines.add(&line(30, &[("a", 2.0), ("b", 1.0)]));
         lines.flush().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole);

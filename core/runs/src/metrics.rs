@@ -1,4 +1,5 @@
 //! Scalars between two recordings.
+use indexmap::IndexMap;
 
 /// Gathers named scalars step by step, and gives their means.
 ///
@@ -16,14 +17,13 @@
 /// ```
 #[derive(Debug, Default)]
 pub struct Metrics {
-    sums: Vec<Sum>,
+    sums: IndexMap<String, Sum>,
     // Steps mostly add the same names in the same order: where the next one is expected.
     next: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sum {
-    name: String,
     sum: f64,
     count: u64,
 }
@@ -32,12 +32,12 @@ impl Metrics {
     /// Adds one value of a metric to the current window. NaN makes the window's mean NaN: a run that has
     /// diverged should look like it.
     pub fn add(&mut self, name: &str, value: f64) {
-        let at = match self.sums.get(self.next) {
-            Some(sum) if sum.name == name => self.next,
-            _ => self.sums.iter().position(|s| s.name == name).unwrap_or_else(|| {
-                self.sums.push(Sum { name: name.to_owned(), sum: 0.0, count: 0 });
-                self.sums.len() - 1
-            }),
+        let at = match self.sums.get_index(self.next) {
+            Some((expected, _)) if expected == name => self.next,
+            _ => match self.sums.get_index_of(name) {
+                Some(at) => at,
+                None => self.sums.insert_full(name.to_owned(), Sum::default()).0,
+            },
         };
         let sum = &mut self.sums[at];
         sum.sum += value;
@@ -47,18 +47,18 @@ impl Metrics {
 
     /// The mean of a metric in the current window; `None` if it was not added since the last [`take`](Self::take).
     pub fn mean(&self, name: &str) -> Option<f64> {
-        let sum = self.sums.iter().find(|s| s.name == name && s.count > 0)?;
+        let sum = self.sums.get(name).filter(|s| s.count > 0)?;
         Some(sum.sum / sum.count as f64)
     }
 
     /// What was added up since the last call of [`take`](Self::take), in order of first use: name, sum, number of values.
     pub fn save(&self) -> Vec<(&str, f64, u64)> {
-        self.sums.iter().map(|s| (s.name.as_str(), s.sum, s.count)).collect()
+        self.sums.iter().map(|(name, s)| (name.as_str(), s.sum, s.count)).collect()
     }
 
     /// Goes on with what [`save`](Self::save) returned.
     pub fn restore(sums: Vec<(String, f64, u64)>) -> Self {
-        let sum = |(name, sum, count)| Sum { name, sum, count };
+        let sum = |(name, sum, count)| (name, Sum { sum, count });
         Metrics { sums: sums.into_iter().map(sum).collect(), next: 0 }
     }
 
@@ -66,8 +66,8 @@ impl Metrics {
     pub fn take(&mut self) -> Vec<(String, f64)> {
         self.next = 0;
         let mut means = Vec::with_capacity(self.sums.len());
-        for sum in self.sums.iter_mut().filter(|s| s.count > 0) {
-            means.push((sum.name.clone(), sum.sum / sum.count as f64));
+        for (name, sum) in self.sums.iter_mut().filter(|(_, s)| s.count > 0) {
+            means.push((name.clone(), sum.sum / sum.count as f64));
             (sum.sum, sum.count) = (0.0, 0);
         }
         means

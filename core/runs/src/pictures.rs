@@ -1,5 +1,6 @@
 //! Pictures: what came and what was predicted, side by side.
 use super::{FileError, RecordError};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -67,11 +68,14 @@ fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix("step-")?.split_once('-')?.0.parse().ok()
 }
 
-/// Removes the pictures of steps after `step` from a directory.
+/// Removes the pictures of steps after `step` from a directory, and those that an earlier process left half written.
 pub(super) fn cut(directory: &Path, step: u64) -> Result<(), FileError> {
     let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
     for entry in entries.flatten() {
-        if step_of(&entry.file_name().to_string_lossy()).is_some_and(|own| own > step) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let half = name.starts_with('.') && name.ends_with(".tmp");
+        if half || step_of(&name).is_some_and(|own| own > step) {
             let path = entry.path();
             fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, &e))?;
         }
@@ -141,12 +145,21 @@ pub(super) fn png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all, as far as the process is concerned that may be killed: what a machine that goes down
+/// takes with it is no more than pictures.
 pub(super) fn save(path: &Path, png: &[u8]) -> Result<(), FileError> {
-    fs::write(path, png).map_err(|e| {
-        let _ = fs::remove_file(path); // half a picture is of no use; the error to report is the write's
-        FileError::new("write", path, &e)
-    })
+    let write = || {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".tmp");
+        let beside = path.with_file_name(name);
+        let written = fs::write(&beside, png).and_then(|()| fs::rename(&beside, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside); // it holds room; the error to report is the write's
+        }
+        written
+    };
+    write().map_err(|e| FileError::new("write", path, &e))
 }
 
 #[cfg(test)]

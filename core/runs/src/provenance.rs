@@ -1,16 +1,14 @@
 //! What made a run: `provenance.json`.
 //!
 //! Everything here is best effort: what cannot be found out is left out, and never stops a run.
+pub use crate::git::Git;
+pub use crate::hash::sha256_of;
+use crate::privacy::masked;
 use crate::time::rfc3339;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
+use std::{fs, thread};
 
 /// What made a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,13 +17,13 @@ pub struct Provenance {
     pub efference: String,
     /// When the run was started: RFC 3339, in UTC.
     pub started: String,
-    /// The command line, word by word.
+    /// The command line, word by word; without user info and queries of URLs.
     pub command: Vec<String>,
     /// The directory that the command was given in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "lossy_if_any")]
     pub working_directory: Option<PathBuf>,
     /// The spec's file, as an absolute path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "lossy_if_any")]
     pub spec: Option<PathBuf>,
     /// The version of the code around the spec; absent if it is not in a git repository, or there is no git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,27 +50,12 @@ pub struct Provenance {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descent {
     /// The directory of the run; its own if it was resumed.
+    #[serde(serialize_with = "lossy")]
     pub run: PathBuf,
     /// Steps that it had done there.
     pub step: u64,
     /// Keys of the spec that differ, such as `optimizer.learning_rate: 0.001 → 0.01 (soft)`.
     pub changes: Vec<String>,
-}
-
-/// A version in git.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Git {
-    /// The commit that was checked out; absent before the first one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// SHA-256 of what `git diff HEAD` says, in hex; absent if no tracked file was changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diff_sha256: Option<String>,
-    /// What `git diff HEAD` says, if it is text of at most 64 KiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diff: Option<String>,
-    /// Files that git neither tracks nor ignores.
-    pub untracked_files: usize,
 }
 
 /// A plugin's file.
@@ -85,6 +68,7 @@ pub struct PluginFile {
     /// The plugin's version.
     pub version: String,
     /// The library that it came from.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// SHA-256 of that file, in hex, as `sha256sum` says it; absent if it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +97,8 @@ pub struct Machine {
 pub struct Known<'a> {
     /// The spec's file. Its directory is asked for its git version.
     pub spec: &'a Path,
+    /// The directory of runs, whose files do not count as those of the spec's repository.
+    pub runs: Option<&'a Path>,
     /// When the run was started.
     pub started: SystemTime,
     /// The plugins that the run uses, without their hashes.
@@ -124,9 +110,6 @@ pub struct Known<'a> {
     /// Threads that libtorch works with.
     pub threads: usize,
 }
-
-/// All that git is given, so that a huge repository or a slow disk does not hold up the end of a short run.
-const GIT_PATIENCE: Duration = Duration::from_millis(1_500);
 
 impl Provenance {
     /// Finds out what is not known yet. Takes some tens of milliseconds, most of them git's,
@@ -143,10 +126,10 @@ impl Provenance {
         Provenance {
             efference: env!("CARGO_PKG_VERSION").to_owned(),
             started: rfc3339(known.started),
-            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            command: std::env::args_os().map(|word| masked(&word.to_string_lossy())).collect(),
             working_directory: std::env::current_dir().ok(),
             spec: std::path::absolute(known.spec).ok(),
-            git: Git::of(directory),
+            git: Git::of(directory, known.runs),
             plugins,
             libtorch: known.libtorch,
             device: known.device,
@@ -158,132 +141,34 @@ impl Provenance {
     }
 }
 
-/// SHA-256 of a file, in hex, as `sha256sum` says it; `None` if it cannot be read.
-pub fn sha256_of(file: &Path) -> Option<String> {
-    File::open(file).and_then(sha256).ok()
-}
-
-impl Git {
-    /// The version of the work tree that a directory is in; `None` if it is in none, git is not installed, or it
-    /// takes too long.
-    pub fn of(directory: &Path) -> Option<Self> {
-        let until = Instant::now() + GIT_PATIENCE;
-        let inside = git(directory, &["rev-parse", "--is-inside-work-tree"], until, read_text)?;
-        if inside.trim() != "true" {
-            return None;
-        }
-        // Fails before the first commit.
-        let commit = git(directory, &["rev-parse", "--verify", "--quiet", "HEAD"], until, read_text);
-        let commit = commit.map(|text| text.trim().to_owned());
-        let (diff_sha256, diff) = match &commit {
-            Some(_) => git(
-                directory,
-                &["diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD"],
-                until,
-                hash_and_beginning,
-            )?,
-            None => (NOTHING.to_owned(), Vec::new()),
-        };
-        let others = ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/"];
-        let untracked = git(directory, &others, until, read_text)?;
-        Some(Git {
-            commit,
-            diff_sha256: Some(diff_sha256).filter(|hash| hash != NOTHING),
-            diff: Some(diff)
-                .filter(|diff| (1..=LONGEST_DIFF).contains(&diff.len()))
-                .and_then(|diff| String::from_utf8(diff).ok()),
-            untracked_files: untracked.matches('\0').count(),
-        })
-    }
-}
-
-/// SHA-256 of nothing at all.
-const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-/// What `read` makes of git's output; `None` if git is missing, fails, or is not done in time.
-fn git<T: Send + 'static>(
-    directory: &Path,
-    arguments: &[&str],
-    until: Instant,
-    read: impl FnOnce(std::process::ChildStdout) -> io::Result<T> + Send + 'static,
-) -> Option<T> {
-    let mut child = Command::new("git")
-        // Without the repository's own helpers, and without a lock that another git would stumble over.
-        .args(["-c", "core.fsmonitor=false", "-c", "core.quotePath=false"])
-        .args(arguments)
-        .current_dir(directory)
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        // Which repository it is follows from the directory alone.
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .env_remove("GIT_INDEX_FILE")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let output = child.stdout.take()?;
-    let (sender, receiver) = mpsc::channel();
-    let reader = thread::Builder::new().name("git".to_owned()).spawn(move || {
-        let _ = sender.send(read(output)); // nobody waits for it any more if it was too slow
-    });
-    let result = match reader {
-        Ok(_) => receiver.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
-        Err(_) => None,
-    };
-    let ended = end(&mut child, until);
-    result?.ok().filter(|_| ended)
-}
-
-/// Waits for a process whose output has ended, and makes sure that it does not stay. Whether it did well.
-fn end(child: &mut Child, until: Instant) -> bool {
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return status.success(),
-            Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return false;
-            }
+impl Provenance {
+    /// Without user info and queries of URLs, but for what git says is different: that is a patch.
+    pub(crate) fn masked(&self) -> Provenance {
+        let all = |texts: &[String]| texts.iter().map(|text| masked(text)).collect();
+        Provenance {
+            command: all(&self.command),
+            descent: self.descent.as_ref().map(|d| Descent { changes: all(&d.changes), ..d.clone() }),
+            resumed: self.resumed.iter().map(Provenance::masked).collect(),
+            ..self.clone()
         }
     }
 }
 
-fn read_text(mut from: impl Read) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// Writes a path into JSON, which is text: what of it is none becomes the replacement character.
+///
+/// # Errors
+/// The serializer's.
+pub fn lossy<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
-/// Bytes of a diff that are kept.
-const LONGEST_DIFF: usize = 64 << 10;
-
-/// SHA-256 in hex.
-fn sha256(from: impl Read) -> io::Result<String> {
-    hash_and_beginning(from).map(|(hash, _)| hash)
-}
-
-/// SHA-256 in hex, and the first bytes: one more than are kept, so that one sees whether there are more.
-fn hash_and_beginning(mut from: impl Read) -> io::Result<(String, Vec<u8>)> {
-    let mut hasher = Sha256::new();
-    let mut beginning = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => {
-                hasher.update(&buffer[..n]);
-                let room = (LONGEST_DIFF + 1).saturating_sub(beginning.len());
-                beginning.extend_from_slice(&buffer[..n.min(room)]);
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+/// The same, where there may be none.
+#[expect(clippy::ref_option, reason = "serde passes it so")]
+fn lossy_if_any<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => lossy(path, to),
+        None => to.serialize_none(),
     }
-    let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hash, beginning))
 }
 
 impl Machine {
@@ -310,62 +195,6 @@ impl Machine {
 mod tests {
     use super::*;
 
-    fn run(directory: &Path, arguments: &[&str]) {
-        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"];
-        let status =
-            Command::new("git").args(identity).args(arguments).current_dir(directory).output().unwrap();
-        assert!(status.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&status.stderr));
-    }
-
-    #[test]
-    fn a_work_tree_is_reported_by_commit_and_by_what_was_changed() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Git::of(dir.path()), None, "no repository");
-        run(dir.path(), &["init", "-q"]);
-        let sub = dir.path().join("experiments");
-        fs::create_dir(&sub).unwrap();
-        fs::write(sub.join("a.toml"), "x = 1\n").unwrap();
-        assert_eq!(
-            Git::of(&sub),
-            Some(Git { commit: None, diff_sha256: None, diff: None, untracked_files: 1 })
-        );
-        run(dir.path(), &["add", "."]);
-        run(dir.path(), &["commit", "-q", "-m", "a"]);
-        let clean = Git::of(&sub).unwrap();
-        assert_eq!(clean.commit.as_ref().unwrap().len(), 40);
-        assert_eq!((clean.diff_sha256, clean.untracked_files), (None, 0));
-
-        fs::write(sub.join("a.toml"), "x = 2\n").unwrap();
-        fs::write(dir.path().join("new file\nname"), "").unwrap();
-        let dirty = Git::of(&sub).unwrap();
-        assert_eq!((dirty.commit.clone(), dirty.untracked_files), (clean.commit, 1));
-        assert_eq!(dirty.diff_sha256.as_ref().unwrap().len(), 64);
-        let diff = dirty.diff.as_ref().unwrap();
-        assert!(diff.contains("-x = 1\n+x = 2\n"), "{diff}");
-        fs::write(sub.join("a.toml"), "x = 4\n".repeat(20_000)).unwrap();
-        let long = Git::of(&sub).unwrap();
-        assert!(long.diff.is_none() && long.diff_sha256.is_some(), "of a long one the hash alone is kept");
-        fs::write(sub.join("a.toml"), "x = 3\n").unwrap();
-        let other = Git::of(&sub).unwrap();
-        assert_ne!(dirty.diff_sha256, other.diff_sha256, "another change, another hash");
-        run(dir.path(), &["add", "experiments"]);
-        assert_eq!(
-            Git::of(dir.path()).unwrap().diff_sha256,
-            other.diff_sha256,
-            "staged or not, seen from anywhere"
-        );
-    }
-
-    #[test]
-    fn a_git_that_takes_too_long_is_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        run(dir.path(), &["init", "-q"]);
-        let start = Instant::now();
-        let nap = ["-c", "alias.nap=!exec sleep 3", "nap"];
-        assert_eq!(git(dir.path(), &nap, start + Duration::from_millis(50), read_text), None);
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    }
-
     #[test]
     fn all_of_it_becomes_json_and_comes_back() {
         let dir = tempfile::tempdir().unwrap();
@@ -380,6 +209,7 @@ mod tests {
         };
         let provenance = Provenance::gather(Known {
             spec: Path::new("spec.toml"),
+            runs: None,
             started: SystemTime::UNIX_EPOCH,
             plugins: vec![plugin(&file), plugin(&dir.path().join("gone.so"))],
             libtorch: "2.13.0".to_owned(),
@@ -390,7 +220,6 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(provenance.plugins[0].sha256.as_deref(), Some(abc));
         assert_eq!(provenance.plugins[1].sha256, None);
-        assert_eq!(sha256(io::empty()).unwrap(), NOTHING);
         assert_eq!(provenance.started, "1970-01-01T00:00:00Z");
         assert_eq!(provenance.command[0], std::env::args().next().unwrap());
         assert!(
@@ -398,5 +227,29 @@ mod tests {
         );
         let json = serde_json::to_string(&provenance).unwrap();
         assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), provenance);
+    }
+
+    #[test]
+    fn paths_that_are_no_text_get_the_replacement_character() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/d\xff/x")).to_owned();
+        let mut provenance = Provenance::gather(Known {
+            spec: Path::new("spec.toml"),
+            runs: None,
+            started: SystemTime::UNIX_EPOCH,
+            plugins: Vec::new(),
+            libtorch: String::new(),
+            device: String::new(),
+            threads: 1,
+        });
+        provenance.working_directory = Some(path.clone());
+        provenance.spec = Some(path.clone());
+        provenance.descent = Some(Descent { run: path.clone(), step: 1, changes: Vec::new() });
+        let (name, kind, version) = (String::new(), String::new(), String::new());
+        provenance.plugins = vec![PluginFile { name, kind, version, file: path, sha256: None }];
+        let json = serde_json::to_value(&provenance).unwrap();
+        for place in ["/working_directory", "/spec", "/descent/run", "/plugins/0/file"] {
+            assert_eq!(json.pointer(place).unwrap(), "/d\u{fffd}/x", "{place}");
+        }
     }
 }

@@ -69,6 +69,20 @@ fn scaled(f: &mut fmt::Formatter<'_>, value: f64, step: f64, units: [&str; 6]) -
     write!(f, "{}{}", ThreeDigits(value), left[0])
 }
 
+/// Steps per second, or seconds per step where those are fewer than one: `1,070 steps/s`, `2.50 s a step`.
+#[derive(Debug, Clone, Copy)]
+pub struct StepRate(pub f64);
+
+impl fmt::Display for StepRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            100.0.. => write!(f, "{} steps/s", Grouped(self.0.round() as u64)),
+            rate if 0.0 < rate && rate < 1.0 => write!(f, "{} s a step", ThreeDigits(1.0 / rate)),
+            rate => write!(f, "{} steps/s", ThreeDigits(rate)),
+        }
+    }
+}
+
 /// Seconds as a person says them.
 #[derive(Debug, Clone, Copy)]
 pub struct Lasting(pub f64);
@@ -106,6 +120,18 @@ mod tests {
         );
         let bytes = [12.0, 1010.0, 1536.0, 6.25 * (1 << 30) as f64];
         assert_eq!(bytes.map(|n| Bytes(n).to_string()), ["12.0 B", "0.986 KiB", "1.50 KiB", "6.25 GiB"]);
+        assert_eq!(
+            [40_000.4, 99.94, 2.0, 0.999, 0.4, 0.001, 0.0].map(|r| StepRate(r).to_string()),
+            [
+                "40,000 steps/s",
+                "99.9 steps/s",
+                "2.00 steps/s",
+                "1.00 s a step",
+                "2.50 s a step",
+                "1000 s a step",
+                "0 steps/s"
+            ]
+        );
         assert_eq!(
             [0.2, 61.0, 3_725.0, 200_000.0].map(|s| Lasting(s).to_string()),
             ["1 s", "1 min 01 s", "1 h 02 min", "2 d 07 h"]

@@ -8,11 +8,12 @@ mod layout;
 mod value;
 
 use super::FileError;
+use super::growing::GrowingFile;
 use super::lines::Line;
 use protobuf::Message;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
-use std::path::{Path, PathBuf};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tensorboard_proto::event::{Event, SessionLog, SessionLog_SessionStatus};
 use tensorboard_proto::summary::{Summary, Summary_Image, Summary_Value};
@@ -28,10 +29,12 @@ pub(super) struct Image<'a> {
 
 /// One event file, which is new: TensorBoard joins all files of a directory.
 pub struct EventFile {
-    path: PathBuf,
-    writer: RecordWriter<BufWriter<File>>,
+    file: GrowingFile,
     started: SystemTime,
 }
+
+/// Bytes that [`EventFile::scalars`] gathers before it writes them.
+const GATHERED: usize = 256 << 10;
 
 impl EventFile {
     /// Makes a new event file in a directory that is there. Wall times count from `started`.
@@ -50,21 +53,21 @@ impl EventFile {
         let seconds = seconds_since_epoch(SystemTime::now()) as u64;
         let pid = std::process::id();
         let mut number = 0;
-        let (path, file) = loop {
+        let file = loop {
             let path = directory.join(format!("events.out.tfevents.{seconds:010}.{host}.{pid}.{number}"));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => break (path, file),
+            match GrowingFile::create(&path) {
+                Ok(file) => break file,
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < 1_000 => number += 1,
                 Err(e) => return Err(FileError::new("make", &path, &e)),
             }
         };
-        let mut events = EventFile { path, writer: RecordWriter::new(BufWriter::new(file)), started };
+        let mut events = EventFile { file, started };
         let mut version = Event::new();
         version.set_wall_time(seconds_since_epoch(started));
         version.set_file_version("brain.Event:2".to_owned());
-        events.write(&version)?;
-        let layout = layout::layout().map_err(|e| events.failed(io::Error::other(e)))?;
-        events.summary(0, 0.0, vec![layout])?;
+        events.add(&version);
+        // Without it there are as many charts as there are curves.
+        layout::layout().into_iter().for_each(|layout| events.summary(0, 0.0, vec![layout]));
         events.flush()?;
         Ok(events)
     }
@@ -77,65 +80,81 @@ impl EventFile {
         event.set_wall_time(seconds_since_epoch(SystemTime::now()));
         event.set_step(step as i64 + 1);
         event.set_session_log(session);
-        self.write(&event)?;
+        self.add(&event);
         self.flush()
     }
 
     /// Adds the scalars of a line, all in one event.
     ///
     /// # Errors
-    /// If they can't be written.
+    /// If what was gathered can't be written; it then waits for the next call.
     pub fn scalars(&mut self, line: &Line) -> Result<(), FileError> {
+        self.add_scalars(line);
+        if self.waiting() > GATHERED { self.flush() } else { Ok(()) }
+    }
+
+    /// Adds the scalars of a line to what waits for [`flush`](Self::flush).
+    pub(super) fn add_scalars(&mut self, line: &Line) {
         let values = line.values.iter().map(|(name, value)| {
             let mut scalar = Summary_Value::new();
             scalar.set_tag(name.clone());
             scalar.set_simple_value(*value as f32);
             scalar
         });
-        self.summary(line.step, line.seconds, values.collect())
+        self.summary(line.step, line.seconds, values.collect());
     }
 
-    /// Adds a picture.
-    pub(super) fn image(&mut self, step: u64, seconds: f64, image: Image<'_>) -> Result<(), FileError> {
+    /// Adds a picture to what waits.
+    pub(super) fn add_image(&mut self, step: u64, seconds: f64, image: &Image<'_>) {
         let mut message = Summary_Image::new();
         message.set_width(image.width as i32);
         message.set_height(image.height as i32);
         message.set_colorspace(3); // RGB
         message.set_encoded_image_string(image.png.to_vec());
         let mut value = Summary_Value::new();
-        value.set_tag(image.tag);
+        value.set_tag(image.tag.clone());
         value.set_image(message);
-        self.summary(step, seconds, vec![value])
+        self.summary(step, seconds, vec![value]);
     }
 
     /// Hands everything to the system.
     ///
     /// # Errors
-    /// If it does not take it.
+    /// If it does not take it; it then waits for the next call.
     pub fn flush(&mut self) -> Result<(), FileError> {
-        self.writer.flush().map_err(|e| self.failed(e))
+        self.file.flush()
     }
 
-    fn failed(&self, error: io::Error) -> FileError {
-        FileError::new("write", &self.path, &error)
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.file.waiting()
     }
 
-    fn summary(&mut self, step: u64, seconds: f64, values: Vec<Summary_Value>) -> Result<(), FileError> {
+    /// See [`GrowingFile::waits_at_most`].
+    pub(super) fn waits_at_most(&mut self, bytes: usize) -> usize {
+        self.file.waits_at_most(bytes)
+    }
+
+    /// See [`GrowingFile::look_after`].
+    pub(super) fn look_after(&mut self) -> Option<String> {
+        self.file.look_after()
+    }
+
+    fn summary(&mut self, step: u64, seconds: f64, values: Vec<Summary_Value>) {
         let mut summary = Summary::new();
         summary.set_value(values.into());
         let mut event = Event::new();
         event.set_wall_time(seconds_since_epoch(self.started) + seconds);
         event.set_step(step as i64);
         event.set_summary(summary);
-        self.write(&event)
+        self.add(&event);
     }
 
-    fn write(&mut self, event: &Event) -> Result<(), FileError> {
-        event
-            .write_to_bytes()
-            .map_err(io::Error::other)
-            .and_then(|bytes| self.writer.write(&bytes))
-            .map_err(|e| FileError::new("write", &self.path, &e))
+    fn add(&mut self, event: &Event) {
+        // Only a message without a required field can't be encoded, and a vector takes what is written to it.
+        if let Ok(bytes) = event.write_to_bytes() {
+            self.file.add_with(|waiting| drop(RecordWriter::new(waiting).write(&bytes)));
+        }
     }
 }
 

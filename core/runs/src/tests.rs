@@ -1,4 +1,5 @@
 //! Recording with real files, as a run does it.
+use super::recorder::Limits;
 use super::*;
 use crate::Picture;
 use crate::directory::RunDirectory;
@@ -16,6 +17,7 @@ fn files(dir: &Path) -> RecorderFiles {
         tensorboard: Some(dir.join("tensorboard")),
         pictures: dir.join("pictures"),
         evaluations: dir.join("evaluations.jsonl"),
+        reserved: None,
     };
     fs::create_dir_all(dir.join("tensorboard")).unwrap();
     fs::create_dir_all(&files.pictures).unwrap();
@@ -49,10 +51,10 @@ fn lines_pictures_and_events_are_there_in_the_end() {
         recorder.record(line(step)).unwrap();
     }
     for stream in 0..2 {
-        recorder.picture(pair(500, stream)).unwrap();
+        recorder.picture(pair(500, stream), 1.0).unwrap();
     }
     let recorded = recorder.finish().unwrap();
-    assert_eq!(recorded, Recorded { lines: 500, pictures: 2, pictures_left_out: 0 });
+    assert_eq!(recorded, Recorded { lines: 500, pictures: 2, ..Recorded::default() });
     let lines = lines(&files.metrics);
     assert_eq!(lines.len(), 500);
     assert_eq!(lines[1], serde_json::json!({"step": 20, "seconds": 5.0, "loss": 0.05, "reward": null}));
@@ -75,7 +77,7 @@ fn without_tensorboard_there_are_lines_and_pictures_alone() {
     let files = RecorderFiles { tensorboard: None, ..files(dir.path()) };
     let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
     recorder.record(line(10)).unwrap();
-    recorder.picture(pair(10, 0)).unwrap();
+    recorder.picture(pair(10, 0), 1.0).unwrap();
     recorder.finish().unwrap();
     assert_eq!(lines(&files.metrics).len(), 1);
     assert!(files.pictures.join("step-000010-stream-0.png").is_file());
@@ -103,38 +105,137 @@ fn a_killed_run_keeps_what_was_recorded_a_second_ago() {
     assert_eq!(lines(&files.metrics).len() as u64, step);
 }
 
-/// Records until an error comes back.
-fn error_of(recorder: &mut Recorder) -> RecordError {
-    let start = Instant::now();
-    for step in 1.. {
-        if let Err(error) = recorder.record(line(step)) {
-            return error;
-        }
-        assert!(start.elapsed() < Duration::from_secs(5), "no error came");
-        sleep(Duration::from_millis(10));
-    }
-    unreachable!()
-}
+const SHORT: Duration = Duration::from_millis(100);
 
 #[test]
-fn a_full_disk_is_reported_at_the_next_record_and_ever_after() {
+fn a_full_disk_is_waited_for_and_what_is_missing_in_the_end_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
     std::os::unix::fs::symlink("/dev/full", &files.metrics).unwrap();
-    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
-    let error = error_of(&mut recorder).to_string();
-    assert_eq!(
-        error,
-        format!(
-            "cannot write '{}': No space left on device (os error 28); free some space on that disk, or put the runs \
-             on another one",
-            files.metrics.display()
-        )
+    let mut recorder =
+        Recorder::start_with(files.clone(), SystemTime::now(), None, Limits::default(), SHORT).unwrap();
+    for step in [10, 20, 30] {
+        recorder.record(line(step)).unwrap();
+        sleep(Duration::from_millis(300)); // longer than a disk is waited for at the end
+    }
+    let reply = recorder.sync().unwrap();
+    let error = recorder.finish().unwrap_err().to_string();
+    let cause = format!(
+        "of steps 10 to 30, 3 lines are not in metrics.jsonl: cannot write '{}': No space left on device (os error \
+         28); free some space on that disk, or put the runs on another one; it was tried since ",
+        files.metrics.display()
     );
-    assert_eq!(recorder.record(line(1)).unwrap_err().to_string(), error);
-    assert_eq!(recorder.picture(pair(1, 0)).unwrap_err().to_string(), error);
-    assert_eq!(recorder.finish().unwrap_err().to_string(), error);
-    assert!(fs::metadata(&events(dir.path())[0]).unwrap().len() > 100, "what the others held back was kept");
+    assert!(error.starts_with(&cause), "{error}");
+    assert!(error.contains(&format!("on the disk of '{}' (", dir.path().display())), "{error}");
+    assert!(reply.recv().is_err(), "no checkpoint is made of what was not recorded");
+}
+
+#[test]
+fn lines_wait_for_a_disk_that_comes_back_and_are_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = files(dir.path());
+    // A pipe that nobody reads is a disk that takes nothing; what its reader gets is what the file has.
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    files.metrics = pipe.clone();
+    let (go, come) = std::sync::mpsc::channel::<()>();
+    let reader = std::thread::spawn(move || {
+        let mut pipe = fs::File::open(&pipe).unwrap();
+        come.recv().unwrap();
+        std::io::read_to_string(&mut pipe).unwrap()
+    });
+    let patience = Duration::from_secs(60);
+    let mut recorder =
+        Recorder::start_with(files, SystemTime::now(), None, Limits::default(), patience).unwrap();
+    let start = Instant::now();
+    for step in 1..=20_000 {
+        recorder.record(line(step)).unwrap();
+    }
+    sleep(2 * FLUSH_EVERY);
+    assert!(start.elapsed() < Duration::from_secs(60), "nothing waited for the reader");
+    go.send(()).unwrap();
+    let recorded = recorder.finish().unwrap();
+    assert_eq!(recorded.lines, 20_000);
+    let text = reader.join().unwrap();
+    let steps = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap());
+    assert!(steps.eq(1..=20_000), "each line once, in order");
+}
+
+#[test]
+fn a_run_whose_lines_cannot_wait_any_more_fails_and_says_which_are_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    std::os::unix::fs::symlink("/dev/full", &files.metrics).unwrap();
+    let limits = Limits { lines: 10_000, pictures: 600, fingerprints: 10 };
+    let mut recorder = Recorder::start_with(files, SystemTime::now(), None, limits, SHORT).unwrap();
+    for number in 0..20 {
+        recorder.fingerprints(vec![0; 8]).unwrap();
+        recorder.picture(pair(1, number), 0.0).unwrap();
+    }
+    let (step, error) = (1..)
+        .find_map(|step| {
+            sleep(Duration::from_millis(20));
+            recorder.record(line(step)).err().map(|error| (step, error.to_string()))
+        })
+        .unwrap();
+    let beginning = "what is recorded can't be written, and 9.77 KiB of lines wait in memory, which is all that may: since 2";
+    assert!(error.starts_with(beginning) && error.contains("No space left on device"), "{error}");
+    let error = recorder.finish().unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("of steps 1 to {step}, {step} lines are not in metrics.jsonl: ")),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_room_that_is_held_is_given_back_for_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = RecorderFiles { reserved: Some(dir.path().join(".reserved")), ..files(dir.path()) };
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
+    assert!(fs::metadata(dir.path().join(".reserved")).unwrap().len() > 100_000);
+    recorder.record(line(1)).unwrap();
+    recorder.finish().unwrap();
+    assert!(!dir.path().join(".reserved").exists());
+}
+
+#[test]
+fn a_hundred_thousand_metrics_are_recorded_in_whatever_order_they_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = RecorderFiles { tensorboard: None, ..files(dir.path()) };
+    let names: Vec<String> = (0..100_000).map(|i| format!("metric_{i}")).collect();
+    let mut metrics = Metrics::default();
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
+    for step in 1..=3 {
+        // Backwards too, so that no order helps.
+        names.iter().for_each(|name| metrics.add(name, 1.0));
+        names.iter().rev().for_each(|name| metrics.add(name, 3.0));
+        recorder.record(Line { step, seconds: 0.0, values: metrics.take() }).unwrap();
+    }
+    recorder.finish().unwrap();
+    let last = last_line(&files.metrics).unwrap().unwrap();
+    assert_eq!((last.values.len(), &last.values[99_999]), (100_000, &("metric_99999".to_owned(), 2.0)));
+}
+
+#[test]
+fn what_others_do_to_the_files_is_noted_and_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    let mut recorder = Recorder::start(files.clone(), SystemTime::now(), None).unwrap();
+    recorder.record(line(1)).unwrap();
+    recorder.sync().unwrap().recv().unwrap();
+    fs::remove_file(&files.metrics).unwrap();
+    let start = Instant::now();
+    let mut step = 1;
+    while !files.metrics.exists() {
+        step += 1;
+        recorder.record(line(step)).unwrap();
+        sleep(Duration::from_millis(20));
+        assert!(start.elapsed() < Duration::from_secs(60), "it was not noticed");
+    }
+    let recorded = recorder.finish().unwrap();
+    assert_eq!(lines(&files.metrics).len() as u64, step);
+    assert_eq!(recorded.notes.len(), 1);
+    assert!(recorded.notes[0].contains("metrics.jsonl' was removed or renamed"), "{}", recorded.notes[0]);
 }
 
 #[test]
@@ -156,15 +257,23 @@ fn a_place_that_takes_no_files_is_reported_with_its_name() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("metrics.jsonl/events.out") && error.contains("a file is in the way"), "{error}");
+}
 
-    let mut recorder = start(&good).unwrap();
+#[test]
+fn pictures_that_cannot_be_written_end_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = files(dir.path());
+    let mut recorder = Recorder::start(good.clone(), SystemTime::now(), None).unwrap();
     fs::remove_dir_all(&good.pictures).unwrap();
-    recorder.picture(pair(7, 3)).unwrap();
-    let error = error_of(&mut recorder).to_string();
-    assert!(error.contains("step-000007-stream-3.png") && error.contains("removed or renamed"), "{error}");
-    let lines_before = lines(&good.metrics).len();
-    drop(recorder);
-    assert_eq!(lines(&good.metrics).len(), lines_before);
+    recorder.picture(pair(7, 3), 1.0).unwrap();
+    recorder.sync().unwrap().recv().unwrap();
+    assert!(good.pictures.join("step-000007-stream-3.png").is_file(), "the directory was made again");
+    fs::remove_dir_all(&good.pictures).unwrap();
+    fs::write(&good.pictures, "a file").unwrap();
+    recorder.picture(pair(8, 3), 1.0).unwrap();
+    recorder.record(line(8)).unwrap();
+    let recorded = recorder.finish().unwrap();
+    assert_eq!((recorded.lines, recorded.pictures, recorded.pictures_left_out), (1, 1, 1));
 }
 
 #[test]
@@ -173,7 +282,7 @@ fn a_picture_that_is_not_what_it_says_is_refused_at_once() {
     let mut recorder = Recorder::start(files(dir.path()), SystemTime::now(), None).unwrap();
     let mut bad = pair(1, 0);
     bad.observation.rgb.pop();
-    assert!(matches!(recorder.picture(bad), Err(RecordError::Picture { bytes: 287, .. })));
+    assert!(matches!(recorder.picture(bad, 1.0), Err(RecordError::Picture { bytes: 287, .. })));
     recorder.record(line(1)).unwrap();
     assert_eq!(recorder.finish().unwrap().lines, 1, "and recording goes on");
 }
@@ -211,8 +320,8 @@ fn tensorboard_itself_reads_the_event_files() {
     for step in [10, 20, 30] {
         recorder.record(line(step)).unwrap();
     }
-    recorder.picture(pair(30, 0)).unwrap();
-    recorder.picture(pair(30, 12)).unwrap();
+    recorder.picture(pair(30, 0), 7.5).unwrap();
+    recorder.picture(pair(30, 12), 7.5).unwrap();
     recorder.finish().unwrap();
     let mut recorder = Recorder::start(files.clone(), started, None).unwrap();
     recorder.record(line(40)).unwrap();
@@ -249,6 +358,7 @@ fn tensorboard_itself_reads_the_event_files() {
         let file = fs::read(files.pictures.join(format!("step-000030-stream-{stream}.png"))).unwrap();
         let hex: String = file.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(images[0][0], 30);
+        assert_eq!(images[0][1], time(30), "of the time of the run, as the curves");
         assert_eq!(
             (&images[0][2], &images[0][3]),
             (&(18 + 2 * (12 * 21 + 2)).into(), &(12 + 8 * 21 + 2).into())
@@ -274,7 +384,7 @@ fn a_record_is_cut_at_a_checkpoint_and_goes_on_without_a_seam() {
             recorder.record(Line { step: *step, seconds: *step as f64, values }).unwrap();
             let picture = Picture { width: 1, height: 1, rgb: vec![1, 2, 3] };
             recorder
-                .picture(PicturePair { step: *step, stream: 0, observation: picture, prediction: None })
+                .picture(PicturePair { step: *step, stream: 0, observation: picture, prediction: None }, 1.0)
                 .unwrap();
         }
     };

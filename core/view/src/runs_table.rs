@@ -127,7 +127,8 @@ mod tests {
     fn two(runs: &Path) -> (RunDirectory, RunDirectory) {
         let line = "{\"step\":1500,\"seconds\":2.5,\"reward\":0.25,\"error\":0.0123,\"own\":1}\n";
         let first = run(runs, 0, 1, line);
-        let end = End { how: Ending::Finished, step: 1_500, seconds: 2.5, ended: String::new() };
+        let end =
+            End { how: Ending::Finished, step: 1_500, seconds: 2.5, ended: String::new(), notes: Vec::new() };
         first.write_end(&end).unwrap();
         (first, run(runs, 7_200, 2, "{\"step\":20,\"seconds\":1,\"loss\":null}\n"))
     }

@@ -170,3 +170,14 @@ fn runs_that_cannot_be_written_say_so() {
     let answer = place.efference(&["run", "small.toml"]).expect(1);
     answer.says(&["error: ", "runs"]);
 }
+
+#[test]
+fn an_empty_variable_leaves_the_log_as_it_is_without() {
+    let place = Workplace::new();
+    place.write("small.toml", SMALL);
+    let mut command =
+        place.command(&["run", "small.toml", "--set", "optimizer.groups.nothing.learning_rate=0.5"]);
+    let answer = place.start(command.env("EFFERENCE_LOG", "").env("RUST_LOG", "")).wait().expect(0);
+    assert!(answer.stderr.contains("has no effect"), "{answer}");
+    assert!(place.run("small").read("log.txt").contains(" INFO "), "what is of note goes to the file");
+}

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod contract;
 mod control;
+mod disks;
 mod experiments;
 mod foreign;
 mod forks;

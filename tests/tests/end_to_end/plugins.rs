@@ -71,3 +71,16 @@ fn a_reader_that_goes_away_is_no_failure_to_report() {
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn a_variable_without_a_directory_names_none() {
+    let place = Workplace::new();
+    place.write("own.so", "no library");
+    for said in ["", ":"] {
+        let answer =
+            place.start(place.command(&["plugins"]).env("EFFERENCE_PLUGIN_PATH", said)).wait().expect(0);
+        assert!(!answer.stdout.contains("own.so") && !answer.stderr.contains("own.so"), "'{said}': {answer}");
+    }
+    let answer = place.start(place.command(&["plugins"]).env("EFFERENCE_PLUGIN_PATH", ".")).wait();
+    assert!(answer.stderr.contains("own.so") || answer.stdout.contains("own.so"), "{answer}");
+}

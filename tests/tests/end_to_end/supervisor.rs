@@ -80,10 +80,10 @@ fn a_run_that_died_goes_on_from_its_checkpoint() {
         place.runs("small").iter().any(|run| run.path.join("checkpoints/step-000000000002.json").exists())
     });
     std::thread::sleep(Duration::from_millis(300));
-    kill_process(child_of(started.process()).expect("it has an engine"), Signal::SEGV).unwrap();
+    kill_process(child_of(started.process()).expect("it has an engine"), Signal::ABORT).unwrap();
     let answer = started.wait();
-    let how = "died of SIGSEGV (segmentation fault) in forward";
-    let run = died(&place, &answer, 139, "layer 'hostile'", STEP, how);
+    let how = "died of SIGABRT (abort) in forward";
+    let run = died(&place, &answer, 134, "layer 'hostile'", STEP, how);
     let shown = format!("runs/small/{}", run.path.file_name().unwrap().to_str().unwrap());
     let help = format!("Go on from step 2 with `efference resume {shown}`");
     let answer =

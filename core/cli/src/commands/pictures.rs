@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct PicturesArgs {
     /// The run: NAME (its run that was started last), NAME/ID, ID, `latest`, or the path of its directory.
     #[arg(default_value = "latest")]
-    pub run: String,
+    pub run: PathBuf,
     /// The directory that holds the runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,

@@ -59,7 +59,7 @@ fn listing(runs: &Path, name: Option<&str>) -> Result<Listing, String> {
     let name = match name {
         // Who names a run, and not its experiment, gets the runs beside it.
         Some(name) if !runs.join(name).is_dir() || runs.join(name).join("spec.toml").is_file() => {
-            let run = find_run(runs, name).map_err(|e| e.to_string())?;
+            let run = find_run(runs, Path::new(name)).map_err(|e| e.to_string())?;
             let experiment = run.path().parent().and_then(Path::file_name).unwrap_or_default();
             Some(experiment.to_string_lossy().into_owned())
         }

@@ -100,7 +100,15 @@ impl Ended<'_> {
         {
             help = format!("{help}. {}{}", resume[..1].to_uppercase(), &resume[1..]);
         }
-        let failure = Failure { plugin, step: self.doing.step, messages, help, directory: shown, died: true };
+        let failure = Failure {
+            plugin,
+            step: self.doing.step,
+            messages,
+            help,
+            directory: shown,
+            died: true,
+            missing: None,
+        };
         say(format_args!("error: {failure}"));
         if let Ok(run) = run {
             note(run, &format!("ERROR efference: {failure}"));
@@ -122,7 +130,7 @@ impl Ended<'_> {
         let now = SystemTime::now();
         let since_1970 = now.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         let seconds = (since_1970 - self.doing.began).max(0.0);
-        let end = End { how, step: self.doing.step, seconds, ended: rfc3339(now) };
+        let end = End { how, step: self.doing.step, seconds, ended: rfc3339(now), notes: Vec::new() };
         let write = |run: &RunDirectory| {
             let Some(_lock) = run.lock()? else { return Ok(()) };
             if run.end()?.is_none() {

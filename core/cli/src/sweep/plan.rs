@@ -1,4 +1,5 @@
 //! `plan.json`: what a sweep is made of, and what changed of it since.
+use efference_runs::provenance::lossy;
 use efference_spec::{KeyPath, Spec, SweepMember, to_toml_value};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// The spec's file.
+    #[serde(serialize_with = "lossy")]
     pub(crate) spec_file: PathBuf,
     /// The text of that file.
     pub(crate) spec_text: String,

@@ -22,7 +22,8 @@ impl Runs {
     pub(crate) fn add(&self, id: &str, settings: &str, metrics: &str) -> RunDirectory {
         let run = RunDirectory::claim_as(self.root.path(), "x", id, settings).unwrap();
         fs::write(run.path().join("metrics.jsonl"), metrics).unwrap();
-        let end = End { how: Ending::Finished, step: 0, seconds: 1.0, ended: String::new() };
+        let end =
+            End { how: Ending::Finished, step: 0, seconds: 1.0, ended: String::new(), notes: Vec::new() };
         run.write_end(&end).unwrap();
         run
     }

@@ -1,6 +1,7 @@
 //! Means of the loss, its terms and a goal's metrics, between two lines of metrics.
 use efference_sdk::autograd::is_contiguous_cpu_f32;
 use efference_sdk::{Loss, Result, Term, autograd};
+use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
 /// The metric that the sum of all terms is recorded as.
@@ -9,12 +10,13 @@ const LOSS: &str = "loss";
 /// Terms and metrics of the steps since they were last taken.
 #[derive(Default)]
 pub struct LossMeans {
-    sums: Vec<Sum>,
+    /// In the order of their first use; found by hash, as a goal may have very many.
+    sums: IndexMap<String, Sum>,
 }
 
 /// The sum of a term or metric over some steps.
+#[derive(Default)]
 struct Sum {
-    name: String,
     count: u64,
     /// Of values on the CPU.
     number: f64,
@@ -50,12 +52,9 @@ impl LossMeans {
     }
 
     fn add_one(&mut self, name: &str, value: &Tensor) -> Result<()> {
-        let place = match self.sums.iter().position(|s| s.name == name) {
+        let place = match self.sums.get_index_of(name) {
             Some(place) => place,
-            None => {
-                self.sums.push(Sum { name: name.to_owned(), count: 0, number: 0.0, tensor: None });
-                self.sums.len() - 1
-            }
+            None => self.sums.insert_full(name.to_owned(), Sum::default()).0,
         };
         let sum = &mut self.sums[place];
         sum.count += 1;
@@ -74,12 +73,12 @@ impl LossMeans {
     /// What was added up: name, number of values, sum.
     pub fn sums(&self) -> Result<Vec<(String, u64, f64)>> {
         let sums = self.sums.iter();
-        sums.map(|s| Ok((s.name.clone(), s.count, s.number + s.on_gpu()?))).collect()
+        sums.map(|(name, s)| Ok((name.clone(), s.count, s.number + s.on_gpu()?))).collect()
     }
 
     /// Those sums again.
     pub fn of_sums(sums: Vec<(String, u64, f64)>) -> Self {
-        let sum = |(name, count, number)| Sum { name, count, number, tensor: None };
+        let sum = |(name, count, number)| (name, Sum { count, number, tensor: None });
         LossMeans { sums: sums.into_iter().map(sum).collect() }
     }
 
@@ -94,8 +93,8 @@ impl LossMeans {
     }
 
     fn means(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, f64)>> {
-        let wanted = self.sums.iter().filter(|s| wanted(&s.name));
-        wanted.map(|s| Ok((s.name.clone(), (s.number + s.on_gpu()?) / s.count as f64))).collect()
+        let wanted = self.sums.iter().filter(|(name, _)| wanted(name));
+        wanted.map(|(name, s)| Ok((name.clone(), (s.number + s.on_gpu()?) / s.count as f64))).collect()
     }
 }
 

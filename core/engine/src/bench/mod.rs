@@ -82,7 +82,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
     let all = measured_from.elapsed();
     let (outer, inner) = (experiment.times, experiment.model().take_times());
     let work = experiment.model().take_work();
-    recording.finish(&experiment)?;
+    recording.finish(&experiment).complete()?;
 
     let mean = |d: Duration| d.as_secs_f64() * 1e3 / steps as f64;
     let within = inner.transition + inner.loss + inner.network + inner.update;

@@ -12,7 +12,8 @@ use efference_runs::metric;
 use efference_sdk::tch::get_num_threads;
 use efference_sdk::{self as sdk, Result, ResultExt, bail};
 use efference_spec::{BestIs, Checkpoint as Settings, CheckpointEvery, Keep};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io::ErrorKind;
+use std::sync::mpsc::{Receiver, RecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -127,12 +128,15 @@ impl Checkpoints {
     /// # Errors
     /// If it cannot be written.
     pub fn end(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) -> Result<()> {
+        recording.end_is_near();
+        self.wait(recording);
         self.settle();
         if self.last.1 != experiment.step() || self.writer.files.steps()?.is_empty() {
             self.begin(experiment, recording, Written::End)?;
         }
+        self.wait(recording);
         match self.writing.take().map(JoinHandle::join) {
-            Some(Ok(written)) => Ok(written?),
+            Some(Ok(written)) => written.context("the last checkpoint was not written"),
             Some(Err(_)) => {
                 bail!("the last checkpoint was not written, by a bug of efference; please report it")
             }
@@ -142,6 +146,8 @@ impl Checkpoints {
 
     /// A step has failed: keeps the parameters if all of them are finite. Best effort: the failure is what is reported.
     pub fn fail(&mut self, experiment: &Experiment, recording: &mut Recording<'_>) {
+        recording.end_is_near();
+        self.wait(recording);
         self.settle();
         let finite = |(_, t): &(String, _)| crate::plugins::is_finite(t).unwrap_or(false);
         let begun = match experiment.model().save_parameters() {
@@ -150,6 +156,7 @@ impl Checkpoints {
             }
             _ => return,
         };
+        self.wait(recording);
         let written = begun.map(|()| self.writing.take().map(JoinHandle::join));
         if let Ok(Some(Ok(Ok(())))) = written {
             tracing::info!(
@@ -177,16 +184,25 @@ impl Checkpoints {
         Ok(())
     }
 
+    fn wait(&self, recording: &Recording<'_>) {
+        self.writing.iter().for_each(|thread| recording.wait_for(thread));
+    }
+
     /// Waits for the checkpoint that is being written, and reports what could not be.
     fn settle(&mut self) {
         let error = match self.writing.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => return,
+            None => return,
+            Some(Ok(Ok(()))) => {
+                self.reported = false;
+                return;
+            }
             Some(Ok(Err(error))) => error.to_string(),
             Some(Err(_)) => "a bug of efference; please report it".to_owned(),
         };
         if !std::mem::replace(&mut self.reported, true) {
             tracing::warn!(
-                "a checkpoint was not written, and the run goes on without it: {error}. This is reported once"
+                "a checkpoint was not written, and the run goes on without it until the next one is due: {error}. This is \
+                 reported again only after one was written"
             );
         }
     }
@@ -257,19 +273,36 @@ impl Writer {
         arrays: &[Array],
         recorded: &Receiver<Vec<String>>,
     ) -> Result<(), CheckpointError> {
-        const SLOW: Duration = Duration::from_secs(600);
-        match recorded.recv_timeout(SLOW) {
+        match recorded.recv() {
             Ok(metrics) => manifest.metrics = metrics,
             // The recorder has failed, which the run reports: without its lines, this would be no point to go on from.
-            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return Ok(()),
+            Err(RecvError) => return Ok(()),
         }
         // One that lost something does not take the place of one that did not.
         let whole = manifest.is_whole();
-        self.files.write(manifest, arrays)?;
+        self.write_or_wait(&manifest, arrays)?;
         if whole {
             self.forget();
         }
         Ok(())
+    }
+
+    /// The last checkpoint waits a little for a disk that is full; for each other one, there is a next.
+    fn write_or_wait(&self, manifest: &Manifest, arrays: &[Array]) -> Result<(), CheckpointError> {
+        const FULL: Duration = Duration::from_secs(10);
+        let began = Instant::now();
+        loop {
+            match self.files.write(manifest.clone(), arrays) {
+                Err(CheckpointError::File(error))
+                    if matches!(error.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+                        && manifest.written == Written::End
+                        && began.elapsed() < FULL =>
+                {
+                    thread::sleep(Duration::from_millis(200));
+                }
+                written => return written,
+            }
+        }
     }
 
     /// Removes all but the last ones and the best. Best effort: an old one that stays costs room and nothing else.

@@ -19,5 +19,13 @@ pub(super) fn failure(error: &Error, step: u64, directory: &RunDirectory) -> Fai
         (None, false) => "change the spec as the message says".to_owned(),
     };
     let messages = error.chain().map(str::to_owned).collect();
-    Failure { plugin, step, messages, help, directory: directory.shown().to_owned(), died: false }
+    Failure {
+        plugin,
+        step,
+        messages,
+        help,
+        directory: directory.shown().to_owned(),
+        died: false,
+        missing: None,
+    }
 }

@@ -5,10 +5,10 @@ use super::failure::failure;
 use super::state::restored;
 use super::{Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps};
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
-use efference_runs::directory::{End, Ending, RunDirectory, RunLock};
+use efference_runs::directory::{End, Ending, Failure, RunDirectory, RunLock};
 use efference_runs::provenance::{Descent, Provenance};
 use efference_runs::time::rfc3339;
-use efference_runs::{FileError, Grouped, Progress, Shown};
+use efference_runs::{FileError, Grouped, Progress, RecordError, Shown};
 use efference_sdk::{self as sdk, bridge};
 use efference_spec::Spec;
 use efference_supervision::{Phase, of_this_process};
@@ -78,6 +78,8 @@ pub struct Done {
     pub stopped: bool,
     /// The metrics of the last recorded line.
     pub last: Vec<(String, f64)>,
+    /// What is worth knowing of the record, such as what was left out.
+    pub notes: Vec<String>,
 }
 
 /// A run that has its directory.
@@ -172,7 +174,7 @@ pub fn run(
     let handle = directory.handle()?;
     let log = crate::log::to_file(directory.log()?);
     let spec_file = RunDirectory::first_spec(spec_file);
-    let known = prepared.known(&spec_file, SystemTime::now());
+    let known = prepared.known(&spec_file, directory, SystemTime::now());
     let activity = of_this_process();
     activity.set_step(from);
     let begin = || activity.begin_run(directory.path(), seconds_since_1970(origin.started));
@@ -191,20 +193,22 @@ pub fn run(
         return Err(RunError::Restore(format!("{error:#}")));
     }
     let mut step = from;
+    let write_provenance = |gathered: &Provenance| match begun.resumed {
+        true => directory.add_provenance(gathered.clone()),
+        false => directory.write_provenance(gathered),
+    };
+    let mut record = Record::default();
     let (outcome, provenance) = std::thread::scope(|scope| {
         // Asking git and hashing files takes a while, and no step waits for it.
         let provenance = scope.spawn(|| {
             let gathered = Provenance { descent: begun.descent.clone(), ..Provenance::gather(known) };
-            if begun.resumed {
-                directory.add_provenance(gathered)
-            } else {
-                directory.write_provenance(&gathered)
-            }
+            write_provenance(&gathered).err().map(|_| gathered)
         });
         let outcome = opened.and_then(|opened| {
             let experiment = experiment.insert(opened);
             activity.set_phase(Phase::Stepping);
-            let outcome = caught(|| steps(spec, prepared, &begun, &origin, experiment, output, stop));
+            let outcome =
+                caught(|| steps(spec, prepared, &begun, &origin, experiment, output, stop, &mut record));
             step = experiment.step();
             outcome
         });
@@ -213,23 +217,38 @@ pub fn run(
     });
     let now = handle.now();
     let directory = now.as_ref().unwrap_or(directory);
-    let outcome = outcome.map_err(|e| failure(&e, step, directory));
+    let missing = record.missing.map(|missing| missing.to_string());
+    let outcome = outcome.map_err(|e| {
+        let failure = Failure { missing: missing.clone(), ..failure(&e, step, directory) };
+        if record.disk { failure.of_the_disk() } else { failure }
+    });
     let how = match &outcome {
         Err(failure) => Ending::from(failure),
         Ok((Ended::Stopped, _)) => Ending::Stopped,
         Ok(_) => Ending::Finished,
     };
+    let mut notes = record.notes;
+    let said =
+        |missing: &String| matches!(&how, Ending::Failed { messages, .. } if messages.contains(missing));
+    notes.extend(missing.filter(|missing| !said(missing)));
     let seconds = origin.seconds();
-    let end = End { how, step, seconds, ended: rfc3339(SystemTime::now()) };
+    let end = End { how, step, seconds, ended: rfc3339(SystemTime::now()), notes: notes.clone() };
     let end = now.as_ref().map_err(FileError::clone).and_then(|directory| directory.write_end(&end));
     if end.is_ok() {
         activity.set_phase(Phase::Ended);
     }
-    if provenance.is_err() {
-        tracing::warn!("what made this run could not be found out: there is no provenance.json");
+    match provenance {
+        // The disk may have been full then. A run is none the worse without.
+        Ok(Some(gathered)) => {
+            if let Err(error) = write_provenance(&gathered) {
+                tracing::warn!("what made this run is not recorded: {error}");
+            }
+        }
+        Ok(None) => {}
+        Err(_) => tracing::warn!("what made this run could not be found out: there is no provenance.json"),
     }
     drop(log);
-    let unwritten = end.err().or(provenance.ok().and_then(Result::err));
+    let unwritten = end.err();
     // What failed first is what is reported, even where the disk let nothing more be written.
     let (ended, last) = outcome.map_err(|failure| RunError::Failed(Box::new(failure)))?;
     match unwritten {
@@ -237,7 +256,7 @@ pub fn run(
         None => {
             let seconds = origin.clock.elapsed().as_secs_f64();
             let directory = directory.clone();
-            Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last })
+            Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last, notes })
         }
     }
 }
@@ -251,7 +270,17 @@ fn seconds_since_1970(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
+/// What became of the record of a run.
+#[derive(Default)]
+struct Record {
+    /// Whether the disk failed.
+    disk: bool,
+    missing: Option<RecordError>,
+    notes: Vec<String>,
+}
+
 /// Makes all steps, and writes the last checkpoint. Returns why they ended, and what was recorded last.
+#[allow(clippy::too_many_arguments)] // it is called once
 fn steps(
     spec: &Spec,
     prepared: &LoadedSpec<'_>,
@@ -260,6 +289,7 @@ fn steps(
     experiment: &mut Experiment,
     output: File,
     stop: &Stop,
+    record: &mut Record,
 ) -> sdk::Result<(Ended, Vec<(String, f64)>)> {
     let parameters = experiment.model().store().trained_count();
     let device = device::name(prepared.device());
@@ -280,7 +310,8 @@ fn steps(
     }
     let every = Duration::from_secs_f64(spec.record.console_every_seconds);
     let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, from);
-    crate::log::aside(progress.aside());
+    crate::log::aside(Some(progress.aside()));
+    let mut lines = 0;
     let ended = make_steps(
         experiment,
         &mut recording,
@@ -293,13 +324,16 @@ fn steps(
                 let seconds = origin.clock.elapsed().as_secs_f64() - times.record.as_secs_f64();
                 tracing::info!("the first step was made {seconds:.3} s after the run began");
             }
-            progress.values(recording.last());
+            if recording.lines() != lines {
+                lines = recording.lines();
+                progress.values(recording.last());
+            }
             progress.step(experiment.step());
         },
     );
     of_this_process().set_phase(Phase::Ending);
     progress.finish();
-    crate::log::aside(Default::default());
+    crate::log::aside(None);
     // Before the last line, which is of a window that is cut short: a run that goes on from here does not have it.
     let last_checkpoint = match &ended {
         Ok(_) => checkpoints.end(experiment, &mut recording),
@@ -309,9 +343,12 @@ fn steps(
         }
     };
     // What was recorded is kept however the run ended; its own error comes first.
-    let last = recording.finish(experiment);
+    let disk = recording.disk_failed() || last_checkpoint.is_err();
+    let finished = recording.finish(experiment);
+    let missing = finished.missing.clone();
+    *record = Record { disk: disk || missing.is_some(), missing, notes: finished.notes.clone() };
     let ended = ended?;
-    let last = last?;
+    let last = finished.complete()?;
     last_checkpoint?;
     Ok((ended, last))
 }

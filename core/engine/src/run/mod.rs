@@ -33,7 +33,7 @@ use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig};
 use crate::plugins::{CallMonitor, MissingPlugin, Registry};
 use efference_abi::Kind;
 use efference_runs::checkpoint::CheckpointError;
-use efference_runs::directory::{ClaimError, Failure};
+use efference_runs::directory::{ClaimError, Failure, RunDirectory};
 use efference_runs::provenance::{Known, PluginFile};
 use efference_runs::{FileError, RecordError};
 use efference_sdk::{self as sdk, Environment, EnvironmentSetup, Prediction, Spaces, Trainer, derive_seed};
@@ -161,7 +161,7 @@ impl<'a> LoadedSpec<'a> {
         Ok(Experiment::new(environment, spaces, model, trainer, plugins, compare))
     }
 
-    fn known<'b>(&self, spec: &'b Path, started: SystemTime) -> Known<'b> {
+    fn known<'b>(&self, spec: &'b Path, run: &'b RunDirectory, started: SystemTime) -> Known<'b> {
         let plugin = |(kind, config): &(Kind, PluginConfig)| PluginFile {
             name: config.plugin.info.name.clone(),
             kind: kind.name().to_owned(),
@@ -171,6 +171,7 @@ impl<'a> LoadedSpec<'a> {
         };
         Known {
             spec,
+            runs: run.path().ancestors().nth(2),
             started,
             plugins: self.plugins.iter().map(plugin).collect(),
             libtorch: sdk::export::libtorch_version().to_owned(),

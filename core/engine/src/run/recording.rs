@@ -6,12 +6,14 @@ use crate::plugins::take_metrics;
 use efference_runs::checkpoint::{Array, Arrays, Checkpoint};
 use efference_runs::directory::RunDirectory;
 use efference_runs::{
-    Errors, Line, Metrics, Picture, PicturePair, RecordedUntil, Recorder, RecorderFiles, skill,
+    Errors, Line, Metrics, Picture, PicturePair, RecordError, RecordedUntil, Recorder, RecorderFiles, skill,
 };
 use efference_sdk::tch::Device;
 use efference_sdk::{Error, Result};
 use efference_spec::Spec;
+use std::collections::HashSet;
 use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// When a run began, and what it had done before if it goes on.
@@ -59,9 +61,38 @@ pub struct Recording<'a> {
     /// Whether there was ever a reward: without, returns mean nothing.
     rewarded: bool,
     fingerprints: bool,
+    /// Whether the recorder could not go on.
+    failed: bool,
     /// Records of fingerprints that wait to be passed on.
     prints: Vec<u8>,
     words: Vec<u32>,
+}
+
+/// What a recording has come to.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// The metrics of the last line.
+    pub last: Vec<(String, f64)>,
+    /// What is worth knowing of the record: what was left out, what others did to its files.
+    pub notes: Vec<String>,
+    /// Why the record is incomplete, if it is.
+    pub missing: Option<RecordError>,
+    /// Why the last line could not be recorded.
+    pub error: Option<Error>,
+}
+
+impl Finished {
+    /// The metrics of the last line, if all was recorded.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn complete(self) -> Result<Vec<(String, f64)>> {
+        match (self.missing, self.error) {
+            (Some(missing), _) => Err(missing.into()),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(self.last),
+        }
+    }
 }
 
 /// Sums of the errors of a window of steps.
@@ -108,6 +139,7 @@ impl<'a> Recording<'a> {
             lines: 0,
             rewarded: false,
             fingerprints,
+            failed: false,
             prints: Vec::new(),
             words: Vec::new(),
         };
@@ -173,12 +205,14 @@ impl<'a> Recording<'a> {
     /// As [`step`](Self::step).
     pub fn sync(&mut self) -> Result<Receiver<Vec<String>>> {
         self.pass_prints()?;
-        Ok(self.recorder.sync()?)
+        let sync = self.recorder.sync();
+        self.noticed(sync)
     }
 
     fn pass_prints(&mut self) -> Result<()> {
         if !self.prints.is_empty() {
-            self.recorder.fingerprints(std::mem::take(&mut self.prints))?;
+            let passed = self.recorder.fingerprints(std::mem::take(&mut self.prints));
+            self.noticed(passed)?;
         }
         Ok(())
     }
@@ -223,7 +257,8 @@ impl<'a> Recording<'a> {
         self.window.0 += took;
         let mut line = serde_json::to_string(evaluation)?;
         line.push('\n');
-        Ok(self.recorder.evaluation(line)?)
+        let recorded = self.recorder.evaluation(line);
+        self.noticed(recorded)
     }
 
     /// Records what is due after a step. To be called after each one.
@@ -248,7 +283,8 @@ impl<'a> Recording<'a> {
         if record.pictures_every > 0 && step.is_multiple_of(record.pictures_every) {
             for (stream, observation, prediction) in experiment.pictures(PICTURED)? {
                 let (observation, prediction) = (recorded(observation), prediction.map(recorded));
-                self.recorder.picture(PicturePair { step, stream, observation, prediction })?;
+                let pair = PicturePair { step, stream, observation, prediction };
+                self.recorder.picture(pair, self.origin.seconds())?;
             }
         }
         Ok(())
@@ -264,21 +300,50 @@ impl<'a> Recording<'a> {
         self.origin.seconds()
     }
 
-    /// Records what is left, and waits until everything is written; returns the metrics of the last line.
-    ///
-    /// # Errors
-    /// As [`step`](Self::step).
-    pub fn finish(mut self, experiment: &Experiment) -> Result<Vec<(String, f64)>> {
+    /// Whether recording had to end, as the disk takes nothing.
+    pub fn disk_failed(&self) -> bool {
+        self.failed
+    }
+
+    fn noticed<T>(&mut self, recorded: std::result::Result<T, RecordError>) -> Result<T> {
+        self.failed |= recorded.is_err();
+        Ok(recorded?)
+    }
+
+    /// The run ends: see [`Recorder::end_is_near`].
+    pub fn end_is_near(&self) {
+        self.recorder.end_is_near();
+    }
+
+    /// See [`Recorder::wait_for`].
+    pub fn wait_for<T>(&self, thread: &JoinHandle<T>) {
+        self.recorder.wait_for(thread);
+    }
+
+    /// Records what is left, and waits until everything is written.
+    pub fn finish(mut self, experiment: &Experiment) -> Finished {
         let left = self.line(experiment).and_then(|()| self.pass_prints());
-        let finished = self.recorder.finish().map_err(Error::from);
-        left?;
-        let left_out = finished?.pictures_left_out;
-        if left_out > 0 {
-            tracing::warn!(
-                "{left_out} pairs of pictures came faster than the disk took them, and were left out"
-            );
+        let (mut notes, mut missing) = (Vec::new(), None);
+        match self.recorder.finish() {
+            Ok(recorded) => {
+                if recorded.pictures_left_out > 0 {
+                    notes.push(format!(
+                        "{} pairs of pictures came faster than the disk took them, and were left out",
+                        recorded.pictures_left_out
+                    ));
+                }
+                if recorded.derived_left_out {
+                    notes.push(
+                        "fingerprints or TensorBoard's events are incomplete, as the disk did not take them"
+                            .to_owned(),
+                    );
+                }
+                notes.iter().for_each(|note| tracing::warn!("{note}"));
+                notes.extend(recorded.notes); // which were said when they happened
+            }
+            Err(error) => missing = Some(error),
         }
-        Ok(self.last)
+        Finished { last: self.last, notes, missing, error: left.err() }
     }
 
     /// Records the means since the last line, if there was a step since.
@@ -302,14 +367,15 @@ impl<'a> Recording<'a> {
         }
         values.extend(self.metrics.take());
         // A goal's own metric of a name that is taken, such as its `error`, would stand in the same curve.
-        let taken: Vec<_> = values.iter().map(|(name, _)| name.clone()).collect();
+        let taken: HashSet<_> = values.iter().map(|(name, _)| name.clone()).collect();
         values.extend(recorded.terms()?.into_iter().filter(|(name, _)| !taken.contains(name)));
         let seconds = now.duration_since(self.window.0).as_secs_f64();
         values.push(own(("streams", experiment.active_streams() as f64)));
         values.push(own(("steps_per_second", steps as f64 / seconds.max(1e-9))));
         self.window = (now, step);
         self.last.clone_from(&values);
-        self.recorder.record(Line { step, seconds: self.origin.seconds(), values })?;
+        let recorded = self.recorder.record(Line { step, seconds: self.origin.seconds(), values });
+        self.noticed(recorded)?;
         self.lines += 1;
         Ok(())
     }

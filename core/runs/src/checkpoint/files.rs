@@ -66,7 +66,10 @@ impl CheckpointFiles {
         // An older one of this step is none any more while its arrays change.
         self.remove(manifest.step)?;
         write_atomically(&self.arrays(manifest.step), &bytes)?;
-        write_atomically(&self.manifest_file(manifest.step), text.as_bytes())?;
+        write_atomically(&self.manifest_file(manifest.step), text.as_bytes()).inspect_err(|_| {
+            // Arrays without a manifest are no checkpoint, and hold room.
+            let _ = fs::remove_file(self.arrays(manifest.step));
+        })?;
         Ok(())
     }
 

@@ -30,10 +30,12 @@ impl RunDirectory {
     /// Removes files that an earlier process was writing when it died, and unfinished checkpoints. Only for the process that
     /// has the run's lock; best effort: what stays costs room and nothing else.
     pub fn remove_unfinished(&self) {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') && name.ends_with(".tmp") {
-                let _ = fs::remove_file(entry.path());
+        for directory in [&self.path, &self.pictures()] {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with('.') && name.ends_with(".tmp") {
+                    let _ = fs::remove_file(entry.path());
+                }
             }
         }
         CheckpointFiles::new(self.checkpoints()).sweep();

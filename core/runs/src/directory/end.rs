@@ -1,4 +1,5 @@
 //! `end.json`: how a run ended.
+use crate::privacy::masked;
 use serde::{Deserialize, Serialize};
 
 /// How a run ended.
@@ -13,6 +14,25 @@ pub struct End {
     pub seconds: f64,
     /// When it ended: RFC 3339, in UTC.
     pub ended: String,
+    /// What is worth knowing of the record: what was left out or could not be written, what others did to its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl End {
+    /// Without user info and queries of URLs.
+    pub(super) fn masked(&self) -> End {
+        let all = |texts: &[String]| texts.iter().map(|text| masked(text)).collect();
+        let how = match &self.how {
+            Ending::Failed { plugin, messages, help } => Ending::Failed {
+                plugin: plugin.clone(),
+                messages: all(messages),
+                help: help.as_deref().map(masked),
+            },
+            how => how.clone(),
+        };
+        End { how, notes: all(&self.notes), ..self.clone() }
+    }
 }
 
 /// In which way a run ended.

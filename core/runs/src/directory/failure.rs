@@ -14,10 +14,40 @@ pub struct Failure {
     pub messages: Vec<String>,
     /// What can be done about it.
     pub help: String,
-    /// The run's directory, with everything that was recorded until then.
+    /// The run's directory, with everything that was recorded until then, but for what is missing.
     pub directory: PathBuf,
     /// Whether its process died, and with it what was not yet written.
     pub died: bool,
+    /// What was recorded and could not be written.
+    pub missing: Option<String>,
+}
+
+impl Failure {
+    /// It is the disk that failed: says what can be done then.
+    pub fn of_the_disk(mut self) -> Self {
+        if self.plugin.is_none() {
+            self.help = format!(
+                "make room as the message says; `efference resume {}` then goes on from the last checkpoint, if there is one",
+                self.directory.display()
+            );
+        }
+        self
+    }
+
+    fn recorded(&self) -> String {
+        let directory = self.directory.display();
+        match (&self.missing, self.died) {
+            (Some(missing), _) if self.messages.contains(missing) => {
+                format!("all else that was recorded until then is in {directory}")
+            }
+            (Some(missing), _) => {
+                format!("not everything that was recorded until then is in {directory}: {missing}")
+            }
+            // What waits is written every so often: see `FLUSH_EVERY`.
+            (None, true) => format!("what was recorded until half a second before is in {directory}"),
+            (None, false) => format!("everything recorded until then is in {directory}"),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -27,12 +57,7 @@ impl fmt::Display for Failure {
             writeln!(f, "  plugin: {plugin}")?;
         }
         writeln!(f, "  help:   {}", self.help)?;
-        let recorded = match self.died {
-            // What waits is written every so often: see `FLUSH_EVERY`.
-            true => "what was recorded until half a second before",
-            false => "everything recorded until then",
-        };
-        write!(f, "  kept:   {recorded} is in {}", self.directory.display())
+        write!(f, "  kept:   {}", self.recorded())
     }
 }
 

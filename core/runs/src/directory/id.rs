@@ -19,10 +19,21 @@ const ANIMALS: [&str; 32] = [
 /// Ids that are tried before giving up: far more than runs start in a second.
 const TRIES: u64 = 10_000;
 
-/// Makes a directory that was not there before.
-pub(super) fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
+/// Gives a directory that is prepared a name, unless there is something of that name.
+pub(super) fn claim_path(prepared: &Path, path: &Path) -> io::Result<bool> {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+    // Succeeds for one process only: no run's directory is empty.
+    match fs::rename(prepared, path) {
+        Ok(()) => Ok(true),
+        Err(e) if matches!(e.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Gives a directory that is prepared a name that none had before.
+pub(super) fn claim_id(prepared: &Path, parent: &Path, now: SystemTime) -> Result<PathBuf, FileError> {
     let time = dashed(now);
-    let mut result = Err(io::ErrorKind::AlreadyExists.into());
+    let mut result = Ok(false);
     let mut path = parent.to_owned();
     for attempt in 0..TRIES {
         // Which words is no part of the experiment, so they need no seed.
@@ -35,14 +46,16 @@ pub(super) fn claim_id(parent: &Path, now: SystemTime) -> Result<PathBuf, FileEr
         if attempt >= 1_000 {
             path.as_mut_os_string().push(format!("-{attempt}"));
         }
-        result = fs::create_dir(&path);
-        match &result {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            _ => break,
+        result = claim_path(prepared, &path);
+        if !matches!(result, Ok(false)) {
+            break;
         }
     }
-    result.map_err(|e| FileError::new("make", &path, &e))?;
-    Ok(path)
+    match result {
+        Ok(true) => Ok(path),
+        Ok(false) => Err(FileError::new("make", &path, &io::ErrorKind::AlreadyExists.into())),
+        Err(e) => Err(FileError::new("make", &path, &e)),
+    }
 }
 
 #[cfg(test)]
@@ -54,8 +67,12 @@ mod tests {
     fn when_all_words_are_taken_it_counts() {
         let root = tempfile::tempdir().unwrap();
         let words = ADJECTIVES.len() * ANIMALS.len();
-        let ids: HashSet<_> =
-            (0..words + 50).map(|_| claim_id(root.path(), SystemTime::UNIX_EPOCH).unwrap()).collect();
+        let claim = || {
+            let prepared = tempfile::tempdir_in(root.path()).unwrap().keep();
+            fs::write(prepared.join("spec.toml"), "").unwrap();
+            claim_id(&prepared, root.path(), SystemTime::UNIX_EPOCH).unwrap()
+        };
+        let ids: HashSet<_> = (0..words + 50).map(|_| claim()).collect();
         assert_eq!(ids.len(), words + 50);
         let counted = |path: &&PathBuf| path.to_string_lossy().ends_with(|c: char| c.is_ascii_digit());
         assert!(ids.iter().filter(counted).count() >= 50);

@@ -108,7 +108,8 @@ mod tests {
         assert!(lock.is_some() && run.lock().unwrap().is_none());
         assert_eq!(run.state().unwrap(), RunState::Running);
         drop(lock);
-        let end = End { how: Ending::Stopped, step: 3, seconds: 1.0, ended: String::new() };
+        let end =
+            End { how: Ending::Stopped, step: 3, seconds: 1.0, ended: String::new(), notes: Vec::new() };
         run.write_end(&end).unwrap();
         assert_eq!(run.state().unwrap(), RunState::Stopped);
         assert!(run.lock().unwrap().is_some());

@@ -48,7 +48,9 @@ impl EventFile {
             Ok(plugin_value(&format!("_hparams_/{name}"), "hparams", content))
         });
         let values = values.collect::<Result<_, protobuf::ProtobufError>>();
-        self.summary(0, 0.0, values.map_err(|e| self.failed(std::io::Error::other(e)))?)
+        // Without it there is no table of settings; the curves are what they are.
+        values.into_iter().for_each(|values| self.summary(0, 0.0, values));
+        self.flush()
     }
 }
 

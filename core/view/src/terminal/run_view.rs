@@ -2,8 +2,8 @@
 use super::curve::Curve;
 use efference_runs::directory::{End, Ending, RunDirectory, RunState};
 use efference_runs::{
-    Event, FileError, Followed, Grouped, Lasting, Line, MetricsFollower, Picture, PictureFile, ThreeDigits,
-    metric, picture_files, read_picture,
+    Event, FileError, Followed, Grouped, Lasting, Line, MetricsFollower, Picture, PictureFile, StepRate,
+    ThreeDigits, metric, picture_files, read_picture,
 };
 use std::collections::VecDeque;
 use std::fs;
@@ -178,7 +178,7 @@ impl RunView {
         }
         let speed = self.speed();
         if let Some(speed) = speed {
-            text += &format!("  {} steps/s", ThreeDigits(speed));
+            text += &format!("  {}", StepRate(speed));
         }
         let left = self.steps.unwrap_or(0).saturating_sub(self.step());
         match (self.state, speed) {

@@ -111,7 +111,14 @@ fn what_is_added_to_the_files_is_shown() {
     assert!(!view.refresh().unwrap(), "nothing is new");
     let mut file = OpenOptions::new().append(true).open(run.metrics()).unwrap();
     file.write_all(lines((110..=2_000).step_by(10)).as_bytes()).unwrap();
-    run.write_end(&End { how: Ending::Finished, step: 2_000, seconds: 20.0, ended: String::new() }).unwrap();
+    run.write_end(&End {
+        how: Ending::Finished,
+        step: 2_000,
+        seconds: 20.0,
+        ended: String::new(),
+        notes: Vec::new(),
+    })
+    .unwrap();
     assert!(view.refresh().unwrap());
     let shown = text(&screen_of(&view, true, 80, 24));
     assert!(
@@ -159,7 +166,7 @@ fn a_failed_run_says_why() {
     let run = claimed(root.path());
     let messages = vec!["step 12".to_owned(), "the disk is full".to_owned()];
     let how = Ending::Failed { plugin: None, messages, help: None };
-    run.write_end(&End { how, step: 12, seconds: 1.0, ended: String::new() }).unwrap();
+    run.write_end(&End { how, step: 12, seconds: 1.0, ended: String::new(), notes: Vec::new() }).unwrap();
     let shown = snapshot(run, 80, 24).unwrap();
     assert!(shown.contains("failed: step 12: the disk is full"), "{shown}");
 }

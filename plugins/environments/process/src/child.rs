@@ -7,7 +7,7 @@ use crate::tail::Tail;
 use efference_sdk::{Error, Result, bail};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
@@ -52,7 +52,9 @@ impl Program {
             let state = Arc::new(Mutex::new(State::Running(child)));
             let (stdin, stdout, stderr) = pipes;
             if started.send(Ok((state.clone(), stdin, stdout))).is_ok() {
-                stderr.map(|stderr: ChildStderr| theirs.read(stderr));
+                if let Some(stderr) = stderr {
+                    theirs.read(stderr);
+                }
                 drop(_printing);
                 while ended(&state).is_none() {
                     thread::sleep(Duration::from_millis(200));
