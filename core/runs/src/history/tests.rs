@@ -71,6 +71,13 @@ fn metrics_come_and_go_and_null_is_nan() {
 }
 
 #[test]
+fn a_key_that_a_line_says_twice_counts_as_its_last_value_says() {
+    let (_root, run) = run("{\"step\":10,\"seconds\":0.25,\"step\":20,\"loss\":1,\"loss\":2}\n");
+    assert_eq!(values(&run, "loss"), [(20, 2.0)]);
+    assert_eq!(History::read(&run).unwrap().names(), ["loss"]);
+}
+
+#[test]
 fn a_run_that_has_recorded_nothing_is_empty() {
     let (_root, run) = run("");
     assert!(History::read(&run).unwrap().names().is_empty());
