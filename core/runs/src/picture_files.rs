@@ -1,4 +1,5 @@
 //! The pictures of a run, read back.
+use crate::pictures::LARGEST_PAIR;
 use crate::{FileError, Picture};
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -66,6 +67,12 @@ pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
     let mut decoder = png::Decoder::new(BufReader::new(file));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|e| damaged(e.to_string()))?;
+    let (width, height) = reader.info().size();
+    if width.max(height) as usize > LARGEST_PAIR {
+        let cause =
+            format!("it says that it is {width} × {height} pixels, and {LARGEST_PAIR} a side are the most");
+        return Err(damaged(cause));
+    }
     let size = reader.output_buffer_size().ok_or_else(|| damaged("it is too large".to_owned()))?;
     let mut bytes = vec![0; size];
     let info = reader.next_frame(&mut bytes).map_err(|e| damaged(e.to_string()))?;
@@ -110,5 +117,19 @@ mod tests {
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let error = read_picture(&path).unwrap_err().to_string();
         assert!(error.contains("step-1-stream-0.png' is no whole PNG file"), "{error}");
+    }
+
+    #[test]
+    fn a_picture_that_claims_to_be_larger_than_any_takes_no_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("step-1-stream-0.png");
+        let mut bytes = png(&Picture { width: 4, height: 4, rgb: vec![7; 48] }).unwrap();
+        // Width and height, then the checksum of their chunk.
+        bytes[16..24].copy_from_slice(&[0, 3, 0, 0, 0, 3, 0, 0]);
+        let crc = crc32fast::hash(&bytes[12..29]).to_be_bytes();
+        bytes[29..33].copy_from_slice(&crc);
+        fs::write(&path, &bytes).unwrap();
+        let error = read_picture(&path).unwrap_err().to_string();
+        assert!(error.contains("196608 × 196608 pixels, and 16420 a side are the most"), "{error}");
     }
 }

@@ -30,6 +30,8 @@ pub struct PicturePair {
 
 /// Most pixels a side of one picture.
 const LARGEST: usize = 8_192;
+/// Most pixels a side of two of them side by side.
+pub(super) const LARGEST_PAIR: usize = 2 * LARGEST + 6 * GAP;
 /// Small pictures are enlarged by the greatest whole factor that keeps their larger side within this.
 const COMFORTABLE: usize = 256;
 /// Empty pixels around and between the pictures, the frame not counted.

@@ -39,15 +39,10 @@ pub(crate) fn parity(places: &Places, folder: Option<PathBuf>) -> Result<ExitCod
     become_program(&mut parity_command(places, folder))
 }
 
-pub(crate) fn bench(places: &Places, rest: &[OsString]) -> Result<ExitCode> {
+/// Builds everything and becomes one of the workspace's own programs, such as `efference-bench`.
+pub(crate) fn program(places: &Places, name: &str, rest: &[OsString]) -> Result<ExitCode> {
     built(places)?;
-    let program = places.program("efference-bench");
-    if !program.is_file() {
-        return Err(Error::new(
-            "there are no benches yet: the workspace builds no program `efference-bench`",
-        ));
-    }
-    become_program(Command::new(program).args(rest))
+    become_program(Command::new(places.program(name)).args(rest))
 }
 
 pub(crate) fn docs(places: &Places) -> Result<ExitCode> {

@@ -59,6 +59,18 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         rest: Vec<OsString>,
     },
+    /// Build, then try hostile inputs on everything that efference reads: `cargo xtask fuzz specs --seconds 60`
+    Fuzz {
+        /// Passed on to `efference-fuzz` as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        rest: Vec<OsString>,
+    },
+    /// Build, then disturb runs of the real program, and check what becomes of them: `cargo xtask chaos --seconds 60`
+    Chaos {
+        /// Passed on to `efference-chaos` as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        rest: Vec<OsString>,
+    },
     /// Build the documentation; warnings are errors
     Docs,
     /// Check what neither rustfmt nor clippy looks at: words, lengths, circles, dead items, `use`, documents
@@ -93,7 +105,9 @@ fn main() -> ExitCode {
         Task::Run { spec, rest } => commands::run(&places, &spec, &rest),
         Task::Test { filter } => commands::test(&places, filter.as_deref()),
         Task::Parity { folder } => commands::parity(&places, folder),
-        Task::Bench { rest } => commands::bench(&places, &rest),
+        Task::Bench { rest } => commands::program(&places, "efference-bench", &rest),
+        Task::Fuzz { rest } => commands::program(&places, "efference-fuzz", &rest),
+        Task::Chaos { rest } => commands::program(&places, "efference-chaos", &rest),
         Task::Docs => commands::docs(&places),
         Task::Tidy { checks, fix } => tidy::run(&places, &checks, fix),
     });

@@ -133,14 +133,27 @@ impl Columns {
     }
 
     fn stored(&self, stored: &Stored) -> io::Result<Column> {
-        Ok(Column {
-            name: stored.name.clone(),
-            rows: stored.rows.map(|block| self.block(block, u32::from_le_bytes)).transpose()?,
-            values: self.block(stored.values, f64::from_le_bytes)?,
-        })
+        let rows = stored.rows.map(|block| self.block(block, u32::from_le_bytes)).transpose()?;
+        let values = self.block(stored.values, f64::from_le_bytes)?;
+        let lines = self.header.steps.count.min(self.header.seconds.count);
+        let fit = match &rows {
+            Some(rows) => rows.len() == values.len() && rows.iter().all(|row| (*row as usize) < lines),
+            None => values.len() <= lines,
+        };
+        if fit {
+            Ok(Column { name: stored.name.clone(), rows, values })
+        } else {
+            Err(damaged("a column does not fit the lines"))
+        }
     }
 
     fn block<const N: usize, T>(&self, block: Block, number: fn([u8; N]) -> T) -> io::Result<Vec<T>> {
+        // Before memory is taken for it: the header says how long a block is, and only the file knows.
+        let there = self.file.metadata()?.len().saturating_sub(self.blocks);
+        let end = (block.count as u64).checked_mul(N as u64).and_then(|bytes| bytes.checked_add(block.at));
+        if end.is_none_or(|end| end > there) {
+            return Err(damaged("a block lies beyond its end"));
+        }
         let mut numbers = Vec::with_capacity(block.count);
         let mut crc = crc32fast::Hasher::new();
         // In pieces that stay in the processor's cache.
@@ -155,12 +168,12 @@ impl Columns {
             at += piece.len() as u64;
             left -= piece.len();
         }
-        if crc.finalize() == block.crc {
-            Ok(numbers)
-        } else {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "a block's checksum is wrong"))
-        }
+        if crc.finalize() == block.crc { Ok(numbers) } else { Err(damaged("a block's checksum is wrong")) }
     }
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// Makes the file, or replaces it. `metadata` is that of the metrics before they were read.

@@ -81,7 +81,7 @@ impl Table {
         self.ending.step.map(|step| (step, self.ending.earlier + self.ending.said))
     }
 
-    /// The column of this name, which is made if there is none.
+    /// The column of this name, which is made if there is none; `None` if no metric can have that name.
     pub(super) fn column(&mut self, name: &[u8]) -> Option<usize> {
         let is = |column: &Column| column.name.as_bytes() == name;
         let at = match self.columns.get(self.next) {
@@ -89,7 +89,9 @@ impl Table {
             _ => match self.columns.iter().position(is) {
                 Some(at) => at,
                 None => {
-                    let name = str::from_utf8(name).ok()?.to_owned();
+                    // The keys of a line itself, said twice in it, are no metrics.
+                    let name = str::from_utf8(name).ok().filter(|name| !matches!(*name, "step" | "seconds"));
+                    let name = name?.to_owned();
                     self.columns.push(Column { name, ..Column::default() });
                     self.columns.len() - 1
                 }

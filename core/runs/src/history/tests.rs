@@ -71,6 +71,13 @@ fn metrics_come_and_go_and_null_is_nan() {
 }
 
 #[test]
+fn a_key_that_a_line_says_twice_counts_as_its_last_value_says() {
+    let (_root, run) = run("{\"step\":10,\"seconds\":0.25,\"step\":20,\"loss\":1,\"loss\":2}\n");
+    assert_eq!(values(&run, "loss"), [(20, 2.0)]);
+    assert_eq!(History::read(&run).unwrap().names(), ["loss"]);
+}
+
+#[test]
 fn a_run_that_has_recorded_nothing_is_empty() {
     let (_root, run) = run("");
     assert!(History::read(&run).unwrap().names().is_empty());
@@ -166,6 +173,33 @@ fn columns_that_are_damaged_or_of_other_metrics_are_made_again() {
     fs::write(&columns, &good).unwrap();
     fs::write(&metrics, other + &long(20_001..=20_002, 0.5)).unwrap();
     assert_eq!(values(&run, "a rather long name of a metric")[19_999], (20_000, 0.7));
+}
+
+/// Checksums are against accidents. What says with a right one that it is larger than its file, or has values for lines that
+/// are not there, must not take memory for them, nor end the program.
+#[test]
+fn columns_that_claim_more_than_there_is_are_made_again() {
+    let (_root, run) = run(&long(1..=20_000, 0.5));
+    let expected = values(&run, "return");
+    let columns = run.path().join("metrics.columns");
+    let good = fs::read(&columns).unwrap();
+    let length = u32::from_le_bytes(good[8..12].try_into().unwrap()) as usize;
+    let header = str::from_utf8(&good[16..16 + length]).unwrap();
+    for (of, to) in [
+        ("\"count\":2857", "\"count\":1000000000"),
+        ("\"count\":2857", "\"count\":18446744073709551615"),
+        ("\"count\":20000", "\"count\":10000"),
+        ("\"at\":0", "\"at\":18446744073709551615"),
+    ] {
+        assert!(header.contains(of), "{header}");
+        let header = header.replace(of, to);
+        let mut bad = [&good[..8], &(header.len() as u32).to_le_bytes(), &[0; 4]].concat();
+        bad[12..].copy_from_slice(&crc32fast::hash(header.as_bytes()).to_le_bytes());
+        bad.extend_from_slice(header.as_bytes());
+        bad.extend_from_slice(&good[16 + length..]);
+        fs::write(&columns, bad).unwrap();
+        assert_eq!(values(&run, "return"), expected, "{of} as {to}");
+    }
 }
 
 #[test]

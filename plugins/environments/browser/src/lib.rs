@@ -29,6 +29,7 @@ mod mouse;
 mod options;
 mod process;
 mod profile;
+pub mod replay;
 mod reward;
 mod stream;
 mod tab;

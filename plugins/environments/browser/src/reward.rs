@@ -7,6 +7,8 @@ use url::Url;
 pub(crate) const MAX: f32 = 0.99;
 /// No single reward and no mean counts for more.
 const LIMIT: f64 = 1e9;
+/// No more rewards come at once: more than a page can give between two frames, and few enough that counts stay finite.
+const MOST: f64 = 1e12;
 /// How many rewards of the past the statistics remember.
 const HORIZON: f64 = 100_000.0;
 /// How many pages are remembered.
@@ -37,7 +39,8 @@ pub(crate) struct Rewards(Vec<(PageKey, f64, f64)>);
 impl Rewards {
     /// Adds `count` rewards that add up to `sum`.
     pub(crate) fn add(&mut self, page: PageKey, sum: f64, count: f64) {
-        if !(sum.is_finite() && count.is_finite() && count >= 1.0) {
+        // An infinite count under an infinite sum would make a reward that is no number.
+        if !(sum.is_finite() && (1.0..=MOST).contains(&count)) {
             return;
         }
         let room = self.0.len() < PAGES_A_FRAME;
@@ -159,6 +162,11 @@ mod tests {
         }
         assert_eq!(normaliser.take(&mut rewards), Some(0.3));
         assert_eq!(normaliser.take(&mut rewards), None);
+        for _ in 0..2 {
+            rewards.add(page, 1e308, 1e308);
+            rewards.add(page, 1e308, 1.0);
+        }
+        assert_eq!(normaliser.take(&mut rewards), Some(MAX), "no NaN, however large they are");
     }
 
     #[test]
