@@ -6,6 +6,7 @@
 //! where the run is.
 
 mod baselines;
+pub mod budget;
 pub mod checkpoint;
 mod console;
 pub mod directory;
@@ -13,6 +14,7 @@ mod error;
 mod find;
 mod fingerprints;
 pub mod history;
+pub mod limits;
 mod lines;
 mod listing;
 pub mod metric;

@@ -75,7 +75,7 @@ pub use autograd::{GradInput, GradOutput, Vjp};
 pub use bridge::{metric, step_seed};
 pub use cell::{Cell, CellSetup, GradMask, GradPath, Transition};
 pub use environment::{
-    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Picture, Restores, RewardRange, Spaces,
+    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores, RewardRange, Spaces,
     StepType, action_width,
 };
 pub use error::{Error, PluginId, Result, ResultExt, panic_text};

@@ -1,7 +1,9 @@
 //! A spec after everything is merged, checked and filled in.
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::key_path::KeyPath;
 use super::keys::{Device, OptimizerSettings, Plugins, Record, State};
 use super::merge::Origins;
+use super::source::Place;
 use super::saving::{Checkpoint, Evaluation};
 use super::sweep::SweepAxis;
 use efference_abi::Kind;
@@ -101,6 +103,16 @@ impl Spec {
             settings.learning_rate = rate;
         }
         settings
+    }
+
+    /// What is wrong with the value of a key that was found out only now, with where it was said.
+    pub fn problem(&self, key: &str, message: &str, help: Option<&str>) -> Diagnostics {
+        let at = KeyPath::parse_serde(key);
+        let said = self.origins.nearest_said(&at);
+        let place = said.map_or(Place::Nowhere, |(origin, found)| origin.place(found != at));
+        let label = format!("see `{at}`");
+        let diagnostic = Diagnostic::new(place, message, label, help.map(str::to_owned));
+        Diagnostics::new(self.notes.spec(), vec![diagnostic])
     }
 
     /// All keys with their values, as one table.

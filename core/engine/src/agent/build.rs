@@ -6,7 +6,8 @@ use super::layers::Layers;
 use super::model::{Model, Network, Parts};
 use super::shared_cell::SharedCell;
 use super::slow_cell::{self, SlowCell};
-use super::store::ParameterStore;
+use super::rehearsal::{Rehearsal, Rehearsed};
+use super::store::{MOST_COUNTED, ParameterStore};
 use crate::plugins::CallMonitor;
 use efference_sdk::{
     AgentBuilder, Cell, CellSetup, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result, ResultExt,
@@ -14,6 +15,7 @@ use efference_sdk::{
 };
 use std::cell::Cell as Slot;
 use std::sync::Arc;
+use tch::Device;
 
 /// What a trainer asks of the agent while it is made.
 struct Builder<'a> {
@@ -60,10 +62,35 @@ fn by(config: &PluginConfig, check: impl FnOnce() -> Result<()>) -> Result<()> {
 impl Model {
     /// Builds the agent and its trainer.
     pub fn build(config: &AgentConfig<'_>) -> Result<(Model, Box<dyn Trainer>)> {
+        Model::build_with(config, None)
+    }
+
+    /// Builds an agent on the CPU that makes steps without computing its layers or changing its parameters, which take no
+    /// memory: to find out what the real one takes.
+    pub(crate) fn rehearse(config: &AgentConfig<'_>) -> Rehearsed {
+        let rehearsal = Arc::new(Rehearsal::default());
+        let config = AgentConfig { device: Device::Cpu, ..config.clone() };
+        match Model::build_with(&config, Some(rehearsal.clone())) {
+            Ok((model, trainer)) => {
+                model.freeze();
+                Rehearsed::Built(model, trainer)
+            }
+            Err(_) if rehearsal.overflowed() => Rehearsed::TooManyTensors(MOST_COUNTED),
+            Err(error) => Rehearsed::Failed(error),
+        }
+    }
+
+    fn build_with(
+        config: &AgentConfig<'_>,
+        rehearsal: Option<Arc<Rehearsal>>,
+    ) -> Result<(Model, Box<dyn Trainer>)> {
         let AgentConfig { seed, device, state_size, spaces, .. } = *config;
         let monitor = Arc::new(CallMonitor::default());
-        let store = ParameterStore::new(seed, device);
-        let layers = Layers::new(config.layer.clone(), monitor.clone());
+        let store = match &rehearsal {
+            None => ParameterStore::new(seed, device),
+            Some(rehearsal) => ParameterStore::counting(seed, rehearsal.clone()),
+        };
+        let layers = Layers::new(config.layer.clone(), monitor.clone(), rehearsal.clone());
         let goal = {
             let setup =
                 GoalSetup { state_size, spaces, layers: &layers, params: Params::new(&store).scope("goal") };
@@ -80,7 +107,8 @@ impl Model {
         })?;
         let optimizers = Optimizers::new(Vec::new(), &[], config.optimizer);
         let sharing = config.sharing;
-        let parts = Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers };
+        let parts =
+            Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers, rehearsal };
         let mut model = Model::assemble(parts)?;
 
         let slow_decay = Slot::new(None);

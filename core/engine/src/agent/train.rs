@@ -48,6 +48,9 @@ impl Agent for Model {
     }
 
     fn update(&self, group: &str) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.update();
+        }
         if self.frozen.get() {
             return self.clear_gradients(group);
         }
@@ -57,6 +60,9 @@ impl Agent for Model {
     }
 
     fn descend(&self, name: &str, group: &str, gradients: &[Option<&Tensor>]) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.descend(name, group);
+        }
         if self.frozen.get() {
             return Ok(());
         }

@@ -28,8 +28,8 @@ mod structs;
 
 pub use call::{Caller, Monitor, call, guard};
 pub use cross::{Arg, Ret};
-pub use library::{check_options, create, init, metric, options_schema, step_seed};
+pub use library::{check_options, create, init, metric, options_schema, outline, step_seed};
 pub use lists::read_str;
 
 pub(crate) use interface::interface;
-pub(crate) use library::{check_options_of, create_of, init_library, options_schema_of};
+pub(crate) use library::{check_options_of, create_of, init_library, options_schema_of, outline_of};

@@ -241,6 +241,10 @@ impl Trainer for Bptt {
         Ok(())
     }
 
+    fn unroll_length(&self) -> Result<u64> {
+        Ok(self.options.unroll_length as u64)
+    }
+
     fn saves_exactly(&self) -> Result<bool> {
         Ok(self.steps == 0 && self.unrolls == 0)
     }
