@@ -6,11 +6,13 @@
 
 pub mod commands;
 pub mod engine;
+mod force;
 pub mod run_spec;
 mod spec_file;
 mod sweep;
 mod today;
 
+pub use force::ForceArgs;
 pub use spec_file::{SpecArgs, report};
 
 use efference_registry::Identity;

@@ -13,16 +13,28 @@ use std::path::Path;
 pub(crate) type Outcome = Result<u8, u8>;
 
 /// Makes the steps of a run, and prints how it ended.
-pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
+pub(crate) fn make_run(
+    spec: &Spec,
+    registry: &Registry,
+    spec_file: &Path,
+    start: Start<'_>,
+    force: bool,
+) -> Outcome {
     let output = own_stdout(spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
     let mut summary = output.try_clone().map_err(fail)?;
     let stop = listen()?;
-    let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    let parts = load(spec, registry, force)?;
     let request = Request { spec_file, start, output, stop: &stop };
     let done = run::run(spec, &parts, request).map_err(fail)?;
     // Whoever reads the output may have gone; the run is done all the same.
     let _ = write_summary(&mut summary, &done);
     Ok(if done.stopped { 130 } else { 0 })
+}
+
+/// Loads the plugins of a spec. With `force`, more memory may be taken than there seems to be.
+pub(crate) fn load<'a>(spec: &'a Spec, registry: &'a Registry, force: bool) -> Result<LoadedSpec<'a>, u8> {
+    let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    Ok(LoadedSpec { force, ..parts })
 }
 
 /// Reads and checks the spec; mistakes and notes are printed.

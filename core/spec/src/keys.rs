@@ -71,6 +71,11 @@ pub enum StateSize {
     Elements(i64),
 }
 
+impl StateSize {
+    /// The most elements that are accepted: 4 TiB. Sizes that are made of this one, such as twice it, do not overflow.
+    pub const LARGEST: i64 = 1 << 40;
+}
+
 impl Serialize for StateSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -95,7 +100,7 @@ impl JsonSchema for StateSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 16 }, { "const": "auto" }] })
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 16, "maximum": StateSize::LARGEST }, { "const": "auto" }] })
     }
 }
 

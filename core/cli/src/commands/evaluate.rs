@@ -1,5 +1,5 @@
 //! `efference evaluate`: becomes the engine.
-use crate::{engine, fail};
+use crate::{ForceArgs, engine, fail};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -24,6 +24,9 @@ pub struct EvaluateArgs {
     /// Prints JSON, with the return and the length of each episode.
     #[arg(long)]
     pub json: bool,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 /// Does it; returns the exit status, unless this process becomes the engine.

@@ -1,7 +1,7 @@
 //! `efference fork`: says what changes, and becomes the engine.
 use crate::engine::Engine;
 use crate::run_spec::{self, RunSpec, report_changes};
-use crate::{engine, fail};
+use crate::{ForceArgs, engine, fail};
 use clap::Args;
 use efference_runs::directory::RunDirectory;
 use std::path::PathBuf;
@@ -31,6 +31,9 @@ pub struct ForkArgs {
     /// The last part of the new run's directory, in place of one made of the time and two words.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 impl ForkArgs {

@@ -25,7 +25,7 @@ mod transition_by_vjp;
 pub use config::{AgentConfig, PluginConfig};
 pub use loss_means::LossMeans;
 pub use model::{AgentTimes, Model};
-pub(crate) use rehearsal::Rehearsed;
+pub(crate) use rehearsal::{Counted, Rehearsed};
 pub use shared_cell::SharedCell;
 pub use store::ParameterStore;
 pub use transition::{CellTransition, GraphSharing};

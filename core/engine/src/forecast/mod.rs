@@ -1,0 +1,126 @@
+//! What an experiment takes, and what stands in its way, before anything is allocated or started for it.
+//!
+//! The agent is built with parameters that take no memory, and makes some steps whose layers compute nothing
+//! ([`Model::rehearse`]): so plugins count exactly as in a run, without a word from their authors. The environment is
+//! not made; what its options say of it ([`Outline`]) is enough.
+mod changes;
+mod estimate;
+mod gpu;
+mod stand_in;
+
+use crate::run::LoadedSpec;
+use changes::{Cure, cures, lighter};
+use efference_runs::budget::{Budget, Forecast, Obstacle};
+use efference_runs::limits::{Limits, MemoryLimit};
+use efference_sdk::{Error, Result, bail};
+use estimate::{Estimate, estimate, fails_for_real};
+use tch::Device;
+
+/// What an experiment takes, and what stands in its way.
+pub fn forecast(parts: &LoadedSpec<'_>) -> Forecast {
+    let estimated = quietly(|| estimate(parts));
+    let obstacle = obstacle(parts, &estimated);
+    Forecast { budget: estimated.budget(), obstacle }
+}
+
+/// Fails if an experiment takes more memory than there is, unless it is to be tried all the same.
+///
+/// # Errors
+/// A sentence that names what it takes, the limit with what sets it, and the key to change.
+pub fn check_memory(parts: &LoadedSpec<'_>) -> Result<()> {
+    if parts.force {
+        return Ok(());
+    }
+    let estimated = quietly(|| estimate(parts));
+    if let Estimate::Budget(budget) = &estimated {
+        tracing::info!("memory: {}", budget.memory);
+    }
+    match too_much(parts, &estimated) {
+        Some(obstacle) => bail!("{obstacle}"),
+        // Whatever else is wrong shows, and is reported, where the agent is made.
+        None => Ok(()),
+    }
+}
+
+/// How much memory can be had where the tensors of an experiment will live.
+fn limit(parts: &LoadedSpec<'_>) -> Option<MemoryLimit> {
+    match parts.device() {
+        Device::Cuda(number) => gpu::free_memory(number),
+        _ => Limits::of_this_process().memory(),
+    }
+}
+
+fn obstacle(parts: &LoadedSpec<'_>, estimated: &Estimate) -> Option<Obstacle> {
+    match estimated {
+        Estimate::Unknown => None,
+        Estimate::Budget(_) | Estimate::TooManyTensors(_) => too_much(parts, estimated),
+        Estimate::StateTooSmall { needed, message } => Some(Obstacle {
+            key: "state.size".to_owned(),
+            message: message.clone(),
+            help: Some(format!("Set `state.size` to {needed} or more")),
+            can_be_forced: false,
+        }),
+        Estimate::Failed(error) => {
+            let cures = quietly(|| cures(parts));
+            let error = match quietly(|| fails_for_real(parts, error)) {
+                Some(error) => error,
+                // What failed for want of values is not wrong.
+                None => return None,
+            };
+            Some(refused(&error, cures.into_iter().next()))
+        }
+    }
+}
+
+/// What a plugin refused, with the key whose change would mend it.
+fn refused(error: &Error, cure: Option<Cure>) -> Obstacle {
+    let section = error.plugin().map(|plugin| plugin.kind.name().to_owned());
+    let named = error.option().and_then(|option| Some(format!("{}.{option}", section.as_ref()?)));
+    let key = named.or_else(|| cure.as_ref().map(|cure| cure.key.clone())).or(section);
+    Obstacle {
+        key: key.unwrap_or_default(),
+        message: format!("{error:#}"),
+        help: cure.map(|cure| format!("With `{} = {}` it can be made", cure.key, cure.value)),
+        can_be_forced: false,
+    }
+}
+
+/// What is said if it takes more than there is.
+fn too_much(parts: &LoadedSpec<'_>, estimated: &Estimate) -> Option<Obstacle> {
+    let (message, limit) = match estimated {
+        Estimate::TooManyTensors(most) => {
+            let message = format!("the agent would have more than {most} parameter tensors, and is not made");
+            (message, u64::MAX)
+        }
+        Estimate::Budget(budget) => {
+            let limit = limit(parts).filter(|limit| budget.memory.total() > limit.free)?;
+            (format!("it takes {} of memory, and {limit}", budget.memory), limit.free)
+        }
+        _ => return None,
+    };
+    let found = quietly(|| lighter(parts, limit));
+    let key = found.first().map_or("state.size", |cure| &cure.key).to_owned();
+    let each: Vec<String> =
+        found.iter().map(|cure| format!("with `{} = {}` it takes {}", cure.key, cure.value, cure.takes())).collect();
+    let help = match each.is_empty() {
+        true => format!("Lower `{key}`. `--force` tries it all the same"),
+        false => format!("Change `{key}`: {}. `--force` tries it all the same", each.join("; ")),
+    };
+    Some(Obstacle { key, message, help: Some(help), can_be_forced: true })
+}
+
+/// Plugins say nothing to the log, and measure nothing, in a rehearsal.
+fn quietly<R>(f: impl FnOnce() -> R) -> R {
+    let result = tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), f);
+    crate::plugins::take_metrics();
+    result
+}
+
+impl Estimate {
+    fn budget(&self) -> Option<Budget> {
+        match self {
+            Estimate::Budget(budget) => Some(budget.clone()),
+            _ => None,
+        }
+    }
+}
