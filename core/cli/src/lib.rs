@@ -7,6 +7,7 @@
 pub mod commands;
 pub mod engine;
 mod force;
+pub mod forecast;
 pub mod run_spec;
 mod spec_file;
 mod sweep;

@@ -33,8 +33,9 @@ pub(crate) fn make_run(
 
 /// Loads the plugins of a spec. With `force`, more memory may be taken than there seems to be.
 pub(crate) fn load<'a>(spec: &'a Spec, registry: &'a Registry, force: bool) -> Result<LoadedSpec<'a>, u8> {
-    let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
-    Ok(LoadedSpec { force, ..parts })
+    let mut parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    parts.force = force;
+    Ok(parts)
 }
 
 /// Reads and checks the spec; mistakes and notes are printed.

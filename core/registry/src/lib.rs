@@ -10,6 +10,7 @@ mod file;
 mod files;
 mod known;
 mod refusal;
+mod remembered;
 
 pub use cache::OptionsCache;
 pub use describe::{Describe, PluginOptions, Reply, Request};
@@ -17,3 +18,4 @@ pub use file::{FileManifest, Identity, PluginInfo};
 pub use files::{MissingPlugin, PluginFiles, PluginLocation};
 pub use known::KnownPlugins;
 pub use refusal::Refusal;
+pub use remembered::Remembered;

@@ -89,7 +89,7 @@ pub struct Outline {
 
 /// Elements of a vector of actions for these groups.
 pub fn action_width(groups: &[ActionGroup]) -> usize {
-    groups.iter().map(|group| group.width()).sum()
+    groups.iter().fold(0, |sum, group| sum.saturating_add(group.width()))
 }
 
 interface! {

@@ -23,7 +23,8 @@ pub(super) struct HostKeys {
     pub(super) steps: Option<u64>,
     /// Where tensors live: "auto", "cpu", "cuda" or "cuda:N". "auto" takes the first usable GPU, else the CPU.
     pub(super) device: String,
-    /// CPU threads of libtorch; without, as many as the machine has physical cores.
+    /// CPU threads of libtorch; without, as many as the machine has physical cores, but no more than affinity and quota
+    /// (control groups) let compute at once.
     #[schemars(range(min = 1, max = 4096))]
     pub(super) threads: Option<usize>,
     pub(super) state: State,

@@ -66,7 +66,7 @@ pub struct Spec {
     pub steps: Option<u64>,
     /// Where tensors live.
     pub device: Device,
-    /// CPU threads; `None` for the machine's physical cores.
+    /// CPU threads; `None` for as many as the machine, affinity and quota allow.
     pub threads: Option<usize>,
     /// The plugin of each kind; all kinds are there.
     pub plugins: BTreeMap<Kind, PluginChoice>,

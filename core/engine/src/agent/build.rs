@@ -10,8 +10,8 @@ use super::rehearsal::{Rehearsal, Rehearsed};
 use super::store::{MOST_COUNTED, ParameterStore};
 use crate::plugins::CallMonitor;
 use efference_sdk::{
-    AgentBuilder, Cell, CellSetup, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result, ResultExt,
-    Size, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
+    AgentBuilder, Cell, CellSetup, Error, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result,
+    ResultExt, Size, Spaces, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
 };
 use std::cell::Cell as Slot;
 use std::sync::Arc;
@@ -54,6 +54,21 @@ impl AgentBuilder for Builder<'_> {
     }
 }
 
+/// Fails if a state has no room for what the environment says that a stream observes and does.
+fn check_room(state_size: i64, reserved: i64, spaces: Option<&Spaces>) -> Result<()> {
+    let Some(Spaces { observation, .. }) = spaces else { return Ok(()) };
+    let actions = spaces.map_or(0, Spaces::action_width);
+    let needed = (reserved as usize).saturating_add(*observation).saturating_add(actions);
+    if needed <= state_size as usize {
+        return Ok(());
+    }
+    let message = format!(
+        "a stream observes {observation} values and wants {actions} actions, which with the {reserved} reserved slots of \
+         the goal need a state of {needed}; it has {state_size}. Set `size` under [state] to {needed} or more"
+    );
+    Err(Error::msg(message).in_option("state.size"))
+}
+
 /// Checks what a plugin returned: an error is its own.
 fn by(config: &PluginConfig, check: impl FnOnce() -> Result<()>) -> Result<()> {
     check().map_err(|e| e.in_plugin(&config.plugin.id()))
@@ -76,7 +91,7 @@ impl Model {
                 Rehearsed::Built(model, trainer)
             }
             Err(_) if rehearsal.overflowed() => Rehearsed::TooManyTensors(MOST_COUNTED),
-            Err(error) => Rehearsed::Failed(error),
+            Err(error) => Rehearsed::Failed(error, rehearsal.added()),
         }
     }
 
@@ -105,6 +120,7 @@ impl Model {
             );
             Ok(())
         })?;
+        check_room(state_size, reserved, spaces)?;
         let optimizers = Optimizers::new(Vec::new(), &[], config.optimizer);
         let sharing = config.sharing;
         let parts =

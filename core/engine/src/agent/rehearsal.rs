@@ -1,6 +1,7 @@
 //! What is written down of an agent that only rehearses: it makes steps whose layers compute nothing, so that what a step
 //! costs is known before anything is allocated for it.
 use super::model::Model;
+use super::store::bytes_of;
 use efference_sdk::{Error, Trainer};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,8 +12,8 @@ pub(crate) enum Rehearsed {
     Built(Model, Box<dyn Trainer>),
     /// It has more parameters and buffers than these, and was given up.
     TooManyTensors(usize),
-    /// It cannot be built.
-    Failed(Error),
+    /// It cannot be built; and how many bytes its parameters had taken until then.
+    Failed(Error, u64),
 }
 
 /// What an agent takes by itself, whatever its environment. Bytes.
@@ -33,8 +34,7 @@ impl Model {
     pub(crate) fn counted(&self) -> Counted {
         let mut counted = Counted::default();
         let sums = self.store.for_each("", |entry| {
-            let elements = entry.tensor.numel() as u64;
-            let bytes = elements.saturating_mul(entry.tensor.kind().elt_size_in_bytes() as u64);
+            let (elements, bytes) = (entry.tensor.numel() as u64, bytes_of(&entry.tensor));
             counted.tensors = counted.tensors.saturating_add(bytes);
             if entry.trainable {
                 counted.trained = counted.trained.saturating_add(elements);
@@ -67,6 +67,8 @@ struct Seen {
     backward: bool,
     updates: u64,
     overflowed: bool,
+    /// Bytes of the tensors that were added.
+    added: u64,
     descents: BTreeSet<(String, String)>,
 }
 
@@ -112,6 +114,17 @@ impl Rehearsal {
     /// How often the trainer has used gradients.
     pub(super) fn updates(&self) -> u64 {
         self.seen().updates
+    }
+
+    /// A tensor of so many bytes was added.
+    pub(super) fn add(&self, bytes: u64) {
+        let mut seen = self.seen();
+        seen.added = seen.added.saturating_add(bytes);
+    }
+
+    /// Bytes of the tensors that were added.
+    pub(super) fn added(&self) -> u64 {
+        self.seen().added
     }
 
     /// A parameter was refused because there are too many.

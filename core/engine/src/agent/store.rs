@@ -104,6 +104,11 @@ impl ParameterStore {
     }
 }
 
+/// Bytes of a tensor's elements, if each has a place of its own.
+pub(super) fn bytes_of(tensor: &Tensor) -> u64 {
+    (tensor.numel() as u64).saturating_mul(tensor.kind().elt_size_in_bytes() as u64)
+}
+
 impl ParamStore for ParameterStore {
     fn add(&self, name: &str, init: Tensor, trainable: bool) -> Result<Tensor> {
         ensure!(!name.is_empty(), "a parameter needs a name");
@@ -127,7 +132,10 @@ impl ParamStore for ParameterStore {
                 rehearsal.overflow();
                 bail!("it has more than {MOST_COUNTED} parameters and buffers");
             }
-            Some(_) => init,
+            Some(rehearsal) => {
+                rehearsal.add(bytes_of(&init));
+                init
+            }
         };
         let tensor = init.f_set_requires_grad(trainable)?;
         let shared = tensor.shallow_clone();

@@ -27,9 +27,9 @@ impl Cure {
 const MOST_NAMED: usize = 3;
 
 /// What an experiment takes with a change; `None` if that can't be counted.
-fn takes(parts: &LoadedSpec<'_>) -> Option<u64> {
-    match estimate(parts) {
-        Estimate::Budget(budget) => Some(budget.memory.total()),
+fn takes(parts: &LoadedSpec<'_>, limit: u64) -> Option<u64> {
+    match estimate(parts, limit) {
+        Estimate::Budget(budget, None) => Some(budget.memory.total()),
         _ => None,
     }
 }
@@ -84,17 +84,18 @@ fn with_option<'a>(parts: &LoadedSpec<'a>, kind: Kind, pointer: &str, value: Val
 /// Changes by which an experiment takes less than `limit` bytes, or as little as one key allows; the one with the most effect
 /// first.
 pub(super) fn lighter(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
-    let before = takes(parts).unwrap_or(u64::MAX);
-    let mut found = layers(parts);
+    let before = takes(parts, limit).unwrap_or(u64::MAX);
+    let mut found = layers(parts, limit);
     for Number { key, value, with } in numbers(parts) {
         // Its effect first: most keys have none.
-        if takes(&with(if before == u64::MAX { 1 } else { value / 2 })).is_none_or(|bytes| bytes > before / 10 * 9) {
+        let less = if before == u64::MAX { 1 } else { value / 2 };
+        if takes(&with(less), limit).is_none_or(|bytes| bytes > before / 10 * 9) {
             continue;
         }
         let halves = std::iter::successors(Some(value / 2), |n| Some(n / 2)).take_while(|n| *n > 0);
         let mut last = None;
         for value in halves {
-            let Some(bytes) = takes(&with(value)) else { continue };
+            let Some(bytes) = takes(&with(value), limit) else { continue };
             last = Some((value, bytes));
             if bytes <= limit {
                 break;
@@ -111,7 +112,7 @@ pub(super) fn lighter(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
 }
 
 /// The other layers that are there, with their defaults.
-fn layers(parts: &LoadedSpec<'_>) -> Vec<Cure> {
+fn layers(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
     let now = &parts.plugin(Kind::Layer).plugin.info.name;
     let registry = parts.registry();
     let others = registry.found().iter().filter(|found| found.info.kind == Kind::Layer);
@@ -120,7 +121,7 @@ fn layers(parts: &LoadedSpec<'_>) -> Vec<Cure> {
         let plugin = registry.load(Kind::Layer, name).ok()?;
         let choice = plugin_options(Kind::Layer, name, &[], registry).ok()?;
         let config = PluginConfig { plugin, options: Value::Object(choice.options) };
-        let bytes = takes(&parts.with_plugin(Kind::Layer, config))?;
+        let bytes = takes(&parts.with_plugin(Kind::Layer, config), limit)?;
         Some(Cure { key: "layer.plugin".to_owned(), value: format!("\"{name}\""), bytes })
     });
     cures.collect()
@@ -128,9 +129,9 @@ fn layers(parts: &LoadedSpec<'_>) -> Vec<Cure> {
 
 /// Changes of one key by which an experiment that can't be made can be: another size of the state, or the default of an
 /// option.
-pub(super) fn cures(parts: &LoadedSpec<'_>) -> Vec<Cure> {
+pub(super) fn cures(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
     let works = |key: String, value: String, changed: LoadedSpec<'_>| {
-        takes(&changed).map(|bytes| Cure { key, value, bytes })
+        takes(&changed, limit).map(|bytes| Cure { key, value, bytes })
     };
     let size = parts.said_state_size().map(|size| (size as u64).next_power_of_two());
     let sizes = std::iter::successors(size, |size| size.checked_mul(2)).take(12);

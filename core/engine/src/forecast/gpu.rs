@@ -18,7 +18,7 @@ pub(super) fn free_memory(number: usize) -> Option<MemoryLimit> {
         return None;
     }
     // The device has a context from here on, as it would in a moment anyway.
-    Tensor::f_zeros([1], (Kind::Float, Device::Cuda(number))).ok()?;
+    let _one = Tensor::f_zeros([1], (Kind::Float, Device::Cuda(number))).ok()?;
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let runtime = maps.split_whitespace().find(|word| word.contains("libcudart"))?;
     let (mut free, mut total) = (0_usize, 0_usize);

@@ -18,9 +18,17 @@ use tch::Device;
 
 /// What an experiment takes, and what stands in its way.
 pub fn forecast(parts: &LoadedSpec<'_>) -> Forecast {
-    let estimated = quietly(|| estimate(parts));
-    let obstacle = obstacle(parts, &estimated);
+    let limit = limit(parts);
+    let estimated = quietly(|| estimate(parts, bytes(limit.as_ref())));
+    let obstacle = obstacle(parts, &estimated, limit.as_ref());
     Forecast { budget: estimated.budget(), obstacle }
+}
+
+/// The same for a device that this machine does not have: memory is as it may be.
+pub fn forecast_elsewhere(parts: &LoadedSpec<'_>, device: String) -> Forecast {
+    let estimated = quietly(|| estimate(parts, u64::MAX));
+    let obstacle = obstacle(parts, &estimated, None);
+    Forecast { budget: estimated.budget().map(|budget| Budget { device, ..budget }), obstacle }
 }
 
 /// Fails if an experiment takes more memory than there is, unless it is to be tried all the same.
@@ -31,11 +39,12 @@ pub fn check_memory(parts: &LoadedSpec<'_>) -> Result<()> {
     if parts.force {
         return Ok(());
     }
-    let estimated = quietly(|| estimate(parts));
-    if let Estimate::Budget(budget) = &estimated {
+    let limit = limit(parts);
+    let estimated = quietly(|| estimate(parts, bytes(limit.as_ref())));
+    if let Estimate::Budget(budget, _) = &estimated {
         tracing::info!("memory: {}", budget.memory);
     }
-    match too_much(parts, &estimated) {
+    match too_much(parts, &estimated, limit.as_ref()) {
         Some(obstacle) => bail!("{obstacle}"),
         // Whatever else is wrong shows, and is reported, where the agent is made.
         None => Ok(()),
@@ -50,32 +59,36 @@ fn limit(parts: &LoadedSpec<'_>) -> Option<MemoryLimit> {
     }
 }
 
-fn obstacle(parts: &LoadedSpec<'_>, estimated: &Estimate) -> Option<Obstacle> {
-    match estimated {
-        Estimate::Unknown => None,
-        Estimate::Budget(_) | Estimate::TooManyTensors(_) => too_much(parts, estimated),
-        Estimate::StateTooSmall { needed, message } => Some(Obstacle {
-            key: "state.size".to_owned(),
-            message: message.clone(),
-            help: Some(format!("Set `state.size` to {needed} or more")),
-            can_be_forced: false,
-        }),
-        Estimate::Failed(error) => {
-            let cures = quietly(|| cures(parts));
-            let error = match quietly(|| fails_for_real(parts, error)) {
-                Some(error) => error,
-                // What failed for want of values is not wrong.
-                None => return None,
-            };
-            Some(refused(&error, cures.into_iter().next()))
-        }
+fn bytes(limit: Option<&MemoryLimit>) -> u64 {
+    limit.map_or(u64::MAX, |limit| limit.free)
+}
+
+fn obstacle(
+    parts: &LoadedSpec<'_>,
+    estimated: &Estimate,
+    limit: Option<&MemoryLimit>,
+) -> Option<Obstacle> {
+    if let Some(obstacle) = too_much(parts, estimated, limit) {
+        return Some(obstacle);
     }
+    let error = match estimated {
+        Estimate::Failed(error, bytes) => (error, *bytes),
+        Estimate::Budget(budget, Some(error)) => (error, budget.memory.total()),
+        _ => return None,
+    };
+    // What failed for want of values is not wrong.
+    let error = quietly(|| fails_for_real(parts, error, bytes(limit)))?;
+    let cures = quietly(|| cures(parts, bytes(limit)));
+    Some(refused(&error, cures.into_iter().next()))
 }
 
 /// What a plugin refused, with the key whose change would mend it.
 fn refused(error: &Error, cure: Option<Cure>) -> Obstacle {
     let section = error.plugin().map(|plugin| plugin.kind.name().to_owned());
-    let named = error.option().and_then(|option| Some(format!("{}.{option}", section.as_ref()?)));
+    let named = error.option().map(|option| match &section {
+        Some(section) => format!("{section}.{option}"),
+        None => option.to_owned(),
+    });
     let key = named.or_else(|| cure.as_ref().map(|cure| cure.key.clone())).or(section);
     Obstacle {
         key: key.unwrap_or_default(),
@@ -86,22 +99,24 @@ fn refused(error: &Error, cure: Option<Cure>) -> Obstacle {
 }
 
 /// What is said if it takes more than there is.
-fn too_much(parts: &LoadedSpec<'_>, estimated: &Estimate) -> Option<Obstacle> {
-    let (message, limit) = match estimated {
-        Estimate::TooManyTensors(most) => {
-            let message = format!("the agent would have more than {most} parameter tensors, and is not made");
-            (message, u64::MAX)
+fn too_much(
+    parts: &LoadedSpec<'_>,
+    estimated: &Estimate,
+    limit: Option<&MemoryLimit>,
+) -> Option<Obstacle> {
+    let message = match (estimated, limit) {
+        (Estimate::TooManyTensors(most), _) => {
+            format!("the agent would have more than {most} parameters and buffers (tensors, not elements)")
         }
-        Estimate::Budget(budget) => {
-            let limit = limit(parts).filter(|limit| budget.memory.total() > limit.free)?;
-            (format!("it takes {} of memory, and {limit}", budget.memory), limit.free)
+        (Estimate::Budget(budget, _), Some(limit)) if budget.memory.total() > limit.free => {
+            format!("it takes {} of memory, and {limit}", budget.memory)
         }
         _ => return None,
     };
-    let found = quietly(|| lighter(parts, limit));
+    let found = quietly(|| lighter(parts, bytes(limit)));
     let key = found.first().map_or("state.size", |cure| &cure.key).to_owned();
-    let each: Vec<String> =
-        found.iter().map(|cure| format!("with `{} = {}` it takes {}", cure.key, cure.value, cure.takes())).collect();
+    let change = |cure: &Cure| format!("with `{} = {}` it takes {}", cure.key, cure.value, cure.takes());
+    let each: Vec<String> = found.iter().map(change).collect();
     let help = match each.is_empty() {
         true => format!("Lower `{key}`. `--force` tries it all the same"),
         false => format!("Change `{key}`: {}. `--force` tries it all the same", each.join("; ")),
@@ -119,7 +134,7 @@ fn quietly<R>(f: impl FnOnce() -> R) -> R {
 impl Estimate {
     fn budget(&self) -> Option<Budget> {
         match self {
-            Estimate::Budget(budget) => Some(budget.clone()),
+            Estimate::Budget(budget, _) => Some(budget.clone()),
             _ => None,
         }
     }

@@ -104,7 +104,7 @@ impl Plugin {
     }
 
     /// Makes a layer, whose work is counted by the cost that comes with it. Its parameters are the tensors that it adds to the setup's store.
-    pub fn create_layer(
+    pub(crate) fn create_layer(
         &self,
         options: &Value,
         setup: &LayerSetup<'_>,

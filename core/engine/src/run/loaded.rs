@@ -4,6 +4,7 @@ use super::{RunError, device};
 use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig, Rehearsed};
 use crate::plugins::{CallMonitor, Registry};
 use efference_abi::Kind;
+use efference_runs::limits::Limits;
 use efference_runs::provenance::{Known, PluginFile};
 use efference_sdk::{
     self as sdk, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, derive_seed,
@@ -38,9 +39,12 @@ impl<'a> LoadedSpec<'a> {
         };
         let plugins = Kind::ALL.into_iter().map(choose).collect::<Result<Vec<_>, _>>()?;
         let device = device::choose(spec.device)?;
-        if let Some(threads) = spec.threads {
-            tch::set_num_threads(threads as i32);
-        }
+        // libtorch knows which processors there are, and nothing of how long it may use them.
+        let threads = match spec.threads {
+            Some(threads) => threads,
+            None => Limits::of_this_process().processors().threads().min(tch::get_num_threads() as usize),
+        };
+        tch::set_num_threads(threads as i32);
         let (state, sharing) = (spec.state.size, GraphSharing::ForwardBackward);
         Ok(LoadedSpec { spec, registry, state, device, plugins, force: false, sharing })
     }
