@@ -9,6 +9,8 @@ use efference_registry::{PluginFiles, Remembered};
 use efference_runs::budget::Forecast;
 use efference_runs::limits::Limits;
 use efference_spec::{Spec, sets_a_key};
+use serde_json::Value;
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,7 +30,13 @@ pub struct ForecastArgs {
 /// A sentence, if the engine can't say it.
 pub(crate) fn forecasts(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
     let cache = Remembered::of_user("forecasts");
-    let digests: Vec<Option<String>> = specs.iter().map(|spec| digest(spec)).collect();
+    let mut seen: HashMap<String, Option<String>> = HashMap::new();
+    // Specs that differ in what does not matter have one digest, and files are read once for it.
+    let digest_of = |spec: &&Spec| {
+        let what = what_matters(spec);
+        seen.entry(what.to_string()).or_insert_with(|| digest(spec, &what)).clone()
+    };
+    let digests: Vec<Option<String>> = specs.iter().map(digest_of).collect();
     let known = |digest: &Option<String>| {
         let text = cache.read(digest.as_deref()?)?;
         serde_json::from_str::<Forecast>(&text).ok().filter(fits)
@@ -62,12 +70,17 @@ fn fits(forecast: &Forecast) -> bool {
     forecast.budget.as_ref().is_some_and(|budget| budget.memory.total() <= limit)
 }
 
-/// Of all that a forecast follows from; `None` if that can't be found out.
-fn digest(spec: &Spec) -> Option<String> {
+/// The keys that change a forecast.
+fn what_matters(spec: &Spec) -> Value {
     let mut tree = spec.tree().clone();
     for key in ["name", "seed", "steps", "record", "checkpoint", "evaluation"] {
-        tree.as_object_mut()?.shift_remove(key);
+        tree.as_object_mut().and_then(|tree| tree.shift_remove(key));
     }
+    tree
+}
+
+/// Of all that a forecast follows from; `None` if that can't be found out.
+fn digest(spec: &Spec, what: &Value) -> Option<String> {
     let plugins = PluginFiles::scan(&paths(spec), &engine_identity());
     let files = Kind::ALL.into_iter().map(|kind| Some(&*plugins.find(kind, &spec.choice(kind).plugin).ok()?.file));
     let files = files.collect::<Option<Vec<&Path>>>()?;
@@ -76,7 +89,7 @@ fn digest(spec: &Spec) -> Option<String> {
     let engine = format!("{} {} {}", engine.len(), engine.mtime(), engine.mtime_nsec());
     // Where a GPU came or went, `device = "auto"` means another one.
     let gpu = Path::new("/proc/driver/nvidia/version").exists().to_string();
-    Remembered::digest([env!("CARGO_PKG_VERSION"), &engine, &gpu, &tree.to_string()], files)
+    Remembered::digest([env!("CARGO_PKG_VERSION"), &engine, &gpu, &what.to_string()], files)
 }
 
 fn paths(spec: &Spec) -> Vec<PathBuf> {
