@@ -113,8 +113,7 @@ pub struct Entry {
     ) -> Status,
     /// What the options of an environment say of it, without making one: nothing is started, and no file is changed.
     /// Optional, as a function that is appended to a table.
-    pub outline:
-        Option<unsafe extern "C" fn(options: Str, out: *mut Outline, err: *mut Error) -> Status>,
+    pub outline: Option<unsafe extern "C" fn(options: Str, out: *mut Outline, err: *mut Error) -> Status>,
 }
 
 // SAFETY: an entry is constant data.

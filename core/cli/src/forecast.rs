@@ -52,7 +52,8 @@ pub(crate) fn forecasts(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
     if !questions.is_empty() {
         let asked: Vec<&Spec> = questions.iter().map(|i| specs[*i]).collect();
         for (i, forecast) in questions.iter().zip(ask(&asked)?) {
-            let remembered = forecast.obstacle.is_none() && forecast.budget.as_ref().is_some_and(|b| b.device == "cpu");
+            let remembered =
+                forecast.obstacle.is_none() && forecast.budget.as_ref().is_some_and(|b| b.device == "cpu");
             if let (Some(digest), true) = (&digests[*i], remembered) {
                 cache.write(digest, &serde_json::to_string(&forecast).unwrap_or_default());
             }
@@ -61,7 +62,10 @@ pub(crate) fn forecasts(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
             }
         }
     }
-    found.into_iter().map(|forecast| forecast.ok_or_else(|| "there is no answer for a spec".to_owned())).collect()
+    found
+        .into_iter()
+        .map(|forecast| forecast.ok_or_else(|| "there is no answer for a spec".to_owned()))
+        .collect()
 }
 
 /// Whether the memory of this machine is enough today.
@@ -82,7 +86,8 @@ fn what_matters(spec: &Spec) -> Value {
 /// Of all that a forecast follows from; `None` if that can't be found out.
 fn digest(spec: &Spec, what: &Value) -> Option<String> {
     let plugins = PluginFiles::scan(&paths(spec), &engine_identity());
-    let files = Kind::ALL.into_iter().map(|kind| Some(&*plugins.find(kind, &spec.choice(kind).plugin).ok()?.file));
+    let files =
+        Kind::ALL.into_iter().map(|kind| Some(&*plugins.find(kind, &spec.choice(kind).plugin).ok()?.file));
     let files = files.collect::<Option<Vec<&Path>>>()?;
     let program = engine::command().ok()?;
     let engine = fs::metadata(program.get_program()).ok()?;
@@ -98,7 +103,8 @@ fn paths(spec: &Spec) -> Vec<PathBuf> {
 
 /// Asks the engine.
 fn ask(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
-    let place = tempfile::tempdir().map_err(|e| format!("there is no room for a temporary directory: {e}"))?;
+    let place =
+        tempfile::tempdir().map_err(|e| format!("there is no room for a temporary directory: {e}"))?;
     let mut command = engine::command()?;
     command.arg("forecast").stdin(Stdio::null()).stderr(Stdio::inherit());
     for (i, spec) in specs.iter().enumerate() {
@@ -115,6 +121,7 @@ fn ask(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
         return Err(format!("the engine, which rehearses it, ended with {}", output.status));
     }
     let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let read = |line| serde_json::from_slice(line).map_err(|e| format!("the engine's reply makes no sense: {e}"));
+    let read =
+        |line| serde_json::from_slice(line).map_err(|e| format!("the engine's reply makes no sense: {e}"));
     lines.map(read).collect()
 }

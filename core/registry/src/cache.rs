@@ -112,7 +112,8 @@ impl OptionsCache {
     /// That of the user: `efference/plugins` in `$XDG_CACHE_HOME`, or else in `~/.cache`. Without either, nothing is
     /// remembered.
     pub fn of_user() -> OptionsCache {
-        OptionsCache { directory: user_directory().map(|directory| directory.join("plugins")) }
+        let directory = user_directory().map(|directory| directory.join("plugins"));
+        directory.map_or_else(OptionsCache::default, OptionsCache::in_directory)
     }
 
     /// In this directory, which is made when there is something to remember.

@@ -3,9 +3,8 @@
 //! Everything is read from `/proc` and `/sys/fs/cgroup`; what is not there, or not as expected, sets no limit.
 use crate::Bytes;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 /// How much more memory can be had, and what says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +68,8 @@ impl Limits {
 
     /// The processors that this process may use.
     pub fn processors(&self) -> Processors {
-        let listed = self.field("proc/self/status", "Cpus_allowed_list").and_then(|list| count_of_list(&list));
+        let listed =
+            self.field("proc/self/status", "Cpus_allowed_list").and_then(|list| count_of_list(&list));
         let affinity = listed.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let unified = self.groups("").into_iter().flat_map(|groups| groups.directories);
         let unified = unified.filter_map(|directory| {
@@ -127,8 +127,7 @@ impl Limits {
             let free = soft.saturating_sub(self.bytes("proc/self/status", used).unwrap_or_default());
             Some(MemoryLimit { free, source: format!("ulimit {flag}") })
         };
-        let both =
-            [limit("Max address space", "VmSize", "-v"), limit("Max data size", "VmData", "-d")];
+        let both = [limit("Max address space", "VmSize", "-v"), limit("Max data size", "VmData", "-d")];
         both.into_iter().flatten().collect()
     }
 
@@ -178,7 +177,7 @@ fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// How many numbers a list such as `0-3,8` has.
+/// How many entries a list such as `0-3,8` has.
 fn count_of_list(list: &str) -> Option<usize> {
     list.split(',').try_fold(0, |count, piece| {
         let (from, to) = piece.split_once('-').unwrap_or((piece, piece));

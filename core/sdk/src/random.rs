@@ -99,6 +99,22 @@ mod tests {
     }
 
     #[test]
+    fn stand_ins_have_a_shape_and_no_memory_of_their_own() {
+        // Four TiB, if each element had a place of its own.
+        let t = Random::new(3).of_stand_ins().f_normal(&[1 << 20, 1 << 20], 1.0).unwrap();
+        assert_eq!((t.size(), t.stride(), t.numel()), (vec![1 << 20, 1 << 20], vec![0, 0], 1 << 40));
+        assert_eq!(t.double_value(&[1_000_000, 7]), 0.0);
+    }
+
+    #[test]
+    fn what_no_memory_holds_is_an_error() {
+        for shape in [&[i64::MAX][..], &[1 << 40, 1 << 40], &[1 << 46]] {
+            let error = Random::new(3).f_normal(shape, 1.0).unwrap_err().to_string();
+            assert!(error.contains("memory"), "{error}");
+        }
+    }
+
+    #[test]
     fn normal_numbers_have_the_deviation_that_was_asked_for() {
         let t = Random::new(3).normal(&[20_000], 0.5);
         let deviation = t.std(true).double_value(&[]);

@@ -3,8 +3,8 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::key_path::KeyPath;
 use super::keys::{Device, OptimizerSettings, Plugins, Record, State};
 use super::merge::Origins;
-use super::source::Place;
 use super::saving::{Checkpoint, Evaluation};
+use super::source::Place;
 use super::sweep::SweepAxis;
 use efference_abi::Kind;
 use serde_json::{Map, Value};
@@ -110,7 +110,7 @@ impl Spec {
         let at = KeyPath::parse_serde(key);
         let said = self.origins.nearest_said(&at);
         let place = said.map_or(Place::Nowhere, |(origin, found)| origin.place(found != at));
-        let label = format!("see `{at}`");
+        let label = "the key to change".to_owned();
         let diagnostic = Diagnostic::new(place, message, label, help.map(str::to_owned));
         Diagnostics::new(self.notes.spec(), vec![diagnostic])
     }

@@ -1,12 +1,13 @@
 //! Builds an agent and its trainer: goal, trainer with its networks, then the cell for the width of input that the
 //! trainer says.
 use super::config::{AgentConfig, PluginConfig};
+use super::counted::Rehearsed;
 use super::groups::Optimizers;
 use super::layers::Layers;
 use super::model::{Model, Network, Parts};
+use super::rehearsal::Rehearsal;
 use super::shared_cell::SharedCell;
 use super::slow_cell::{self, SlowCell};
-use super::rehearsal::{Rehearsal, Rehearsed};
 use super::store::{MOST_COUNTED, ParameterStore};
 use crate::plugins::CallMonitor;
 use efference_sdk::{

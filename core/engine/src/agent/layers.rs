@@ -4,8 +4,8 @@
 //! one thread at a time, as the boundary asks: the list only from within an update, during which no layer computes.
 #![allow(unsafe_code)]
 use super::config::PluginConfig;
-use super::rehearsed_layer::RehearsedLayer;
 use super::rehearsal::Rehearsal;
+use super::rehearsed_layer::RehearsedLayer;
 use crate::plugins::CallMonitor;
 use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Size, Stage, Vjp, WeightLayout};
 use std::cell::RefCell;

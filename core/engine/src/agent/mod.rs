@@ -3,6 +3,7 @@
 mod adam;
 mod build;
 mod config;
+mod counted;
 mod diagnose;
 mod fingerprints;
 mod grad_paths;
@@ -23,9 +24,9 @@ mod transition_by_autograd;
 mod transition_by_vjp;
 
 pub use config::{AgentConfig, PluginConfig};
+pub(crate) use counted::{Counted, Rehearsed};
 pub use loss_means::LossMeans;
 pub use model::{AgentTimes, Model};
-pub(crate) use rehearsal::{Counted, Rehearsed};
 pub use shared_cell::SharedCell;
 pub use store::ParameterStore;
 pub use transition::{CellTransition, GraphSharing};

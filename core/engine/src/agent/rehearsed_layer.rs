@@ -88,7 +88,8 @@ impl Vjp for RehearsedLayer {
 
     fn backward(&self, _: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
         let trains = self.cost.trained && grad.needs_any_param_grad();
-        let (rows, paths, to_input) = (grad.batch() as u64, grad.path_count() as u64, grad.input_paths as u64);
+        let (rows, paths, to_input) =
+            (grad.batch() as u64, grad.path_count() as u64, grad.input_paths as u64);
         self.monitor.add_work(self.cost.backward(rows, paths, to_input, trains));
         self.rehearsal.backward();
         let input = match grad.input_paths as i64 {

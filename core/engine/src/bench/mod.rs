@@ -72,7 +72,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         &mut recording,
         &mut checkpoints,
         None,
-        Some(request.warm_up + steps),
+        Some(request.warm_up.saturating_add(steps)),
         request.stop,
         |experiment, _, times| {
             recorded += times.record;

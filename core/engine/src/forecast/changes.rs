@@ -8,7 +8,7 @@ use efference_spec::plugin_options;
 use serde_json::Value;
 
 /// A change that helps.
-pub(super) struct Cure {
+pub(super) struct Change {
     /// The key.
     pub(super) key: String,
     /// Its value, as TOML writes it.
@@ -17,11 +17,14 @@ pub(super) struct Cure {
     bytes: u64,
 }
 
-impl Cure {
+impl Change {
     pub(super) fn takes(&self) -> String {
         format!("about {}", Bytes(self.bytes as f64))
     }
 }
+
+/// States are not made smaller than this to see whether that helps.
+const LEAST_STATE: i64 = 16;
 
 /// How many changes are named at most.
 const MOST_NAMED: usize = 3;
@@ -83,7 +86,7 @@ fn with_option<'a>(parts: &LoadedSpec<'a>, kind: Kind, pointer: &str, value: Val
 
 /// Changes by which an experiment takes less than `limit` bytes, or as little as one key allows; the one with the most effect
 /// first.
-pub(super) fn lighter(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
+pub(super) fn lighter(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Change> {
     let before = takes(parts, limit).unwrap_or(u64::MAX);
     let mut found = layers(parts, limit);
     for Number { key, value, with } in numbers(parts) {
@@ -101,43 +104,45 @@ pub(super) fn lighter(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
                 break;
             }
         }
-        found.extend(last.map(|(value, bytes)| Cure { key, value: grouped(value), bytes }));
+        found.extend(last.map(|(value, bytes)| Change { key, value: grouped(value), bytes }));
     }
-    found.retain(|cure| cure.bytes < before);
-    found.sort_by_key(|cure| (cure.bytes > limit, cure.bytes));
+    found.retain(|change| change.bytes < before);
+    // Of those with much the same effect, the size of the state is the one that changes the most beside it.
+    let rank = |change: &Change| (change.bytes.checked_ilog2(), change.key == "state.size", change.bytes);
+    found.sort_by_key(|change| (change.bytes > limit, rank(change)));
     // What fits is worth naming; what does not, only where nothing does.
-    let fitting = found.iter().filter(|cure| cure.bytes <= limit).count();
+    let fitting = found.iter().filter(|change| change.bytes <= limit).count();
     found.truncate(fitting.clamp(1, MOST_NAMED));
     found
 }
 
 /// The other layers that are there, with their defaults.
-fn layers(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
+fn layers(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Change> {
     let now = &parts.plugin(Kind::Layer).plugin.info.name;
     let registry = parts.registry();
     let others = registry.found().iter().filter(|found| found.info.kind == Kind::Layer);
     let others = others.map(|found| &found.info.name).filter(|name| *name != now);
-    let cures = others.filter_map(|name| {
+    let found = others.filter_map(|name| {
         let plugin = registry.load(Kind::Layer, name).ok()?;
         let choice = plugin_options(Kind::Layer, name, &[], registry).ok()?;
         let config = PluginConfig { plugin, options: Value::Object(choice.options) };
         let bytes = takes(&parts.with_plugin(Kind::Layer, config), limit)?;
-        Some(Cure { key: "layer.plugin".to_owned(), value: format!("\"{name}\""), bytes })
+        Some(Change { key: "layer.plugin".to_owned(), value: format!("\"{name}\""), bytes })
     });
-    cures.collect()
+    found.collect()
 }
 
 /// Changes of one key by which an experiment that can't be made can be: another size of the state, or the default of an
 /// option.
-pub(super) fn cures(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Cure> {
+pub(super) fn mending(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Change> {
     let works = |key: String, value: String, changed: LoadedSpec<'_>| {
-        takes(&changed, limit).map(|bytes| Cure { key, value, bytes })
+        takes(&changed, limit).map(|bytes| Change { key, value, bytes })
     };
     let size = parts.said_state_size().map(|size| (size as u64).next_power_of_two());
     let sizes = std::iter::successors(size, |size| size.checked_mul(2)).take(12);
-    let sizes = sizes.filter_map(|size| i64::try_from(size).ok()).find_map(|size| {
-        works("state.size".to_owned(), grouped(size), parts.with_state_size(size))
-    });
+    let sizes = sizes
+        .filter_map(|size| i64::try_from(size).ok())
+        .find_map(|size| works("state.size".to_owned(), grouped(size), parts.with_state_size(size)));
     let options = Kind::ALL.into_iter().flat_map(|kind| {
         let config = parts.plugin(kind);
         let defaults = plugin_options(kind, &config.plugin.info.name, &[], parts.registry());

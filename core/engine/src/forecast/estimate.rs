@@ -141,22 +141,27 @@ fn rehearse(
 /// What is made for real, to see whether it fails there too, may take this share of the memory that there is.
 const SHARE: u64 = 16;
 
-/// The error of an agent that failed in a rehearsal, after its parameters had taken so many bytes. A plugin may need the
-/// values of its parameters while it is made, so what fails in a plugin is made for real if it is small; `None`: nothing
-/// is wrong with it, or it is too large to be sure.
-pub(super) fn fails_for_real(
-    parts: &LoadedSpec<'_>,
-    (error, bytes): (&Error, u64),
-    limit: u64,
-) -> Option<Error> {
+/// How an agent does that failed in a rehearsal, when it is made for real.
+pub(super) enum Really {
+    /// It fails too.
+    Fails(Error),
+    /// Nothing is wrong with it.
+    Works,
+    /// It is too large to be made for that.
+    Unknown,
+}
+
+/// Makes an agent for real that failed in a rehearsal after its parameters had taken so many bytes: a plugin may need the
+/// values of its parameters while it is made.
+pub(super) fn fails_for_real(parts: &LoadedSpec<'_>, (error, bytes): (&Error, u64), limit: u64) -> Really {
     let known = parts.outline().ok().and_then(|outline| outline.spaces);
-    let (Some(spaces), Some(_)) = (&known, error.plugin()) else { return Some(error.clone()) };
+    let (Some(spaces), Some(_)) = (&known, error.plugin()) else { return Really::Fails(error.clone()) };
     if bytes > limit / SHARE || parts.state_size(Some(spaces)).is_ok_and(|size| size > MOST_ELEMENTS) {
-        return None;
+        return Really::Unknown;
     }
     let made = parts.build(Some(spaces)).and_then(|(model, trainer)| {
         let mut experiment = parts.experiment(Box::new(StandIn::new(spaces)), spaces, (model, trainer));
         (0..2).try_for_each(|_| experiment.advance(&|| true).map(drop))
     });
-    made.err()
+    made.map_or_else(Really::Fails, |()| Really::Works)
 }

@@ -9,11 +9,11 @@ mod gpu;
 mod stand_in;
 
 use crate::run::LoadedSpec;
-use changes::{Cure, cures, lighter};
+use changes::{Change, lighter, mending};
 use efference_runs::budget::{Budget, Forecast, Obstacle};
 use efference_runs::limits::{Limits, MemoryLimit};
 use efference_sdk::{Error, Result, bail};
-use estimate::{Estimate, estimate, fails_for_real};
+use estimate::{Estimate, Really, estimate, fails_for_real};
 use tch::Device;
 
 /// What an experiment takes, and what stands in its way.
@@ -63,11 +63,7 @@ fn bytes(limit: Option<&MemoryLimit>) -> u64 {
     limit.map_or(u64::MAX, |limit| limit.free)
 }
 
-fn obstacle(
-    parts: &LoadedSpec<'_>,
-    estimated: &Estimate,
-    limit: Option<&MemoryLimit>,
-) -> Option<Obstacle> {
+fn obstacle(parts: &LoadedSpec<'_>, estimated: &Estimate, limit: Option<&MemoryLimit>) -> Option<Obstacle> {
     if let Some(obstacle) = too_much(parts, estimated, limit) {
         return Some(obstacle);
     }
@@ -76,34 +72,34 @@ fn obstacle(
         Estimate::Budget(budget, Some(error)) => (error, budget.memory.total()),
         _ => return None,
     };
-    // What failed for want of values is not wrong.
-    let error = quietly(|| fails_for_real(parts, error, bytes(limit)))?;
-    let cures = quietly(|| cures(parts, bytes(limit)));
-    Some(refused(&error, cures.into_iter().next()))
+    let found = || quietly(|| mending(parts, bytes(limit))).into_iter().next();
+    match quietly(|| fails_for_real(parts, error, bytes(limit))) {
+        Really::Fails(error) => Some(refused(&error, found())),
+        // What failed for want of values is not wrong.
+        Really::Works => None,
+        // With another value of one key it would not fail: so it is not for want of values that it does.
+        Really::Unknown => found().map(|change| refused(error.0, Some(change))),
+    }
 }
 
 /// What a plugin refused, with the key whose change would mend it.
-fn refused(error: &Error, cure: Option<Cure>) -> Obstacle {
+fn refused(error: &Error, change: Option<Change>) -> Obstacle {
     let section = error.plugin().map(|plugin| plugin.kind.name().to_owned());
     let named = error.option().map(|option| match &section {
         Some(section) => format!("{section}.{option}"),
         None => option.to_owned(),
     });
-    let key = named.or_else(|| cure.as_ref().map(|cure| cure.key.clone())).or(section);
+    let key = named.or_else(|| change.as_ref().map(|change| change.key.clone())).or(section);
     Obstacle {
         key: key.unwrap_or_default(),
         message: format!("{error:#}"),
-        help: cure.map(|cure| format!("With `{} = {}` it can be made", cure.key, cure.value)),
+        help: change.map(|change| format!("With `{} = {}` it can be made", change.key, change.value)),
         can_be_forced: false,
     }
 }
 
 /// What is said if it takes more than there is.
-fn too_much(
-    parts: &LoadedSpec<'_>,
-    estimated: &Estimate,
-    limit: Option<&MemoryLimit>,
-) -> Option<Obstacle> {
+fn too_much(parts: &LoadedSpec<'_>, estimated: &Estimate, limit: Option<&MemoryLimit>) -> Option<Obstacle> {
     let message = match (estimated, limit) {
         (Estimate::TooManyTensors(most), _) => {
             format!("the agent would have more than {most} parameters and buffers (tensors, not elements)")
@@ -114,12 +110,13 @@ fn too_much(
         _ => return None,
     };
     let found = quietly(|| lighter(parts, bytes(limit)));
-    let key = found.first().map_or("state.size", |cure| &cure.key).to_owned();
-    let change = |cure: &Cure| format!("with `{} = {}` it takes {}", cure.key, cure.value, cure.takes());
+    let key = found.first().map_or("state.size", |change| &change.key).to_owned();
+    let change =
+        |change: &Change| format!("with `{} = {}` it takes {}", change.key, change.value, change.takes());
     let each: Vec<String> = found.iter().map(change).collect();
     let help = match each.is_empty() {
         true => format!("Lower `{key}`. `--force` tries it all the same"),
-        false => format!("Change `{key}`: {}. `--force` tries it all the same", each.join("; ")),
+        false => format!("W{}. `--force` tries it all the same", &each.join("; ")[1..]),
     };
     Some(Obstacle { key, message, help: Some(help), can_be_forced: true })
 }

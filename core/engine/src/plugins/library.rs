@@ -129,8 +129,8 @@ impl Plugin {
 
 /// The entries of a library's own table, which lie as far apart as its maker's are long.
 fn entries(library: &'static Library) -> impl Iterator<Item = &'static Entry> {
-    let mut next = library.entries;
-    (0..library.entry_count).map(move |_| {
+    let Library { entries: mut next, entry_count, .. } = *library;
+    (0..entry_count).map(move |_| {
         // SAFETY: `entry_count` entries lie there, each of which begins with its size.
         unsafe {
             let entry = &*next;

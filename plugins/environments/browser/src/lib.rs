@@ -43,8 +43,8 @@ use crate::devtools::Failure;
 use crate::reward::Normaliser;
 use crate::stream::Stream;
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Error, Frame, Frames, Outline, Picture, Plugin, Result, ResultExt,
-    RewardRange, Spaces, StepType, bail, tracing,
+    ActionGroup, Environment, EnvironmentSetup, Error, Frame, Frames, Outline, Picture, Plugin, Result,
+    ResultExt, RewardRange, Spaces, StepType, bail, tracing,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -34,8 +34,8 @@ pub use options::{Options, Order, Source};
 use dataset::Dataset;
 use efference_sdk::serde::{Deserialize, Serialize};
 use efference_sdk::{
-    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, ResultExt, RewardRange,
-    Spaces, StepType, ensure, metric, serde_json,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, ResultExt,
+    RewardRange, Spaces, StepType, ensure, metric, serde_json,
 };
 use std::time::Duration;
 use stream::{Ordering, Place, Stream};

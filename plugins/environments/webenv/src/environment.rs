@@ -5,8 +5,8 @@ use crate::options::Options;
 use crate::protocol::{Form, Limits, REWARD_LENGTH, Reply};
 use crate::script;
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Error, Frames, Outline, Picture, Plugin, Result, StepType, ensure,
-    tracing,
+    ActionGroup, Environment, EnvironmentSetup, Error, Frames, Outline, Picture, Plugin, Result, StepType,
+    ensure, tracing,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

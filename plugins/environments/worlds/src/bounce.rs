@@ -68,7 +68,10 @@ impl Room {
             let message = format!(
                 "a ball of radius {radius} has {room} cells of a box of size {size} to fly in, fewer than its speed {speed}: make the box larger, or the ball smaller or slower"
             );
-            return Err(Error::msg(message).in_option(if speed > size as f64 { "speed" } else { "radius" }));
+            // The one that is not the default was said, as a rule.
+            let default = Options::default();
+            let by_speed = radius == default.radius && speed != default.speed;
+            return Err(Error::msg(message).in_option(if by_speed { "speed" } else { "radius" }));
         }
         ensure!(
             softness > 0.0 && speed >= 0.0,

@@ -10,9 +10,7 @@ use crate::picture;
 use crate::random::SplitMix64;
 use crate::world::{World, chosen, observations};
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{
-    ActionGroup, Error, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json,
-};
+use efference_sdk::{ActionGroup, Error, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
 
 pub(crate) struct Catch {
     court: Court,

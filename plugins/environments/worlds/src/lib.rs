@@ -27,8 +27,8 @@ pub use options::{Control, Options, WorldName};
 
 use efference_sdk::serde::{Deserialize, Serialize};
 use efference_sdk::{
-    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, ResultExt, Spaces,
-    ensure, serde_json,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, ResultExt,
+    Spaces, ensure, serde_json,
 };
 use std::time::Duration;
 use world::World;

@@ -1,6 +1,9 @@
 //! Goal plugin: predict, and follow the gradient of a learned reward.
 use efference_sdk::tch::{Kind, Tensor};
-use efference_sdk::{Goal, GoalSetup, Loss, LossInput, Nonlinearity, ObservationLoss, ParamStore, Plugin, Prediction, Result, Size, Stack, StackSpec, ensure, tch};
+use efference_sdk::{
+    Goal, GoalSetup, Loss, LossInput, Nonlinearity, ObservationLoss, ParamStore, Plugin, Prediction, Result,
+    Size, Stack, StackSpec, ensure, tch,
+};
 
 efference_sdk::options! {
     /// Options of `gradmax`.

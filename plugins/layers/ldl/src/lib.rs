@@ -125,7 +125,8 @@ impl Plugin for Ldl {
                 add(format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?;
             }
         }
-        let native = plan.map(|plan| native::Native::new(plan, &parameters, options.bias, only_counts)).transpose()?;
+        let native =
+            plan.map(|plan| native::Native::new(plan, &parameters, options.bias, only_counts)).transpose()?;
         let trained = parameters.iter().all(Tensor::requires_grad);
         Ok(Ldl {
             size,
