@@ -31,7 +31,7 @@ pub fn drawing(
     let store = ParameterStore::new(0, Device::Cpu);
     let setup = LayerSetup { size, params: Params::new(&store) };
     let options = Value::Object(choice.options.clone());
-    let (layer, _) = plugin.create_layer(&options, &setup, &Arc::new(CallMonitor::default()))?;
+    let layer = plugin.create_layer(&options, &setup, &Arc::new(CallMonitor::default()))?;
     let stages = layer.connections()?;
     ensure!(
         !stages.is_empty(),

@@ -138,11 +138,15 @@ pub(super) fn mending(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Change> {
     let works = |key: String, value: String, changed: LoadedSpec<'_>| {
         takes(&changed, limit).map(|bytes| Change { key, value, bytes })
     };
-    let size = parts.said_state_size().map(|size| (size as u64).next_power_of_two());
-    let sizes = std::iter::successors(size, |size| size.checked_mul(2)).take(12);
-    let sizes = sizes
-        .filter_map(|size| i64::try_from(size).ok())
-        .find_map(|size| works("state.size".to_owned(), grouped(size), parts.with_state_size(size)));
+    let sizes = parts.said_state_size().and_then(|said| {
+        let next = (said as u64).next_power_of_two();
+        let larger = std::iter::successors(Some(next), |size| size.checked_mul(2)).take(12);
+        let larger = larger.filter_map(|size| i64::try_from(size).ok());
+        let smaller = std::iter::successors(Some(said / 2), |size| Some(size / 2));
+        let smaller = smaller.take_while(|size| *size >= LEAST_STATE);
+        let works = |size| works("state.size".to_owned(), grouped(size), parts.with_state_size(size));
+        larger.chain(smaller).find_map(works)
+    });
     let options = Kind::ALL.into_iter().flat_map(|kind| {
         let config = parts.plugin(kind);
         let defaults = plugin_options(kind, &config.plugin.info.name, &[], parts.registry());

@@ -103,8 +103,18 @@ impl Plugin {
         )
     }
 
-    /// Makes a layer, whose work is counted by the cost that comes with it. Its parameters are the tensors that it adds to the setup's store.
-    pub(crate) fn create_layer(
+    /// Makes a layer, whose work is counted. Its parameters are the tensors that it adds to the setup's store.
+    pub fn create_layer(
+        &self,
+        options: &Value,
+        setup: &LayerSetup<'_>,
+        monitor: &Arc<CallMonitor>,
+    ) -> Result<Box<dyn Layer>> {
+        Ok(self.create_layer_with_cost(options, setup, monitor)?.0)
+    }
+
+    /// The same, with the cost that its work is counted by.
+    pub(crate) fn create_layer_with_cost(
         &self,
         options: &Value,
         setup: &LayerSetup<'_>,
