@@ -31,6 +31,8 @@ pub struct MemoryNeeds {
     pub streams: u64,
     /// What the steps of an unroll keep for the backward pass.
     pub unroll: u64,
+    /// The copies that a checkpoint makes of parameters and optimizer: one while steps go on, one as it is written.
+    pub checkpoint: u64,
 }
 
 /// The arithmetic of a step, as `efference bench` counts it: products of matrices in layers.
@@ -48,13 +50,14 @@ impl MemoryNeeds {
         self.named().into_iter().fold(0, |sum, (_, bytes)| sum.saturating_add(bytes))
     }
 
-    fn named(&self) -> [(&'static str, u64); 5] {
+    fn named(&self) -> [(&'static str, u64); 6] {
         [
             ("parameters", self.parameters),
             ("gradients", self.gradients),
             ("optimizer", self.optimizer),
             ("streams", self.streams),
             ("unroll", self.unroll),
+            ("checkpoint", self.checkpoint),
         ]
     }
 }
@@ -127,6 +130,7 @@ mod tests {
             optimizer: 8 << 20,
             streams: 1 << 20,
             unroll: 3 << 20,
+            checkpoint: 24 << 20,
         };
         let budget = Budget {
             parameters: 1 << 20,
@@ -138,8 +142,8 @@ mod tests {
         assert_eq!(
             budget.to_string(),
             "parameters  1,048,576\n\
-             memory      about 20.0 MiB (parameters 4.00 MiB, gradients 4.00 MiB, optimizer 8.00 MiB, streams 1.00 MiB, \
-             unroll 3.00 MiB)\n\
+             memory      about 44.0 MiB (parameters 4.00 MiB, gradients 4.00 MiB, optimizer 8.00 MiB, streams 1.00 MiB, \
+             unroll 3.00 MiB, checkpoint 24.0 MiB)\n\
              a step      about 12.3 M FLOP, of 8 streams\n"
         );
         let least = Arithmetic { is_lower_bound: true, ..budget.arithmetic.unwrap() };

@@ -4,6 +4,7 @@ use crate::agent::{Counted, Model, Rehearsed};
 use crate::run::{Experiment, LoadedSpec, StepOutcome, device};
 use efference_runs::budget::{Arithmetic, Budget, MemoryNeeds};
 use efference_sdk::{Error, Outline, Result, Spaces, Trainer, bail};
+use tch::Device;
 
 /// What came of estimating an experiment.
 pub(super) enum Estimate {
@@ -68,6 +69,7 @@ pub(super) fn estimate(parts: &LoadedSpec<'_>, limit: u64) -> Estimate {
         optimizer: moments,
         streams: of_stream.fold(0, u64::saturating_add).saturating_mul(streams),
         unroll: of_step.saturating_mul(unroll.max(1)),
+        checkpoint: checkpoint(parts, tensors, moments),
     };
     let device = device::name(parts.device());
     let counted = Budget { parameters: trained, memory, arithmetic: None, streams, device };
@@ -81,12 +83,18 @@ pub(super) fn estimate(parts: &LoadedSpec<'_>, limit: u64) -> Estimate {
             let arithmetic = Some(Arithmetic { flop: flop * streams as f64, is_lower_bound });
             // Steps of an unroll that were not rehearsed keep as much as those that were.
             let unroll = (saved / steps * steps.max(unroll)).max(saved).saturating_mul(streams);
-            let memory = MemoryNeeds { optimizer: moments, unroll, ..memory };
+            let checkpoint = checkpoint(parts, tensors, moments);
+            let memory = MemoryNeeds { optimizer: moments, unroll, checkpoint, ..memory };
             Estimate::Budget(Budget { memory, arithmetic, ..counted }, None)
         }
         // With what the environment says when it is made, it may be another thing.
         Err(error) => Estimate::Budget(counted, known.then_some(error)),
     }
+}
+
+/// Copies that a checkpoint makes; every run ends with one. Those of a GPU's tensors lie elsewhere.
+fn checkpoint(parts: &LoadedSpec<'_>, tensors: u64, moments: u64) -> u64 {
+    if parts.device() == Device::Cpu { tensors.saturating_add(moments).saturating_mul(2) } else { 0 }
 }
 
 /// What rehearsed steps have shown, of one stream.
