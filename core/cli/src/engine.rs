@@ -1,4 +1,5 @@
-//! `efference-engine`, the program beside this one that has libtorch: becoming it, and asking it about plugins.
+//! `efference-engine`, the program beside this one that has libtorch: running it, and asking it about plugins.
+use crate::{fail, supervisor};
 use efference_registry::{Describe, Reply, Request};
 use std::cell::RefCell;
 use std::env;
@@ -11,25 +12,27 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// The name of the program that has libtorch.
 pub const ENGINE: &str = "efference-engine";
 
-/// Runs the engine with the arguments of this program, in its place: the process stays the same, so signals, streams
-/// and the exit status are the engine's own. Returns only if that fails, with a sentence that says why.
-pub fn exec() -> String {
-    let engine = match path() {
-        Ok(engine) => engine,
-        Err(e) => return e,
+/// Runs the engine with the arguments of this program, and waits for its end. Its streams are those of this process; returns
+/// the exit status, which is the engine's own if it ended by itself.
+///
+/// To be called by the main thread.
+pub fn run() -> u8 {
+    let mut command = match command() {
+        Ok(command) => command,
+        Err(why) => return fail(why),
     };
     let mut words = env::args_os();
-    let mut command = Command::new(&engine);
-    prepare(&mut command);
     // Its messages and the record of a run show the command as it was typed.
     command.arg0(words.next().as_deref().unwrap_or(OsStr::new("efference"))).args(words);
-    failure(&engine, &command.exec())
+    run_command(command)
 }
 
-/// Becomes a program of [`command`]. Returns only if that fails, with a sentence that says why.
-pub fn become_it(mut command: Command) -> String {
-    let error = command.exec();
-    failure(Path::new(command.get_program()), &error)
+/// As [`run`], with a command of [`command`].
+pub fn run_command(mut command: Command) -> u8 {
+    match supervisor::run(&mut command) {
+        Ok(status) => status,
+        Err(error) => fail(failure(Path::new(command.get_program()), &error)),
+    }
 }
 
 /// A command that runs the engine, without arguments yet.
@@ -172,7 +175,7 @@ const LARGE_PAGES: &str = "glibc.malloc.hugetlb";
 /// fewer, threads fall asleep between one operation and the next.
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
-/// This very program, to be started again: it becomes the engine if its arguments ask for that.
+/// This very program, to be started again: it starts the engine if its arguments ask for that.
 pub(crate) fn this_program() -> Result<PathBuf, String> {
     let own = env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     Ok(own.canonicalize().unwrap_or(own))

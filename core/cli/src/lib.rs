@@ -1,7 +1,7 @@
 //! The command line of `efference`: one file a command in [`commands`].
 //!
 //! There are two programs: `efference`, which people type, and `efference-engine` beside it, which has libtorch. What
-//! does not compute is done here, in milliseconds; `run` and `bench` check what they can and become the [`engine`]. What
+//! does not compute is done here, in milliseconds; `run` and `bench` check what they can and start the [`engine`], which they wait for. What
 //! options a plugin has is remembered by [`efference_registry`]; for a library that is new, the engine is asked.
 
 pub mod commands;
@@ -10,6 +10,7 @@ mod force;
 pub mod forecast;
 pub mod run_spec;
 mod spec_file;
+mod supervisor;
 mod sweep;
 mod today;
 

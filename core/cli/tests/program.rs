@@ -78,7 +78,7 @@ fn a_reader_that_goes_away_is_no_error() {
 const SPEC: &str = "[layer]\nplugin = \"mine\"\n";
 
 #[test]
-fn what_needs_libtorch_is_done_by_the_host_in_the_same_process() {
+fn what_needs_libtorch_is_done_by_the_engine_whose_status_is_passed_on() {
     let (dir, program) = installed();
     let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/efference-engine");
     symlink(host, dir.path().join("efference-engine")).unwrap();

@@ -1,7 +1,7 @@
 //! The log: `tracing` events of the host and its plugins, on standard error and in the run's `log.txt`.
 //!
 //! Which events are heard is said by the variable `EFFERENCE_LOG`, or `RUST_LOG`, in the form of
-//! `tracing-subscriber`'s filters: `info`, or `warn,efference_browser=debug`. Without either, warnings and errors
+//! `tracing-subscriber`'s filters: `info`, or `warn,efference_browser=debug`. Without either, or where it is empty, warnings and errors
 //! go to standard error, and what is of note besides to `log.txt`.
 use efference_runs::Aside;
 use parking_lot::Mutex;
@@ -18,7 +18,9 @@ static ASIDE: Mutex<Option<Aside>> = Mutex::new(None);
 
 /// Starts the log of this process.
 pub fn start() {
-    let said = ["EFFERENCE_LOG", "RUST_LOG"].iter().find_map(|v| std::env::var(v).ok());
+    let said = ["EFFERENCE_LOG", "RUST_LOG"]
+        .iter()
+        .find_map(|v| std::env::var(v).ok().filter(|said| !said.is_empty()));
     let filter = |default: &str| EnvFilter::new(said.as_deref().unwrap_or(default));
     let terminal = fmt::layer().with_writer(|| Terminal).without_time().with_ansi(false);
     let file = fmt::layer().with_writer(ToFile).with_ansi(false);

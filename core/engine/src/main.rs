@@ -1,4 +1,4 @@
-//! The `efference-engine` program: what `efference` becomes where libtorch is needed.
+//! The `efference-engine` program: what `efference` starts where libtorch is needed.
 //!
 //! A run reads from here by way of `commands/run.rs` to [`run`]: read the spec, load the plugins, make the parts, step until
 //! the end.
@@ -14,8 +14,11 @@ use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
 use efference_cli::forecast::ForecastArgs;
 use efference_engine::{describe, log, run};
+use efference_sdk::bridge;
+use efference_supervision::{Phase, follow_parent, of_this_process};
 use program::fail;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the experiment of a spec. What people type is `efference`.
 #[derive(Parser)]
@@ -40,10 +43,14 @@ enum Command {
 }
 
 fn main() {
+    let activity = of_this_process();
     let cli = Cli::parse();
+    activity.set_phase(Phase::Working);
+    follow_parent();
     run::memory::keep();
     log::start();
-    let status = match cli.command {
+    bridge::collect_panics();
+    let status = catch_unwind(AssertUnwindSafe(|| match cli.command {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Resume(arguments) => commands::resume::run(&arguments),
         Command::Fork(arguments) => commands::fork::run(&arguments),
@@ -52,11 +59,16 @@ fn main() {
         Command::Draw(arguments) => commands::draw::run(&arguments),
         Command::Forecast(arguments) => commands::forecast::run(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
-    };
+    }));
+    let status = status.unwrap_or_else(|panic| {
+        Err(fail(format!("{}. This is a mistake of efference; please report it", bridge::caught(panic))))
+    });
+    let status = status.unwrap_or_else(|status| status);
     let _ = io::stdout().flush();
+    activity.set_status(status);
     // Not by returning: libtorch would first take its operators apart one by one, for a tenth of a second. All
     // that was begun here is finished by now.
-    signal_hook::low_level::exit(status.unwrap_or_else(|status| status).into())
+    signal_hook::low_level::exit(status.into())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
 use efference_runs::metric;
 use efference_spec::{PluginStdout, Spec};
+use efference_supervision::of_this_process;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -25,10 +26,19 @@ pub(crate) fn make_run(
     let stop = listen()?;
     let parts = load(spec, registry, force)?;
     let request = Request { spec_file, start, output, stop: &stop };
-    let done = run::run(spec, &parts, request).map_err(fail)?;
-    // Whoever reads the output may have gone; the run is done all the same.
-    let _ = write_summary(&mut summary, &done);
-    Ok(if done.stopped { 130 } else { 0 })
+    let mut experiment = None;
+    let status = match run::run(spec, &parts, request, &mut experiment) {
+        Ok(done) => {
+            // Whoever reads the output may have gone; the run is done all the same.
+            let _ = write_summary(&mut summary, &done);
+            if done.stopped { 130 } else { 0 }
+        }
+        Err(error) => fail(error),
+    };
+    // Whatever the plugins do when they are dropped, this is how it ended.
+    of_this_process().set_status(status);
+    drop(experiment);
+    Ok(status)
 }
 
 /// Loads the plugins of a spec. With `force`, more memory may be taken than there seems to be.
@@ -80,5 +90,5 @@ fn write_summary(to: &mut impl Write, done: &Done) -> io::Result<()> {
         let shown: Vec<_> = shown.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         writeln!(to, "Last recorded: {}.", shown.join(", "))?;
     }
-    writeln!(to, "Everything is in {}", done.directory.path().display())
+    writeln!(to, "Everything is in {}", done.directory.shown().display())
 }

@@ -20,6 +20,8 @@
 //! run, the curves of two runs as one.
 mod cut;
 mod end;
+mod failure;
+mod handle;
 mod id;
 mod state;
 
@@ -34,13 +36,18 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use end::{End, Ending};
+pub use failure::Failure;
+pub use handle::RunHandle;
 use id::claim_id;
 pub use state::{RunLock, RunState};
 
 /// The directory of one run, which belongs to that run alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDirectory {
+    /// Absolute where that is possible: a plugin may change the working directory.
     path: PathBuf,
+    /// The same, as it was given.
+    shown: PathBuf,
 }
 
 /// Why a run got no directory.
@@ -100,7 +107,7 @@ impl RunDirectory {
         let parent = runs.join(name);
         let made = make_directories(&parent)?;
         let claimed = make(&parent).and_then(|path| {
-            let directory = RunDirectory { path };
+            let directory = RunDirectory::at(path);
             directory.create_layout(spec).inspect_err(|_| {
                 // It is ours alone, so all of it may go. The error to tell is the first one.
                 let _ = fs::remove_dir_all(&directory.path);
@@ -135,17 +142,22 @@ impl RunDirectory {
             help: Some("name the directory of a run, as in runs/<name>/latest"),
             ..FileError::new("read", &spec, &e)
         })?;
-        Ok(RunDirectory { path })
+        Ok(RunDirectory::at(path))
     }
 
     /// A directory that is known to be a run's.
     pub(crate) fn at(path: PathBuf) -> Self {
-        RunDirectory { path }
+        RunDirectory { path: std::path::absolute(&path).unwrap_or_else(|_| path.clone()), shown: path }
     }
 
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its path for people: as it was given, if it was.
+    pub fn shown(&self) -> &Path {
+        &self.shown
     }
 
     /// The last part of the path, which names the run.
@@ -216,7 +228,7 @@ impl RunDirectory {
     /// is still there. What code is around it tells the version of the experiment.
     pub fn first_spec(spec: &Path) -> PathBuf {
         let run = spec.parent().filter(|_| spec.file_name().is_some_and(|name| name == "spec.toml"));
-        let run = run.map(|path| RunDirectory { path: path.to_owned() });
+        let run = run.map(|path| RunDirectory::at(path.to_owned()));
         let first = run.and_then(|run| run.provenance()?.spec).filter(|first| first.is_file());
         first.unwrap_or_else(|| spec.to_owned())
     }

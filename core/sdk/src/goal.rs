@@ -1,7 +1,6 @@
 //! Goals: what is minimised and maximised.
-use crate::bridge::interface;
+use crate::bridge::{check_answer, check_shape, interface};
 use crate::environment::action_width;
-use crate::layer::check_shape;
 use crate::{
     ActionGroup, GradMask, GradPath, LayerFactory, Params, Result, Saved, Spaces, StepType, Transition,
     autograd, ensure,
@@ -141,7 +140,7 @@ interface! {
         /// The next state, (rows, state size), of the cell's input `x` (rows, input size). By default the cell
         /// as it is.
         exclusive fn transition(cell: &dyn Transition, x: &Tensor) -> Tensor = plain_transition(cell, x),
-            checked |y, _caller| check_shape(y, [x.size()[0], cell.outs()?]);
+            checked |y, _caller| check_answer(y, x, [x.size()[0], cell.outs()?]);
         /// Actions, (rows, request.width()), from what came and the states after it, (rows, state size). Of a choice
         /// the largest element counts; a value is limited to −1…1. Grad mode is off; a goal that wants to differentiate
         /// later what it computes here switches it on for itself (`tch::with_grad`).
@@ -192,6 +191,11 @@ fn check_loss(loss: &Loss, rows: usize) -> Result<()> {
             );
         }
         for tensor in [Some(value), error.as_ref()].into_iter().flatten() {
+            let kind = tensor.f_kind()?;
+            ensure!(
+                matches!(kind, Kind::Float | Kind::Double),
+                "the loss term '{name}' is of kind {kind:?}; it must be Float or Double"
+            );
             // On a GPU this would wait for it; there the loss shows in the next state.
             if tensor.device() == Device::Cpu {
                 let number = if tensor.numel() == 1 {

@@ -1,6 +1,6 @@
 //! Layers: linear maps with tricks of their own inside.
 use crate::autograd::vjp::vjp;
-use crate::bridge::interface;
+use crate::bridge::{check_answer, interface};
 use crate::{Params, Result, Vjp, ensure};
 use std::ops::Range;
 use tch::Tensor;
@@ -81,7 +81,7 @@ interface! {
     } {
         /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()). `outs` lies within the layer's size.
         shared fn forward(x: &Tensor, outs: Range<i64>) -> Tensor, checked |y, caller| {
-            check_shape(y, [x.size()[0], outs.end - outs.start])?;
+            check_answer(y, x, [x.size()[0], outs.end - outs.start])?;
             caller.forward(x, y)
         };
         /// Multiply-accumulates of a forward pass over one row, all outputs; `None`: unknown.
@@ -110,11 +110,4 @@ interface! {
         /// Makes a layer, with its parameters in `params`.
         shared fn make(size: Size, params: &Params<'_>) -> Box<dyn Layer>;
     }
-}
-
-/// Refuses a result of another shape.
-pub(crate) fn check_shape(y: &Tensor, expected: [i64; 2]) -> Result<()> {
-    let shape = y.size();
-    ensure!(shape == expected, "returned a tensor of shape {shape:?} where {expected:?} was expected");
-    Ok(())
 }

@@ -1,5 +1,5 @@
 //! Trainers: how gradients travel through time.
-use crate::bridge::interface;
+use crate::bridge::{check_numbers, interface};
 use crate::{Loss, LossInput, Moment, Nonlinearity, Result, Saved, Spaces, ensure};
 use std::ops::Range;
 use tch::{Device, Tensor};
@@ -123,7 +123,7 @@ interface! {
         shared fn input() -> InputLayout;
         /// One step; returns the new states of the active streams, (rows, state size).
         exclusive fn step(agent: &dyn Agent, batch: &Batch<'_>) -> Tensor,
-            checked |states, _caller| check_rows(states, batch.moment.streams.len());
+            checked |states, _caller| check_states(states, batch.moment);
         /// What [`restore`](Trainer::restore) needs: the states above all.
         shared fn save() -> Saved, context "saving";
         /// Takes up what [`save`](Trainer::save) returned.
@@ -136,11 +136,12 @@ interface! {
     }
 }
 
-fn check_rows(states: &Tensor, streams: usize) -> Result<()> {
+fn check_states(states: &Tensor, moment: Moment<'_>) -> Result<()> {
+    let streams = moment.streams.len();
     ensure!(
         states.dim() == 2 && states.size()[0] == streams as i64,
         "returned states of shape {:?} for {streams} active streams",
         states.size()
     );
-    Ok(())
+    check_numbers(states, moment.observation)
 }

@@ -11,7 +11,8 @@ use toml::de::DeValue;
 const PREFIX: &str = "EFFERENCE_";
 
 /// Variables of efference that are no keys of a spec.
-const RESERVED: [&str; 3] = ["EFFERENCE_PLUGIN_PATH", "EFFERENCE_LOG", "EFFERENCE_TENSORBOARD_PYTHON"];
+const RESERVED: [&str; 4] =
+    ["EFFERENCE_PLUGIN_PATH", "EFFERENCE_LOG", "EFFERENCE_TENSORBOARD_PYTHON", "EFFERENCE_ACTIVITY"];
 
 /// The `EFFERENCE_…` variables of this process, for [`load`](super::load). What is not UTF-8 in them is replaced,
 /// and then refused like any other text that is no valid value.

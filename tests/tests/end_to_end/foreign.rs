@@ -133,6 +133,11 @@ fn a_layer_in_cpp_is_a_layer_like_others() {
         "  plugin: layer 'scale'",
         "layer 'scale': no luck: thrown by scale.cpp",
     ]);
+    // One that crosses the boundary, which no exception may, ends the process; the plugin is named all the same.
+    with("run", &["layer.escape=true"]).1.expect(134).says(&[
+        "the run failed in step 0: layer 'scale': died of SIGABRT (abort) in forward",
+        "  plugin: layer 'scale'",
+    ]);
     with("check", &["layer.strat=2.0"]).1.expect(2).says(&["did you mean `start`?"]);
     with("check", &["layer.start=\"two\""]).1.expect(2).says(&["`layer.start`", "expected a number"]);
 }

@@ -130,6 +130,67 @@ fn wrong_shapes_are_reported_with_both_shapes() {
 }
 
 #[test]
+fn numbers_of_another_kind_are_refused() {
+    for kind in ["layer", "cell"] {
+        fails(
+            kind,
+            "half_precision",
+            &["returned a tensor of kind Half where Float was expected", "f_to_kind"],
+        );
+    }
+    fails("layer", "whole_numbers", &["returned a tensor of kind Int64 where Float was expected"]);
+    fails("layer", "sparse", &["returned a sparse tensor where a dense one was expected", "f_to_dense"]);
+    fails("goal", "half_loss", &["the loss term 'error' is of kind Half; it must be Float or Double"]);
+    fails("goal", "whole_loss", &["the loss term 'error' is of kind Int64; it must be Float or Double"]);
+    fails("trainer", "half_states", &["returned a tensor of kind Half where Float was expected"]);
+}
+
+#[test]
+fn a_changed_rounding_mode_is_found_where_it_was_changed() {
+    for kind in ["layer", "cell"] {
+        fails(kind, "round_down", &["left the processor's floating-point mode changed"]);
+    }
+}
+
+#[test]
+fn a_changed_number_of_threads_is_set_back_and_reported() {
+    let (_place, answer) = run("trainer", "set_threads", &["threads=1"]);
+    let answer = answer.expect(0);
+    let text = "in step 3 a plugin changed libtorch's number of threads from 1 to 7; it was set back";
+    assert_eq!(answer.stderr.matches(text).count(), 1, "{answer}");
+}
+
+#[test]
+fn what_gets_no_gradient_is_reported_once() {
+    for (kind, text) in [
+        ("layer", "got no gradient in 100 updates: they do not learn"),
+        ("goal", "the loss term 'error' had no gradient in the first 100 steps: it trains nothing"),
+    ] {
+        let fault = if kind == "layer" { "detached" } else { "detached_loss" };
+        let from_the_first = format!("{kind}.step=0");
+        let (_place, answer) = run(kind, fault, &["steps=240", "trainer.unroll_length=2", &from_the_first]);
+        let answer = answer.expect(0);
+        assert_eq!(answer.stderr.matches(text).count(), 1, "{answer}");
+    }
+    // Where all is well nothing is said.
+    let (_place, answer) = run("layer", "none", &["steps=240", "trainer.unroll_length=2"]);
+    let answer = answer.expect(0);
+    assert!(!answer.stderr.contains("no gradient"), "{answer}");
+}
+
+#[test]
+fn a_graph_that_is_gone_is_attributed_to_the_plugin_that_kept_it() {
+    for kind in ["goal", "layer", "cell"] {
+        let (_place, answer) = run(kind, "keep_graph", &["trainer.unroll_length=1"]);
+        answer.expect(1).says(&[
+            &format!("{kind} 'hostile': uses tensors of an earlier step with their graph, which is gone"),
+            &format!("\n  plugin: {kind} 'hostile'\n"),
+            "In the backward pass of trainer 'bptt': ",
+        ]);
+    }
+}
+
+#[test]
 fn numbers_that_are_none_are_traced_to_the_plugin_that_made_them() {
     fails(
         "layer",

@@ -187,6 +187,13 @@ impl Started {
         }
     }
 
+    /// Waits until it has said this on standard error.
+    #[track_caller]
+    pub(crate) fn until_said(&mut self, text: &str) {
+        let stderr = self.stderr.clone();
+        self.until(|| fs::read_to_string(&stderr).is_ok_and(|said| said.contains(text)));
+    }
+
     /// Kills it (SIGKILL); `false` if it had ended before.
     pub(crate) fn kill(&mut self) -> bool {
         let running = self.child.try_wait().unwrap().is_none();

@@ -38,7 +38,7 @@ fn ctrl_c_ends_the_run_after_its_step() {
         kill_process(started.process(), signal).unwrap();
         let answer = started.wait().expect(130);
         assert!(answer.stdout.contains("Stopped after "), "{answer}");
-        assert_eq!(answer.stderr, "", "{answer}");
+        assert_eq!(answer.stderr, "stopping after this step; again: at once\n", "{answer}");
         let (end, lines) = (run.end(), run.metrics());
         assert_eq!(end["how"], "stopped", "{end}");
         assert_eq!(end["step"], lines.last().unwrap()["step"], "every step that was made is recorded");
@@ -63,5 +63,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     let answer = started.wait();
     assert_eq!(answer.code, Some(130), "{answer}");
     assert!(began.elapsed().as_secs() < 5, "took {:?}", began.elapsed());
-    assert!(!place.run("small").path.join("end.json").exists(), "it had no time to write how it ended");
+    let end = place.run("small").end();
+    assert_eq!((&end["how"], &end["step"]), (&"stopped".into(), &QUICK.into()), "{answer}");
+    assert!(answer.stderr.contains("stopped at once, in step 3"), "{answer}");
 }

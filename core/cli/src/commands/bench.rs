@@ -1,6 +1,6 @@
-//! `efference bench`: checks the spec as far as that takes no libtorch, and becomes the engine.
+//! `efference bench`: checks the spec as far as that takes no libtorch, and runs the engine.
 use crate::spec_file::{self, SpecArgs};
-use crate::{ForceArgs, engine, fail};
+use crate::{ForceArgs, engine};
 use clap::Args;
 
 /// Measures how fast the experiment of a spec steps, where a step's time goes, and how far that is from what the
@@ -24,10 +24,10 @@ pub struct BenchArgs {
     pub force: ForceArgs,
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &BenchArgs) -> u8 {
     match spec_file::check_what_is_known(&arguments.spec) {
-        Ok(()) => fail(engine::exec()),
+        Ok(()) => engine::run(),
         Err(status) => status,
     }
 }

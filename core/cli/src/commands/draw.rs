@@ -1,5 +1,5 @@
-//! `efference draw`: checks what takes no libtorch, and becomes the engine.
-use crate::{engine, fail};
+//! `efference draw`: checks what takes no libtorch, and runs the engine.
+use crate::engine;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ fn file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(_: &DrawArgs) -> u8 {
-    fail(engine::exec())
+    engine::run()
 }

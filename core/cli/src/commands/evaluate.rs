@@ -1,5 +1,5 @@
-//! `efference evaluate`: becomes the engine.
-use crate::{ForceArgs, engine, fail};
+//! `efference evaluate`: runs the engine.
+use crate::{ForceArgs, engine};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct EvaluateArgs {
     pub force: ForceArgs,
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(_: &EvaluateArgs) -> u8 {
-    fail(engine::exec())
+    engine::run()
 }

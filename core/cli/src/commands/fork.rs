@@ -1,7 +1,7 @@
-//! `efference fork`: says what changes, and becomes the engine.
+//! `efference fork`: says what changes, and runs the engine.
 use crate::engine::Engine;
 use crate::run_spec::{self, RunSpec, report_changes};
-use crate::{ForceArgs, engine, fail};
+use crate::{ForceArgs, engine};
 use clap::Args;
 use efference_runs::directory::RunDirectory;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ impl ForkArgs {
     }
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &ForkArgs) -> u8 {
     let read = || -> Result<_, u8> {
         let engine = Engine::default();
@@ -57,7 +57,7 @@ pub fn run(arguments: &ForkArgs) -> u8 {
     match read() {
         Ok(changed) => {
             report_changes(&changed.changes);
-            fail(engine::exec())
+            engine::run()
         }
         Err(status) => status,
     }

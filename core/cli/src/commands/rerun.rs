@@ -1,4 +1,4 @@
-//! `efference rerun`: says what differs today, and becomes the engine that runs it again.
+//! `efference rerun`: says what differs today, and runs the engine that runs it again.
 use crate::run_spec::{RunSpec, runs_of};
 use crate::today::{differences_today, report_differences};
 use crate::{engine, fail};
@@ -21,7 +21,7 @@ pub struct RerunArgs {
     pub id: Option<String>,
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &RerunArgs) -> u8 {
     let run = match RunSpec::open(&arguments.run) {
         Ok(run) => run,
@@ -51,5 +51,5 @@ pub fn run(arguments: &RerunArgs) -> u8 {
     for (name, _) in efference_spec::variables() {
         command.env_remove(name);
     }
-    fail(engine::become_it(command))
+    engine::run_command(command)
 }

@@ -1,4 +1,4 @@
-//! `efference resume`: says what changes, and becomes the engine.
+//! `efference resume`: says what changes, and runs the engine.
 use crate::engine::Engine;
 use crate::run_spec::{self, RunSpec, report_changes};
 use crate::today::{differences_today, report_differences};
@@ -38,7 +38,7 @@ impl ResumeArgs {
     }
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &ResumeArgs) -> u8 {
     let read = || -> Result<_, u8> {
         let engine = Engine::default();
@@ -58,5 +58,5 @@ pub fn run(arguments: &ResumeArgs) -> u8 {
             arguments.run.display()
         ));
     }
-    fail(engine::exec())
+    engine::run()
 }

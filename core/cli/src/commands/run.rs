@@ -1,14 +1,15 @@
-//! `efference run`: checks the spec as far as that takes no libtorch, and becomes the engine.
+//! `efference run`: checks the spec as far as that takes no libtorch, and runs the engine.
 use crate::spec_file::{self, SpecArgs};
-use crate::{ForceArgs, engine, fail};
+use crate::{ForceArgs, engine};
 use clap::Args;
 use std::path::PathBuf;
 
 /// Runs the experiment of a spec.
 ///
-/// Progress goes to standard output, everything else to a new directory `runs/<name>/<id>/`. Ctrl-C ends the
-/// run after its step, a second one at once. Exit status: 0 finished, 1 failed, 2 the spec has problems,
-/// 130 stopped.
+/// Progress goes to standard output, everything else to a new directory `runs/<name>/<id>/`. Ctrl-C, SIGTERM and SIGHUP end the
+/// run after its step, a second one at once; SIGUSR1 and SIGXCPU end it after its step, however often they come; SIGUSR2 does
+/// nothing; what is ignored at the start, as by `nohup`, stays ignored. A plugin that does not return is named after 10 s, and one
+/// that ends the process too. Exit status: 0 finished, 1 failed, 2 the spec has problems, 130 stopped, 128 + n ended by signal n.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The spec and its changes.
@@ -25,10 +26,10 @@ pub struct RunArgs {
     pub force: ForceArgs,
 }
 
-/// Does it; returns the exit status, unless this process becomes the engine.
+/// Does it; returns the exit status.
 pub fn run(arguments: &RunArgs) -> u8 {
     match spec_file::check_what_is_known(&arguments.spec) {
-        Ok(()) => fail(engine::exec()),
+        Ok(()) => engine::run(),
         Err(status) => status,
     }
 }

@@ -1,8 +1,9 @@
-//! Finds out which plugin made the numbers of a transition not finite.
+//! Finds out which plugin it was: that made the numbers of a transition not finite, that kept a graph which is gone.
 use super::model::Model;
 use crate::plugins::is_finite;
-use efference_sdk::Error;
-use tch::Tensor;
+use efference_abi::Kind;
+use efference_sdk::{Error, LossInput, Moment, Result};
+use tch::{Kind as Number, Tensor};
 
 impl Model {
     /// Why the state that `x` was turned into is not finite.
@@ -23,4 +24,53 @@ impl Model {
         let again = self.monitor.search(|| tch::no_grad(|| self.evaluate(x)));
         again.err().unwrap_or_else(|| not_finite("the elements of the new state"))
     }
+
+    /// Whose tensors they were, if a step failed because its backward pass came upon a graph that had been freed or
+    /// overwritten. The trainer runs that pass, whoever brought the tensors. So goal, layers and cell are each given
+    /// new ones: where the backward pass fails again, it is for what they kept. The agent can't be used after this.
+    pub fn keeper_of_a_graph(&self, error: &Error, moment: &Moment<'_>, input_width: i64) -> Option<Kind> {
+        if !is_of_a_kept_graph(error) {
+            return None;
+        }
+        let leaf = |rows: i64, width: i64| -> Result<Tensor> {
+            Ok(Tensor::f_zeros([rows, width], (Number::Float, self.device))?.f_set_requires_grad(true)?)
+        };
+        let rows = moment.streams.len() as i64;
+        let loss = || -> Result<()> {
+            let [state, target, next] = [(); 3].map(|()| leaf(rows, self.state_size));
+            let (state, target, next) = (state?, target?.f_detach()?, next?);
+            let input = LossInput {
+                moment,
+                state: &state,
+                target: &target,
+                next: Some(&next),
+                unroll: u64::MAX, // whatever the goal has, it is of another
+            };
+            match self.goal.borrow_mut().loss(&input)?.total()?.filter(Tensor::requires_grad) {
+                Some(total) => Ok(total.f_backward()?),
+                None => Ok(()),
+            }
+        };
+        let through = |y: Tensor| -> Result<()> { Ok(y.f_sum(Number::Float)?.f_backward()?) };
+        let layers = || {
+            self.layers.try_for_each(|layer, size| through(layer.forward(&leaf(1, size.ins)?, 0..size.outs)?))
+        };
+        let cell = || through(self.evaluate(&leaf(rows, input_width)?)?);
+        let fails = |result: Result<()>| result.is_err_and(|error| is_of_a_kept_graph(&error));
+        if fails(loss()) {
+            Some(Kind::Goal)
+        } else if fails(layers()) {
+            Some(Kind::Layer)
+        } else if fails(cell()) {
+            Some(Kind::Cell)
+        } else {
+            None
+        }
+    }
+}
+
+/// By libtorch's own words.
+fn is_of_a_kept_graph(error: &Error) -> bool {
+    const WORDS: [&str; 2] = ["backward through the graph a second time", "modified by an inplace operation"];
+    error.chain().any(|message| WORDS.iter().any(|words| message.contains(words)))
 }

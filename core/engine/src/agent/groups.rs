@@ -97,6 +97,15 @@ impl Optimizers {
         store.trained("").iter().map(of_one).fold(0, u64::saturating_add)
     }
 
+    /// Trained parameters that never had a gradient.
+    pub(super) fn without_gradient(&self, store: &ParameterStore) -> Vec<String> {
+        let named = self.named.values().flat_map(BTreeMap::values);
+        let all: Vec<_> = self.optimizers.values().chain(named).collect();
+        let trained = store.trained("");
+        let without = trained.iter().filter(|(name, _)| !all.iter().any(|o| o.has_updated(name)));
+        without.map(|(name, _)| name.clone()).collect()
+    }
+
     /// All parameters of a group.
     pub(super) fn parameters(&mut self, asked: &str, store: &ParameterStore) -> Result<Saved> {
         let members = self.members(asked, store)?;

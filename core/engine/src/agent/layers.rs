@@ -19,7 +19,7 @@ pub(super) struct Layers {
     monitor: Arc<CallMonitor>,
     /// Of an agent that only rehearses: its layers compute nothing.
     rehearsal: Option<Arc<Rehearsal>>,
-    made: RefCell<Vec<Weak<Shared>>>,
+    made: RefCell<Vec<(Size, Weak<Shared>)>>,
 }
 
 impl Layers {
@@ -33,12 +33,17 @@ impl Layers {
 
     /// Tells all layers that their parameters were updated in this step.
     pub(super) fn updated(&self, step: u64) -> Result<()> {
-        tch::no_grad(|| {
-            for layer in self.made.borrow().iter().filter_map(Weak::upgrade) {
-                layer.0.updated(step)?;
+        tch::no_grad(|| self.try_for_each(|layer, _| layer.updated(step)))
+    }
+
+    /// Goes over all layers.
+    pub(super) fn try_for_each(&self, f: impl Fn(&dyn Layer, Size) -> Result<()>) -> Result<()> {
+        for (size, layer) in &*self.made.borrow() {
+            if let Some(layer) = layer.upgrade() {
+                f(&*layer.0, *size)?;
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 
@@ -56,8 +61,8 @@ impl LayerFactory for Layers {
         }
         let layer = Arc::new(Shared(layer));
         let mut made = self.made.borrow_mut();
-        made.retain(|layer| layer.strong_count() > 0);
-        made.push(Arc::downgrade(&layer));
+        made.retain(|(_, layer)| layer.strong_count() > 0);
+        made.push((size, Arc::downgrade(&layer)));
         Ok(Box::new(Owned(layer)))
     }
 }

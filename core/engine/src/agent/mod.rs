@@ -10,6 +10,7 @@ mod grad_paths;
 mod groups;
 mod layers;
 mod loss_means;
+mod missing_gradients;
 mod model;
 mod optimizer;
 mod rehearsal;

@@ -2,6 +2,7 @@
 use super::groups::Optimizers;
 use super::layers::Layers;
 use super::loss_means::LossMeans;
+use super::missing_gradients::MissingGradients;
 use super::rehearsal::Rehearsal;
 use super::shared_cell::SharedCell;
 use super::slow_cell::SlowCell;
@@ -38,6 +39,7 @@ pub struct Model {
     pub(super) networks: RefCell<BTreeMap<String, Network>>,
     pub(super) optimizers: RefCell<Optimizers>,
     pub(super) means: RefCell<LossMeans>,
+    pub(super) missing_gradients: RefCell<MissingGradients>,
     /// The bits of the losses of this step.
     pub(super) loss_fingerprint: Cell<Fingerprint>,
     /// Of an agent that only rehearses.
@@ -102,6 +104,7 @@ impl Model {
             networks: RefCell::default(),
             optimizers: RefCell::new(optimizers),
             means: RefCell::default(),
+            missing_gradients: RefCell::default(),
             loss_fingerprint: Cell::default(),
             rehearsal,
             times: Cell::default(),

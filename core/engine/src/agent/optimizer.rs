@@ -81,6 +81,11 @@ impl Optimizer {
         })
     }
 
+    /// Whether a parameter ever had a gradient.
+    pub(super) fn has_updated(&self, parameter: &str) -> bool {
+        self.states.contains_key(parameter)
+    }
+
     /// Bytes that the update of one number reads and writes at least.
     pub(super) fn bytes_a_number(&self) -> u64 {
         let moments = moments(&self.settings);
@@ -130,13 +135,12 @@ impl Optimizer {
         if state.tensors.is_empty() {
             state.tensors = vec![p.f_zeros_like()?, p.f_zeros_like()?];
         }
-        let t = state.steps as i32;
         let factors = Factors {
             beta1: s.beta1 as f32,
             beta2: s.beta2 as f32,
             epsilon: s.epsilon as f32,
-            step_size: (s.learning_rate / (1.0 - s.beta1.powi(t))) as f32,
-            inverse_root: (1.0 / (1.0 - s.beta2.powi(t)).sqrt()) as f32,
+            step_size: (s.learning_rate / (1.0 - power(s.beta1, state.steps))) as f32,
+            inverse_root: (1.0 / (1.0 - power(s.beta2, state.steps)).sqrt()) as f32,
             gradient_scale: scale as f32,
             decay_before: match s.kind {
                 OptimizerKind::Adamw => (1.0 - s.learning_rate * s.weight_decay) as f32,
@@ -193,6 +197,11 @@ pub(super) fn moments(settings: &OptimizerSettings) -> u64 {
         OptimizerKind::Adam | OptimizerKind::Adamw => 2,
         OptimizerKind::Sgd => u64::from(settings.momentum != 0.0),
     }
+}
+
+/// `base^exponent`. Exponents of more than 32 bits are reached after five days of 5,000 updates a second.
+fn power(base: f64, exponent: i64) -> f64 {
+    i32::try_from(exponent).map_or_else(|_| base.powf(exponent as f64), |exponent| base.powi(exponent))
 }
 
 /// `g`, lying in memory as `p` does.

@@ -24,6 +24,11 @@ impl Agent for Model {
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
         let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        if !self.frozen.get()
+            && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
+        {
+            tracing::warn!("{warning}");
+        }
         let total = self.means.borrow_mut().add(&loss)?;
         if let Some(total) = total.filter(|t| t.device() == Device::Cpu) {
             let mut print = self.loss_fingerprint.get();
@@ -96,6 +101,10 @@ impl Model {
             |t| &mut t.update,
             || {
                 let bytes = update()?;
+                let without = || self.optimizers.borrow().without_gradient(&self.store);
+                if let Some(warning) = self.missing_gradients.borrow_mut().update(without) {
+                    tracing::warn!("{warning}");
+                }
                 self.monitor.add_work(OpCount { bytes, ..OpCount::default() });
                 let of_cell = group::contains(group, "cell") || group::contains("cell", group);
                 if let Some(slow) = self.slow_cell.as_ref().filter(|_| of_cell) {

@@ -4,8 +4,26 @@ use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::Registry;
 use efference_engine::run::Start;
+use efference_runs::FileError;
 use efference_runs::checkpoint::CheckpointFiles;
+use efference_runs::directory::{RunDirectory, RunLock};
 use efference_runs::provenance::Descent;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long an engine may take to end that was killed just now.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Takes the run for this process. One that was killed has it until the system has taken its memory back.
+fn wait_for_lock(run: &RunDirectory) -> Result<Option<RunLock>, FileError> {
+    let began = Instant::now();
+    loop {
+        match run.lock()? {
+            None if began.elapsed() < ENDS_WITHIN => thread::sleep(Duration::from_millis(20)),
+            lock => return Ok(lock),
+        }
+    }
+}
 
 pub(crate) fn run(arguments: &ResumeArgs) -> Outcome {
     let run = RunSpec::open(&arguments.run)?;
@@ -13,7 +31,7 @@ pub(crate) fn run(arguments: &ResumeArgs) -> Outcome {
     let registry = Registry::scan(&run.parse(&settings)?.plugin_paths());
     let Changed { new: spec, changes, .. } = run.changed_by(&settings, &registry)?;
     let RunSpec { directory } = run;
-    let Some(lock) = directory.lock().map_err(fail)? else {
+    let Some(lock) = wait_for_lock(&directory).map_err(fail)? else {
         let run = directory.path().display();
         return Err(fail(format!("{run} is being written by another process: stop that one first")));
     };

@@ -4,12 +4,14 @@
 //! and the libraries that it needs are those of this process; its table is read after that, and its functions
 //! are called by the SDK's bridge, which knows their types by the entry's kind.
 #![allow(unsafe_code)]
+use super::float_mode::FloatMode;
 use super::monitor::ObjectMonitor;
 use super::op_count::CostModel;
 use super::{CallMonitor, PluginInfo, Refusal, services};
 use efference_abi::{ENTRY_SYMBOL, Entry, Library};
 use efference_sdk::bridge::{self, Caller};
 use efference_sdk::{Error, Layer, LayerSetup, Outline, PluginId, PluginKind, Result, ResultExt};
+use efference_supervision::{Call, of_this_process};
 use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -41,11 +43,14 @@ impl std::fmt::Display for Plugin {
 impl Plugin {
     pub(super) fn load(file: &Path, needed: &[String], info: &PluginInfo) -> Result<Plugin, Refusal> {
         check_needed(file, needed)?;
+        super::working_directory::remember();
+        let _call = Loading::begin(file);
         let unloadable = |e: libloading::Error| {
             // The innermost message is the system's own; those before it say that there is one.
             let reason = Error::from(e).chain().last().unwrap_or_default().to_owned();
             Refusal::Unloadable { file: file.into(), reason }
         };
+        let float_mode = FloatMode::now();
         // SAFETY: the file's manifest was accepted, so its initialisers are those of a plugin for this host.
         let handle = unsafe { Handle::open(Some(file), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) };
         let handle = handle.map_err(unloadable)?;
@@ -65,16 +70,26 @@ impl Plugin {
                 file: file.into(),
                 plugin: format!("{} '{}'", info.kind.name(), info.name),
             })?;
+        if FloatMode::now() != float_mode {
+            float_mode.restore();
+            tracing::warn!(
+                "{}: when it was loaded it changed the processor's floating-point mode, as libraries do that were linked \
+                 with -ffast-math; it was set back",
+                file.display()
+            );
+        }
         Ok(Plugin { info: info.clone(), file: file.into(), entry })
     }
 
     /// The JSON Schema of its options.
     pub fn schema(&self) -> Result<Value> {
+        let _call = Loading::begin(&self.file);
         bridge::options_schema(self.entry).with_context(|| format!("{self}: options"))
     }
 
     /// Lets the plugin read its options and do nothing else. An error names the option that is wrong.
     pub fn check_options(&self, options: &Value) -> Result<()> {
+        let _call = Loading::begin(&self.file);
         bridge::check_options(self.entry, options)
     }
 
@@ -148,6 +163,26 @@ fn entries(library: &'static Library) -> impl Iterator<Item = &'static Entry> {
             entry
         }
     })
+}
+
+/// That code of a library runs which is not called by the name of a plugin yet: its constructors, its start.
+struct Loading {
+    around: Call,
+}
+
+impl Loading {
+    fn begin(file: &Path) -> Loading {
+        let activity = of_this_process();
+        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+        let library = activity.plugin(&format!("library '{name}'"));
+        Loading { around: activity.enter(Call::new(library, activity.method("being loaded"))) }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        of_this_process().leave(self.around);
+    }
 }
 
 /// A second libtorch in the process ends it inside `dlopen`, where nothing can be caught: so a library that

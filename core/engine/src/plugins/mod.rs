@@ -4,12 +4,14 @@
 //! called through the SDK's proxies, whose calls a monitor checks: errors name the plugin, shapes are
 //! checked, and what libtorch keeps for the whole thread is left as it was found.
 
+mod float_mode;
 mod library;
 mod monitor;
 mod op_count;
 mod registry;
 mod services;
 mod stdout;
+mod working_directory;
 
 pub use efference_registry::{FileManifest, MissingPlugin, PluginInfo, PluginLocation, Refusal};
 pub use library::Plugin;

@@ -1,13 +1,17 @@
-//! What the host checks around each call of a plugin: that it leaves grad mode and default dtype as it found them, that
-//! it prints nothing, and, while a culprit is searched for, that it makes no finite numbers infinite or NaN. Calls of
-//! layers are counted as work.
+//! What the host checks around each call of a plugin: that it leaves grad mode and the processor's floating-point mode
+//! as it found them, that it prints nothing, and, while a culprit is searched for, that it makes no finite numbers infinite
+//! or NaN. Calls of layers are counted as work. Which call goes on is known to the process that waits for this one, should
+//! it never end.
 //!
 //! Rules of the unsafe code here: grad mode is a flag of the thread that libtorch lets anybody set.
 #![allow(unsafe_code)]
+use super::float_mode::FloatMode;
 use super::op_count::{CostModel, Counter, OpCount};
 use super::stdout::{OnPrint, printed};
-use efference_sdk::bridge::Monitor;
+use super::working_directory;
+use efference_sdk::bridge::{Method, Monitor};
 use efference_sdk::{GradOutput, PluginId, Result, autograd, bail, elementwise};
+use efference_supervision::{Activity, Call, of_this_process};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tch::Tensor;
@@ -49,13 +53,18 @@ pub(super) struct ObjectMonitor {
     /// For messages about what it printed.
     plugin: PluginId,
     shared: Arc<CallMonitor>,
+    activity: &'static Activity,
+    /// The plugin's number in it.
+    number: u32,
     /// Of a layer, whose work is counted.
     pub(super) cost: OnceLock<CostModel>,
 }
 
 impl ObjectMonitor {
     pub(super) fn new(plugin: PluginId, shared: &Arc<CallMonitor>) -> Arc<Self> {
-        Arc::new(ObjectMonitor { plugin, shared: shared.clone(), cost: OnceLock::new() })
+        let activity = of_this_process();
+        let number = activity.plugin(&plugin.to_string());
+        Arc::new(ObjectMonitor { plugin, shared: shared.clone(), activity, number, cost: OnceLock::new() })
     }
 
     fn count(&self, of: impl FnOnce(&CostModel) -> OpCount) {
@@ -66,19 +75,31 @@ impl ObjectMonitor {
 }
 
 impl Monitor for ObjectMonitor {
-    fn before(&self) -> u64 {
-        u64::from(grad_mode())
+    fn before(&self, method: &Method) -> u64 {
+        let method = method.number(|name| self.activity.method(name));
+        let around = self.activity.enter(Call::new(self.number, method));
+        // The bits of a floating-point mode are 16.
+        u64::from(FloatMode::now().bits()) << 33 | u64::from(around.bits()) << 1 | u64::from(grad_mode())
     }
 
     fn after(&self, before: u64) -> Result<()> {
-        let had_grad = before != 0;
+        self.activity.leave(Call::of_bits((before >> 1) as u32));
+        working_directory::check(&self.plugin);
+        let had_grad = before & 1 != 0;
+        let float_mode = FloatMode::of_bits((before >> 33) as u32);
+        let rounds_alike = if FloatMode::now() == float_mode {
+            Ok(())
+        } else {
+            float_mode.restore();
+            left_float_mode_changed()
+        };
         let restored = if grad_mode() == had_grad {
             Ok(())
         } else {
             set_grad_mode(had_grad);
             left_grad_mode_changed(had_grad)
         };
-        restored.and(check_printed(&self.plugin))
+        restored.and(rounds_alike).and(check_printed(&self.plugin))
     }
 
     fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
@@ -112,6 +133,14 @@ fn left_grad_mode_changed(had_grad: bool) -> Result<()> {
     bail!(
         "left gradients switched {left} when it returned. The plugin must drop each {guard} before it \
          returns: use `tch::no_grad(|| …)`"
+    )
+}
+
+fn left_float_mode_changed() -> Result<()> {
+    bail!(
+        "left the processor's floating-point mode changed when it returned (how it rounds, or whether numbers near 0 \
+         count as 0), which would change all numbers from here on. The plugin must restore what it sets; a library that \
+         was compiled with -ffast-math sets it when it is loaded"
     )
 }
 

@@ -7,6 +7,7 @@ use super::signals::Stop;
 use crate::plugins::take_metrics;
 use efference_sdk::Result;
 use efference_spec::Evaluation as Settings;
+use efference_supervision::{Phase, of_this_process};
 use std::time::Instant;
 
 /// The evaluations of a run that goes on.
@@ -36,7 +37,10 @@ impl<'a> Evaluations<'a> {
         }
         let began = Instant::now();
         let learned = experiment.save()?;
+        let activity = of_this_process();
+        let phase = activity.set_phase(Phase::Evaluating);
         let evaluated = evaluate(self.prepared, &learned, (step, episodes), self.stop);
+        activity.set_phase(phase);
         take_metrics();
         experiment.model().set_step(step - 1);
         match evaluated {

@@ -4,8 +4,9 @@ use super::episodes::{Episode, Episodes};
 use super::frames::FrameBuffer;
 use crate::agent::Model;
 use crate::plugins::is_finite;
+use efference_abi::Kind;
 use efference_runs::{Baselines, Errors, Fingerprint};
-use efference_sdk::tch::{Device, Tensor};
+use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{Batch, Environment, Error, Moment, Picture, PluginId, Result, Spaces, Trainer};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -57,6 +58,22 @@ pub struct Attribution {
     pub trainer: PluginId,
     /// The goal.
     pub goal: PluginId,
+    /// The cell.
+    pub cell: PluginId,
+    /// The layer.
+    pub layer: PluginId,
+}
+
+impl Attribution {
+    fn of(&self, kind: Kind) -> &PluginId {
+        match kind {
+            Kind::Environment => &self.environment,
+            Kind::Trainer => &self.trainer,
+            Kind::Goal => &self.goal,
+            Kind::Cell => &self.cell,
+            Kind::Layer => &self.layer,
+        }
+    }
 }
 
 /// A running experiment.
@@ -80,6 +97,8 @@ pub struct Experiment {
     greedy: bool,
     /// Of the last step's observation and response, if fingerprints are wanted.
     prints: Option<[u32; 2]>,
+    /// libtorch's, which sums depend on in their last bits.
+    threads: i32,
     /// Where time went since it was last set to zero.
     pub times: Times,
 }
@@ -112,6 +131,7 @@ impl Experiment {
             answers: Vec::new(),
             greedy: false,
             prints: None,
+            threads: tch::get_num_threads(),
             times: Times::default(),
         }
     }
@@ -215,19 +235,35 @@ impl Experiment {
             moment = Moment { observation: &observation_with_bonus, reward: &reward_with_bonus, ..moment };
         }
         let batch = Batch { moment, started: &self.frames.started, ended: &self.frames.ended };
-        let states = self.trainer.step(&self.model, &batch)?.f_detach()?;
+        let states = self.trainer.step(&self.model, &batch);
+        let states = states.map_err(|error| self.whose_graph(error, &moment))?.f_detach()?;
         if states.size()[1] != size {
             let message = format!("returned states of {} elements; a state has {size}", states.size()[1]);
             return Err(Error::msg(message).in_plugin(&self.plugins.trainer));
         }
         let trained = Instant::now();
         self.respond(&moment, &states)?;
+        self.restore_threads();
         self.step += 1;
 
         self.times.environment += polled - began + trained.elapsed();
         self.times.comparing += compared - polled;
         self.times.trainer += trained - compared;
         Ok(StepOutcome::Step)
+    }
+
+    /// Sets libtorch's number of threads back if a plugin has changed it.
+    fn restore_threads(&self) {
+        let found = tch::get_num_threads();
+        if found != self.threads {
+            tch::set_num_threads(self.threads);
+            tracing::warn!(
+                "in step {} a plugin changed libtorch's number of threads from {} to {found}; it was set back. Use `threads` \
+                 in the spec",
+                self.step,
+                self.threads
+            );
+        }
     }
 
     /// What the active streams observed, (rows, length), the reserved slots first.
@@ -328,6 +364,19 @@ impl Experiment {
             *response = fingerprint(&[&self.answers]);
         }
         Ok(())
+    }
+
+    /// The same error, of the plugin that brought a graph into the step which was gone, if it is of that kind.
+    fn whose_graph(&self, error: Error, moment: &Moment<'_>) -> Error {
+        let width = self.trainer.input().map_or(0, |layout| layout.width);
+        let Some(kind) = self.model.keeper_of_a_graph(&error, moment, width) else { return error };
+        let said = error.chain().last().unwrap_or_default();
+        let message = format!(
+            "uses tensors of an earlier step with their graph, which is gone since the gradients were taken. It must \
+             detach what it carries over (`f_detach()`). In the backward pass of {}: {said}",
+            self.plugins.trainer
+        );
+        Error::msg(message).in_plugin(self.plugins.of(kind))
     }
 
     /// Why there are predictions or actions that are no numbers.

@@ -1,62 +1,23 @@
-//! A run that could not go on, in words that say what to do.
-use efference_runs::directory::Ending;
+//! What a person is to know of a failure.
+use efference_runs::directory::{Failure, RunDirectory};
 use efference_sdk::Error;
-use std::fmt;
-use std::path::PathBuf;
 
-/// Why a run ended before its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The plugin at fault, such as `layer 'ldl'`, if one is.
-    pub plugin: Option<String>,
-    /// The step in which it happened, counted from 0.
-    pub step: u64,
-    /// What went wrong, the outermost message first.
-    pub messages: Vec<String>,
-    /// What can be done about it.
-    pub help: String,
-    /// The run's directory, with everything that was recorded until then.
-    pub directory: PathBuf,
-}
-
-impl Failure {
-    /// Makes a failure of an error.
-    pub fn new(error: &Error, step: u64, directory: PathBuf) -> Self {
-        let plugin = error.plugin().map(ToString::to_string);
-        let help = match (&plugin, error.panicked()) {
-            (Some(plugin), true) => format!(
-                "{plugin} has a mistake at the place named above, or met something that its author did not expect; \
-                 mend it there, or choose another plugin in the spec"
-            ),
-            (Some(plugin), false) => format!(
-                "change the options of {plugin} in the spec, or what it depends on, as the message says"
-            ),
-            (None, _) => "change the spec as the message says".to_owned(),
-        };
-        Failure { plugin, step, messages: error.chain().map(str::to_owned).collect(), help, directory }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let through: Vec<_> = self.messages.iter().map(String::as_str).collect();
-        writeln!(f, "the run failed in step {}: {}", self.step, through.join(": "))?;
-        if let Some(plugin) = &self.plugin {
-            writeln!(f, "  plugin: {plugin}")?;
+/// Makes a failure of an error in a step, counted from 0.
+pub(super) fn failure(error: &Error, step: u64, directory: &RunDirectory) -> Failure {
+    let plugin = error.plugin().map(ToString::to_string);
+    let help = match (&plugin, error.panicked()) {
+        (Some(plugin), true) => format!(
+            "{plugin} has a mistake at the place named above, or met something that its author did not expect; \
+             mend it there, or choose another plugin in the spec"
+        ),
+        (Some(plugin), false) => {
+            format!("change the options of {plugin} in the spec, or what it depends on, as the message says")
         }
-        writeln!(f, "  help:   {}", self.help)?;
-        write!(f, "  kept:   everything recorded until then is in {}", self.directory.display())
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<&Failure> for Ending {
-    fn from(failure: &Failure) -> Ending {
-        Ending::Failed {
-            plugin: failure.plugin.clone(),
-            messages: failure.messages.clone(),
-            help: Some(failure.help.clone()),
+        (None, true) => {
+            "this is a mistake of efference, at the place named above; please report it".to_owned()
         }
-    }
+        (None, false) => "change the spec as the message says".to_owned(),
+    };
+    let messages = error.chain().map(str::to_owned).collect();
+    Failure { plugin, step, messages, help, directory: directory.shown().to_owned(), died: false }
 }

@@ -1,22 +1,23 @@
 //! A whole run: its directory, its steps, and how it ended.
 use super::checkpoint::Checkpoints;
 use super::evaluations::Evaluations;
+use super::failure::failure;
 use super::state::restored;
-use super::{
-    Ended, Experiment, Failure, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
-};
+use super::{Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps};
 use crate::forecast::check_memory;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
 use efference_runs::directory::{End, Ending, RunDirectory, RunLock};
 use efference_runs::provenance::{Descent, Provenance};
 use efference_runs::time::rfc3339;
-use efference_runs::{Grouped, Progress, Shown};
-use efference_sdk as sdk;
+use efference_runs::{FileError, Grouped, Progress, Shown};
+use efference_sdk::{self as sdk, bridge};
 use efference_spec::Spec;
+use efference_supervision::{Phase, of_this_process};
 use std::fs::File;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How a run is made.
 pub struct Request<'a> {
@@ -148,7 +149,6 @@ impl Begun {
         let (step, lines) = self.from.as_ref().map_or((0, 0), |c| (c.manifest.step, c.manifest.lines));
         let checkpoints = CheckpointFiles::new(self.directory.checkpoints());
         checkpoints.remove_after(step)?;
-        checkpoints.sweep();
         self.directory.cut(step, lines)?;
         if self.descent.as_ref().is_some_and(|descent| !descent.changes.is_empty()) {
             self.directory.write_spec(&spec.to_toml())?;
@@ -158,15 +158,33 @@ impl Begun {
 }
 
 /// Runs an experiment: claims or takes up a directory, makes steps, records, and writes how it ended.
-pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Result<Done, RunError> {
+///
+/// The experiment is left in `experiment`, as far as it was made: dropping it calls plugins once more, which may take its time
+/// or go wrong. By then all is written.
+pub fn run(
+    spec: &Spec,
+    prepared: &LoadedSpec<'_>,
+    request: Request<'_>,
+    experiment: &mut Option<Experiment>,
+) -> Result<Done, RunError> {
     let Request { spec_file, start, mut output, stop } = request;
     let begun = Begun::new(spec, start)?;
     let origin = Origin::after(begun.seconds());
     let (directory, from) = (&begun.directory, begun.step());
+    let handle = directory.handle()?;
     let log = crate::log::to_file(directory.log()?);
     let spec_file = RunDirectory::first_spec(spec_file);
     let known = prepared.known(&spec_file, SystemTime::now());
-    let opened = begun.open(prepared, &mut output).and_then(|experiment| {
+    let activity = of_this_process();
+    activity.set_step(from);
+    let begin = || activity.begin_run(directory.path(), seconds_since_1970(origin.started));
+    if !begun.resumed {
+        begin();
+    }
+    let opened = caught(|| {
+        let experiment = begun.open(prepared, &mut output)?;
+        // Until here, how the run has ended before is how it ended.
+        begin();
         begun.cut(spec)?;
         Ok(experiment)
     });
@@ -185,21 +203,30 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
                 directory.write_provenance(&gathered)
             }
         });
-        let outcome = opened.and_then(|mut experiment| {
-            let outcome = steps(spec, prepared, &begun, &origin, &mut experiment, output, stop);
+        let outcome = opened.and_then(|opened| {
+            let experiment = experiment.insert(opened);
+            activity.set_phase(Phase::Stepping);
+            let outcome = caught(|| steps(spec, prepared, &begun, &origin, experiment, output, stop));
             step = experiment.step();
             outcome
         });
+        activity.set_phase(Phase::Ending);
         (outcome, provenance.join())
     });
-    let outcome = outcome.map_err(|e| Failure::new(&e, step, directory.path().to_owned()));
+    let now = handle.now();
+    let directory = now.as_ref().unwrap_or(directory);
+    let outcome = outcome.map_err(|e| failure(&e, step, directory));
     let how = match &outcome {
         Err(failure) => Ending::from(failure),
         Ok((Ended::Stopped, _)) => Ending::Stopped,
         Ok(_) => Ending::Finished,
     };
     let seconds = origin.seconds();
-    let end = directory.write_end(&End { how, step, seconds, ended: rfc3339(SystemTime::now()) });
+    let end = End { how, step, seconds, ended: rfc3339(SystemTime::now()) };
+    let end = now.as_ref().map_err(FileError::clone).and_then(|directory| directory.write_end(&end));
+    if end.is_ok() {
+        activity.set_phase(Phase::Ended);
+    }
     if provenance.is_err() {
         tracing::warn!("what made this run could not be found out: there is no provenance.json");
     }
@@ -211,10 +238,19 @@ pub fn run(spec: &Spec, prepared: &LoadedSpec<'_>, request: Request<'_>) -> Resu
         Some(unwritten) => Err(unwritten.into()),
         None => {
             let seconds = origin.clock.elapsed().as_secs_f64();
-            let directory = begun.directory;
+            let directory = directory.clone();
             Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last })
         }
     }
+}
+
+/// A panic is a failure like others: what was recorded is written, and how the run ended.
+fn caught<R>(f: impl FnOnce() -> sdk::Result<R>) -> sdk::Result<R> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(bridge::caught(panic)))
+}
+
+fn seconds_since_1970(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Makes all steps, and writes the last checkpoint. Returns why they ended, and what was recorded last.
@@ -263,6 +299,7 @@ fn steps(
             progress.step(experiment.step());
         },
     );
+    of_this_process().set_phase(Phase::Ending);
     progress.finish();
     crate::log::aside(Default::default());
     // Before the last line, which is of a window that is cut short: a run that goes on from here does not have it.
@@ -279,4 +316,26 @@ fn steps(
     let last = last?;
     last_checkpoint?;
     Ok((ended, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_host_is_a_failure_like_others() {
+        bridge::collect_panics();
+        let error = caught::<()>(|| panic!("no such thing")).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.starts_with("panicked at core/engine/src/run/lifecycle.rs:")
+                && text.ends_with(": no such thing"),
+            "{text}"
+        );
+        let root = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::claim(root.path(), "x", UNIX_EPOCH, "").unwrap();
+        let failure = failure(&error, 7, &directory);
+        assert_eq!((failure.plugin, failure.step), (None, 7));
+        assert!(failure.help.starts_with("this is a mistake of efference"), "{}", failure.help);
+    }
 }

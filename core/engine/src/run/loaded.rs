@@ -184,6 +184,8 @@ impl<'a> LoadedSpec<'a> {
             environment: id(Kind::Environment),
             trainer: id(Kind::Trainer),
             goal: id(Kind::Goal),
+            cell: id(Kind::Cell),
+            layer: id(Kind::Layer),
         };
         Experiment::new(environment, spaces, model, trainer, plugins, compare)
     }

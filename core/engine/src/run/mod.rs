@@ -23,7 +23,6 @@ mod steps;
 pub use episodes::Episode;
 pub use evaluation::{Evaluation, evaluate};
 pub use experiment::{Attribution, Experiment, FrameStats, StepOutcome, Times};
-pub use failure::Failure;
 pub use forward::play_forward;
 pub use lifecycle::{Done, Request, Start, run};
 pub use loaded::LoadedSpec;
@@ -34,7 +33,7 @@ pub use steps::{Ended, StepTimes, make_steps};
 
 use crate::plugins::MissingPlugin;
 use efference_runs::checkpoint::CheckpointError;
-use efference_runs::directory::ClaimError;
+use efference_runs::directory::{ClaimError, Failure};
 use efference_runs::{FileError, RecordError};
 use thiserror::Error;
 

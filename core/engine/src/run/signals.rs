@@ -1,28 +1,43 @@
 //! Ctrl-C and its like: the first ends a run after its step, the second at once.
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
+//!
+//! Rules of the unsafe code here: what runs in a handler counts in an atomic and may end the process by `_exit`; both are
+//! allowed there.
+#![allow(unsafe_code)]
+use efference_supervision::{Activity, Meaning, is_ignored, meaning, of_this_process};
+use signal_hook::low_level;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether someone wants the run to stop.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stop(Option<&'static Activity>);
 
 impl Stop {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
+    /// Listens to signals from now on, but for those that this process was started to ignore. What came to the program that
+    /// started it counts too.
     pub fn on_signals() -> io::Result<Stop> {
-        let stop = Stop::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // In this order: the second signal finds the flag set by the first.
-            flag::register_conditional_shutdown(signal, 128 + signal, stop.0.clone())?;
-            flag::register(signal, stop.0.clone())?;
+        let activity = of_this_process();
+        for (signal, meaning) in meaning() {
+            if is_ignored(signal) {
+                continue;
+            }
+            let heard = move || match meaning {
+                Meaning::Nothing => {}
+                Meaning::StopSoon => _ = activity.ask(signal, true),
+                Meaning::Stop => {
+                    if activity.ask(signal, false) > 1 {
+                        low_level::exit(128 + signal);
+                    }
+                }
+            };
+            // SAFETY: see the rules above.
+            unsafe { low_level::register(signal, heard)? };
         }
-        Ok(stop)
+        activity.listens();
+        Ok(Stop(Some(activity)))
     }
 
     /// Whether the run should stop.
     pub fn wanted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_some_and(|activity| activity.stops() > 0)
     }
 }

@@ -5,6 +5,7 @@ use super::experiment::{Experiment, StepOutcome};
 use super::recording::Recording;
 use super::signals::Stop;
 use efference_sdk::Result;
+use efference_supervision::of_this_process;
 use std::time::{Duration, Instant};
 
 /// Why there are no more steps.
@@ -41,6 +42,7 @@ pub fn make_steps(
     stop: &Stop,
     mut after: impl FnMut(&Experiment, &Recording<'_>, StepTimes),
 ) -> Result<Ended> {
+    let activity = of_this_process();
     loop {
         if until.is_some_and(|steps| experiment.step() >= steps) {
             return Ok(Ended::Finished);
@@ -55,6 +57,7 @@ pub fn make_steps(
             StepOutcome::Step => {}
         }
         let advanced = Instant::now();
+        activity.set_step(experiment.step());
         recording.gather(experiment);
         if let Some(evaluations) = &mut evaluations {
             evaluations.step(experiment, recording)?;

@@ -45,7 +45,13 @@ impl CheckpointFiles {
     /// # Errors
     /// If that is not possible.
     pub fn write(&self, mut manifest: Manifest, arrays: &[Array]) -> Result<(), CheckpointError> {
-        fs::create_dir_all(&self.directory).map_err(|e| FileError::new("make", &self.directory, &e))?;
+        match fs::create_dir(&self.directory) {
+            // Not those above it: if they are gone, the run was moved, and its checkpoints are not for where it was.
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(FileError::new("make", &self.directory, &e).into());
+            }
+            _ => {}
+        }
         let views = arrays
             .iter()
             .map(|a| Ok((a.name.as_str(), TensorView::new(a.dtype, a.shape.clone(), &a.data)?)))

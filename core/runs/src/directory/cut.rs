@@ -1,5 +1,6 @@
 //! Cutting a run's record back to a checkpoint, so that it can go on from there without a seam.
 use super::RunDirectory;
+use crate::checkpoint::CheckpointFiles;
 use crate::{FileError, fingerprints, lines, pictures, tensorboard};
 use std::{fs, io};
 
@@ -22,13 +23,19 @@ impl RunDirectory {
         fingerprints::cut(&self.fingerprints(), step)?;
         tensorboard::cut(&self.path.join("tensorboard"), step, recorded)?;
         pictures::cut(&self.path.join("pictures"), step)?;
-        let entries = fs::read_dir(&self.path).map_err(|e| FileError::new("read", &self.path, &e))?;
-        for entry in entries.flatten() {
+        self.remove_unfinished();
+        Ok(())
+    }
+
+    /// Removes files that an earlier process was writing when it died, and unfinished checkpoints. Only for the process that
+    /// has the run's lock; best effort: what stays costs room and nothing else.
+    pub fn remove_unfinished(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with('.') && name.ends_with(".tmp") {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        Ok(())
+        CheckpointFiles::new(self.checkpoints()).sweep();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A vector-Jacobian product takes the gradient of a function's outputs to that of its input and parameters.
 use super::op::Gradients;
-use crate::bridge::interface;
+use crate::bridge::{check_numbers, interface};
 use crate::{Error, Result, ensure};
 use tch::Tensor;
 
@@ -24,6 +24,7 @@ interface! {
                 "returned a tensor of shape {:?} for {rows} rows",
                 y.size()
             );
+            check_numbers(y, x)?;
             caller.forward(x, y)
         };
         /// The gradients of input and parameters, from those of the outputs and the tensors that
@@ -34,6 +35,9 @@ interface! {
                 let rows = result.input.as_ref().map_or(0, |g| g.size()[0]);
                 let expected = grad.input_paths as i64 * grad.batch();
                 ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");
+                for found in result.input.iter().chain(result.params.iter().flatten()) {
+                    check_numbers(found, grad.grad)?;
+                }
                 caller.backward(grad);
                 Ok(())
             };

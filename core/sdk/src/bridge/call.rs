@@ -1,23 +1,12 @@
 //! The two ends of a call: the callee's [`guard`], and the caller's [`Caller`].
 use super::error::{from_raw_error, into_raw_error};
-use crate::error::panic_text;
-use crate::{Error, GradOutput, PluginId, Result};
+use super::panics::caught;
+use crate::{GradOutput, PluginId, Result};
 use efference_abi::{self as abi, ERROR, OK, PANIC, Status};
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tch::Tensor;
-
-thread_local!(static PANIC_PLACE: Cell<String> = const { Cell::new(String::new()) });
-
-/// Each plugin library has a `std`, and so a panic hook, of its own. This one keeps the place for the error
-/// that crosses, and prints nothing.
-pub(super) fn keep_panic_places() {
-    std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        PANIC_PLACE.set(place);
-    }));
-}
 
 /// Callee's side: runs Rust code, and keeps its errors and panics on this side.
 ///
@@ -27,7 +16,7 @@ pub unsafe fn guard(err: *mut abi::Error, f: impl FnOnce() -> Result<()>) -> Sta
     let error = match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(())) => return OK,
         Ok(Err(error)) => error,
-        Err(payload) => Error::panic(format!("panicked{}: {}", PANIC_PLACE.take(), panic_text(payload))),
+        Err(payload) => caught(payload),
     };
     let status = if error.panicked() { PANIC } else { ERROR };
     if !err.is_null() {
@@ -47,10 +36,37 @@ pub fn call(f: impl FnOnce(*mut abi::Error) -> Status) -> Result<()> {
     }
 }
 
+/// A function that is called over the boundary, by its name in the trait. A monitor can give it a number, which is there from
+/// then on without a search.
+pub struct Method {
+    name: &'static str,
+    number: AtomicU32,
+}
+
+impl Method {
+    /// The function of this name.
+    pub const fn new(name: &'static str) -> Method {
+        Method { name, number: AtomicU32::new(0) }
+    }
+
+    /// Its number, above 0; `number` gives it one.
+    #[inline]
+    pub fn number(&self, number: impl FnOnce(&str) -> u32) -> u32 {
+        match self.number.load(Ordering::Relaxed) {
+            0 => {
+                let new = number(self.name);
+                self.number.store(new, Ordering::Relaxed);
+                new
+            }
+            known => known,
+        }
+    }
+}
+
 /// What a host checks around each call of a plugin.
 pub trait Monitor: Send + Sync {
     /// Runs before a call; what it returns is passed to [`after`](Monitor::after).
-    fn before(&self) -> u64;
+    fn before(&self, method: &Method) -> u64;
 
     /// Runs after a call. Its error becomes that of the call if the call succeeded.
     fn after(&self, before: u64) -> Result<()>;
@@ -78,12 +94,23 @@ impl Caller {
     }
 
     /// Makes a call.
-    pub(crate) fn call(&self, f: impl FnOnce(*mut abi::Error) -> Status) -> Result<()> {
+    pub(crate) fn call(&self, method: &Method, f: impl FnOnce(*mut abi::Error) -> Status) -> Result<()> {
         let Some(monitor) = &self.monitor else { return self.attribute(call(f)) };
-        let before = monitor.before();
+        let before = monitor.before(method);
         let result = call(f);
         let checked = monitor.after(before);
         self.attribute(result.and(checked))
+    }
+
+    /// Lets an object be destroyed, which cannot fail.
+    pub(crate) fn destroy(&self, f: impl FnOnce()) {
+        static DROP: Method = Method::new("drop");
+        let Some(monitor) = &self.monitor else { return f() };
+        let before = monitor.before(&DROP);
+        f();
+        if let Err(error) = self.attribute(monitor.after(before)) {
+            tracing::warn!("when it was dropped: {error:#}");
+        }
     }
 
     /// Puts the plugin in front of an error.

@@ -103,10 +103,11 @@ macro_rules! interface {
 
             unsafe extern "C" fn destroy(this_: *mut c_void) {
                 // A destructor that panics must not unwind into the other side; there is nobody left to report it to.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     // SAFETY: `into_raw` made this pointer, and its owner destroys it once.
                     drop(unsafe { Box::from_raw(this_.cast::<Box<dyn $Trait>>()) });
                 }));
+                drop(dropped.map_err($crate::bridge::caught));
             }
 
             /// The hand-written table.
@@ -197,7 +198,9 @@ macro_rules! interface {
                             let this_ = object.this_;
                             // SAFETY: the object's own function; the part that it hands over is dropped before it.
                             proxy.$part = unsafe {
-                                proxy.caller.call(|err| function(this_, &raw mut part, err))?;
+                                static PART: $crate::bridge::Method =
+                                    $crate::bridge::Method::new(stringify!($part));
+                                proxy.caller.call(&PART, |err| function(this_, &raw mut part, err))?;
                                 (!part.this_.is_null())
                                     .then(|| $part_module::Proxy::new(part, proxy.caller.clone(), true))
                                     .transpose()?
@@ -222,8 +225,9 @@ macro_rules! interface {
             impl Drop for Proxy {
                 fn drop(&mut self) {
                     if self.owned {
+                        let Proxy { object, caller, .. } = &*self;
                         // SAFETY: an object that was moved here, destroyed once.
-                        unsafe { ((*self.object.vtable).destroy)(self.object.this_) };
+                        caller.destroy(|| unsafe { ((*object.vtable).destroy)(object.this_) });
                     }
                 }
             }
@@ -341,8 +345,9 @@ macro_rules! interface {
             let mut out = std::mem::MaybeUninit::<<$ret as Ret>::Abi>::zeroed();
             {
                 $(let mut $arg = <$type as Arg>::as_raw(&mut $arg);)*
+                static METHOD: $crate::bridge::Method = $crate::bridge::Method::new(stringify!($method));
                 // SAFETY: the object's own function; what is borrowed stays in this frame; a result is ours.
-                let called = $self.caller.call(|err| unsafe {
+                let called = $self.caller.call(&METHOD, |err| unsafe {
                     function($self.object.this_, $(<$type as Arg>::abi(&mut $arg),)* out.as_mut_ptr(), err)
                 });
                 $(let called = $crate::ResultExt::context(called, $context);)?

@@ -1,8 +1,9 @@
 //! A plugin library's own side: its start, its log and metrics, its options, and how its plugins are made.
-use super::call::{Caller, call, guard, keep_panic_places};
+use super::call::{Caller, Method, call, guard};
 use super::cross::Ret;
 use super::lists::{list, read_str, take_list};
-use crate::{IntoKind, Options, Outline, Plugin, PluginKind, Result, Spaces, ensure, options};
+use super::panics::{collect_panics, has_made};
+use crate::{IntoKind, Options, Outline, Plugin, PluginId, PluginKind, Result, Spaces, ensure, options};
 use efference_abi::{self as abi, Entry, HostApi, List, Object, Status, Str};
 use std::ffi::c_void;
 use std::fmt::{Debug, Write};
@@ -28,7 +29,7 @@ pub(crate) unsafe extern "C" fn init_library(
             if HOST.set(&*host).is_ok() {
                 // An error means that the library has a subscriber of its own already: leave it.
                 let _ = tracing::subscriber::set_global_default(ToHost);
-                keep_panic_places();
+                collect_panics();
             }
             Ok(())
         })
@@ -192,6 +193,7 @@ where
     // SAFETY: borrowed options, a setup of the kind's type; `out` and `err` are writable.
     unsafe {
         guard(err, || {
+            has_made(PluginId { kind: P::Kind::KIND, name: P::NAME.to_owned() }.to_string());
             let options = options::read::<P::Options>(&read_str(json))?;
             let object = <P::Kind as PluginKind>::see_setup(setup.cast(), |setup| P::new(options, setup))?;
             let Object { this_, vtable } = <P::Kind as PluginKind>::into_raw(Box::new(object).into_kind());
@@ -251,11 +253,13 @@ pub fn create<K: ?Sized + PluginKind>(
         "it is no {} plugin of this boundary",
         K::KIND.name()
     );
+    static NEW: Method = Method::new("new");
     let json = options.to_string();
     let mut object: Object<c_void> = Object::NULL;
     let made = K::lend_setup(setup, |setup| {
         // SAFETY: an entry of a library that was checked and started, of this kind; what is borrowed outlives the call.
-        caller.call(|err| unsafe { (entry.create)(Str::new(&json), setup.cast(), &raw mut object, err) })
+        caller
+            .call(&NEW, |err| unsafe { (entry.create)(Str::new(&json), setup.cast(), &raw mut object, err) })
     });
     made?;
     let Object { this_, vtable } = object;

@@ -60,3 +60,26 @@ fn a_parameter_without_a_gradient_stays_as_it_is_for_graphs_too() {
         assert!(x.grad().equal(&p.detach()));
     }
 }
+
+#[test]
+fn updates_beyond_what_32_bits_can_count_go_on_as_before() {
+    for kind in [OptimizerKind::Adam, OptimizerKind::Adamw] {
+        for (name, p) in parameters() {
+            let all = [("p".to_owned(), p.shallow_clone())];
+            let mut optimizer = optimizer(kind, 0.0);
+            let [m, v] = [p.detach().zeros_like(), p.detach().ones_like()];
+            optimizer.restore(("p", &p), i64::from(i32::MAX) - 2, &[&m, &v]).unwrap();
+            // After so many updates the corrections of bias are 1: with v = 1 and a gradient of 1, which leave v as it is,
+            // m becomes 1 − beta1^n, and each update moves a parameter by learning rate · m / (1 + epsilon).
+            let defaults = OptimizerSettings::default();
+            let mut expected = p.detach().to_kind(Kind::Double);
+            for n in 1..=5 {
+                optimizer.descend(&all, &[Some(&p.detach().ones_like())]).unwrap();
+                let m = 1.0 - defaults.beta1.powi(n);
+                expected -= 0.1 * m / (1.0 + defaults.epsilon);
+                let miss = (&expected - p.detach().to_kind(Kind::Double)).abs().max().double_value(&[]);
+                assert!(miss < 1e-6, "{kind:?}, {name}: after {n} updates it is off by {miss}");
+            }
+        }
+    }
+}
