@@ -10,7 +10,7 @@ pub(super) fn plugins() -> Result<&'static KnownPlugins<'static>, String> {
     if !directory.join(ENGINE).is_file() {
         return Err(format!("there is no {ENGINE} in {}; `cargo xtask build` makes it", directory.display()));
     }
-    let files = PluginFiles::in_directories(vec![directory], &efference_cli::engine_identity());
+    let files = PluginFiles::in_paths(vec![directory.into()], &efference_cli::engine_identity());
     if files.found().is_empty() {
         return Err(format!("there are no plugins in {}; `cargo xtask build` makes them", files.searched()));
     }

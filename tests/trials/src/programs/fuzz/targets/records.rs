@@ -73,7 +73,7 @@ impl Target for Records {
             list_runs(&self.runs, None).map_err(|e| Failure::new("runs can't be listed", e.to_string()))?;
         equal("a run is not listed", &listing.runs.len(), &2)?;
         for said in ["x", "latest", "a", "x/b"] {
-            if let Ok(run) = find_run(&self.runs, said) {
+            if let Ok(run) = find_run(&self.runs, said.as_ref()) {
                 let here = run.path().starts_with(self.real());
                 holds("a run is found elsewhere", here, || run.path().display().to_string())?;
             }
