@@ -1,6 +1,7 @@
 //! `efference-engine`, the program beside this one that has libtorch: running it, and asking it about plugins.
+use crate::output::say_note;
 use crate::{fail, supervisor};
-use efference_registry::{Describe, Reply, Request};
+use efference_registry::{Describe, PluginLocation, Reply, Request};
 use std::cell::RefCell;
 use std::env;
 use std::ffi::OsStr;
@@ -75,6 +76,10 @@ impl Engine {
 }
 
 impl Describe for Engine {
+    fn announce(&self, plugin: &PluginLocation) {
+        plugin.announcement().iter().for_each(say_note);
+    }
+
     fn ask(&self, request: &Request) -> Result<Reply, String> {
         let mut state = self.state.borrow_mut();
         if let State::NotStarted = *state {

@@ -6,16 +6,19 @@
 
 pub mod commands;
 pub mod engine;
+pub mod output;
+mod paths;
 pub mod run_spec;
 mod spec_file;
 mod supervisor;
 mod sweep;
+pub mod temporary;
 mod today;
 
+use output::{fail, print};
 pub use spec_file::{SpecArgs, report};
 
 use efference_registry::Identity;
-use std::io::{self, Write};
 
 /// What the engine beside this program is, to the plugins that it may load.
 pub fn engine_identity() -> Identity {
@@ -23,16 +26,4 @@ pub fn engine_identity() -> Identity {
         libtorch_version: env!("EFFERENCE_LIBTORCH_VERSION").to_owned(),
         target: env!("EFFERENCE_TARGET").to_owned(),
     }
-}
-
-/// Prints text on standard output. A reader that has seen enough and went away is no error.
-fn print(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// Prints an error; returns the exit status of a failure.
-fn fail(message: impl std::fmt::Display) -> u8 {
-    eprintln!("error: {message}");
-    1
 }

@@ -1,5 +1,6 @@
 //! The spec of a run that is there already.
 use crate::engine::Engine;
+use crate::output::say;
 use crate::{engine_identity, fail, report};
 use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
 use efference_runs::directory::RunDirectory;
@@ -87,6 +88,6 @@ pub(crate) fn runs_of(said: Option<&Path>, run: &RunDirectory) -> PathBuf {
 /// Prints what changes on standard error.
 pub fn report_changes(changes: &[Change]) {
     for change in changes {
-        eprintln!("changed: {change}");
+        say(format!("changed: {change}"));
     }
 }

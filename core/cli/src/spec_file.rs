@@ -1,5 +1,7 @@
 //! Reads the spec that a command names, and reports what is wrong with it.
 use crate::engine::Engine;
+use crate::output::{say_note, say_report};
+use crate::paths::path;
 use crate::{engine_identity, fail};
 use clap::Args;
 use efference_registry::{Describe, KnownPlugins, OptionsCache, PluginFiles, Reply, Request};
@@ -12,7 +14,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// The spec: a TOML file.
-    #[arg(value_name = "SPEC")]
+    #[arg(value_name = "SPEC", value_parser = path())]
     pub file: PathBuf,
     /// Sets a key, as in `trainer.unroll_length=1`; may be given again.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -31,7 +33,7 @@ impl SpecArgs {
 
 /// Prints what is wrong with a spec on standard error; returns the exit status of a spec with problems.
 pub fn report(diagnostics: &Diagnostics) -> u8 {
-    eprint!("{}", diagnostics.report(&ReportStyle::of(&io::stderr())));
+    say_report(&diagnostics.report(&ReportStyle::of(&io::stderr())));
     2
 }
 
@@ -66,6 +68,7 @@ fn with_plugins<T>(
 ) -> Result<T, u8> {
     let parsed = arguments.parse()?;
     let files = PluginFiles::scan(&parsed.plugin_paths(), &engine_identity());
+    say_missing(&files);
     let engine = Engine::default();
     let resolved = resolve(parsed, &KnownPlugins::new(&files, OptionsCache::of_user(), &engine));
     // Without the engine, what is wrong with the spec is anybody's guess.
@@ -83,11 +86,19 @@ fn with_plugins<T>(
 pub(crate) fn check_what_is_known(arguments: &SpecArgs) -> Result<(), u8> {
     let parsed = arguments.parse()?;
     let files = PluginFiles::scan(&parsed.plugin_paths(), &engine_identity());
+    say_missing(&files);
     let unknown = NotAsked::default();
     let checked = parsed.resolve(&KnownPlugins::new(&files, OptionsCache::of_user(), &unknown));
     match checked {
         Err(diagnostics) if !unknown.0.get() => Err(report(&diagnostics)),
         _ => Ok(()),
+    }
+}
+
+/// Says which directories of plugins are named in vain by a variable. What a spec names is reported with its place.
+pub(crate) fn say_missing(files: &PluginFiles) {
+    for directory in files.missing_directories() {
+        say_note(format!("EFFERENCE_PLUGIN_PATH names {}, which is no directory", directory.display()));
     }
 }
 

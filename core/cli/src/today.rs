@@ -1,5 +1,6 @@
 //! What is different today from when a run was made.
 use crate::engine_identity;
+use crate::output::say;
 use crate::run_spec::RunSpec;
 use efference_abi::Kind;
 use efference_compare::provenance_differences;
@@ -23,7 +24,7 @@ pub(crate) fn differences_today(run: &RunSpec) -> Result<Option<Vec<String>>, u8
 /// Prints them on standard error.
 pub(crate) fn report_differences(differences: &[String]) {
     for difference in differences {
-        eprintln!("different today: {difference}");
+        say(format!("different today: {difference}"));
     }
 }
 

@@ -12,6 +12,7 @@ use efference_cli::commands::evaluate::EvaluateArgs;
 use efference_cli::commands::fork::ForkArgs;
 use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
+use efference_cli::output;
 use efference_engine::{describe, log, run};
 use efference_sdk::bridge;
 use efference_supervision::{Phase, follow_parent, of_this_process};
@@ -41,7 +42,7 @@ enum Command {
 
 fn main() {
     let activity = of_this_process();
-    let cli = Cli::parse();
+    let cli: Cli = output::arguments();
     activity.set_phase(Phase::Working);
     follow_parent();
     run::memory::keep();
@@ -59,7 +60,7 @@ fn main() {
     let status = status.unwrap_or_else(|panic| {
         Err(fail(format!("{}. This is a mistake of efference; please report it", bridge::caught(panic))))
     });
-    let status = status.unwrap_or_else(|status| status);
+    let status = output::status(status.unwrap_or_else(|status| status));
     log::finish();
     let _ = io::stdout().flush();
     activity.set_status(status);

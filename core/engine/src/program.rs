@@ -1,5 +1,5 @@
 //! What the commands of this program have in common.
-use efference_cli::SpecArgs;
+use efference_cli::{SpecArgs, output};
 use efference_engine::log;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
 use efference_engine::run::{self, Done, LoadedSpec, Request, Start, Stop};
@@ -49,6 +49,12 @@ pub(crate) fn read(arguments: &SpecArgs) -> Result<(Spec, Registry), u8> {
     if !spec.notes.is_empty() {
         efference_cli::report(&spec.notes);
     }
+    if !spec.sweep.is_empty() {
+        let file = arguments.file.display();
+        output::say_note(format!(
+            "{file} has a [sweep], of which this is one run, as if it were not there: `efference sweep {file}` makes all"
+        ));
+    }
     Ok((spec, registry))
 }
 
@@ -72,8 +78,7 @@ fn own_stdout(spec: &Spec) -> io::Result<File> {
 pub(crate) fn fail(message: impl std::fmt::Display) -> u8 {
     log::finish();
     // A log of a sweep may be where this goes.
-    eprintln!("error: {}", masked(&message.to_string()));
-    1
+    output::fail(masked(&message.to_string()))
 }
 
 /// How long whoever reads a summary is waited for.

@@ -6,6 +6,7 @@
 //! so that processes at the same time see whole files; of two that write, one wins. There are at most
 //! [`MOST_LIBRARIES`] files of at most [`LARGEST`] bytes.
 use crate::PluginOptions;
+use crate::hash::hex;
 use efference_abi::{ABI_VERSION, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -82,23 +83,6 @@ fn digest(kind: Kind, name: &str, options: &Value) -> String {
     let mut hasher = Sha256::new();
     hasher.update(format!("{}/{name}\n{options}", kind.name()));
     hex(&hasher.finalize())
-}
-
-/// SHA-256 of a file, in hex.
-pub(crate) fn sha256(file: &Path) -> io::Result<String> {
-    let (mut file, mut hasher, mut buffer) = (File::open(file)?, Sha256::new(), vec![0; 256 << 10]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hasher.finalize())),
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl OptionsCache {
@@ -309,16 +293,5 @@ mod tests {
             }
         });
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_file_is_hashed_as_sha256sum_does() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("abc");
-        fs::write(&file, "abc").unwrap();
-        // The well known digest of "abc" (FIPS 180-4).
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(&file).unwrap(), abc);
-        assert!(sha256(dir.path()).is_err());
     }
 }

@@ -1,4 +1,5 @@
 //! What is asked of the engine about plugins, and what it replies: one JSON object a line, over a pipe.
+use crate::PluginLocation;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,9 @@ pub trait Describe {
     /// # Errors
     /// A sentence that says why there is no reply.
     fn ask(&self, request: &Request) -> Result<Reply, String>;
+
+    /// Says that a library is about to be loaded, where that is to be said.
+    fn announce(&self, _plugin: &PluginLocation) {}
 }
 
 impl Request {

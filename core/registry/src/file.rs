@@ -4,12 +4,12 @@
 //! kilobytes, and a listing of all plugins must feel like `ls`.
 use crate::Refusal;
 use efference_abi::{ABI_VERSION, ENTRY_SYMBOL, FEATURES, FEATURES_LEN, Kind, MAGIC, Manifest, PLUGINS_LEN};
-use object::elf::{DT_NEEDED, ET_DYN, FileHeader64, Machine, SHT_DYNSYM};
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DynamicTag, ET_DYN, FileHeader64, Machine, SHT_DYNSYM};
 use object::read::elf::{Dyn, FileHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, ReadCache, ReadRef};
 use std::fs::File;
 use std::mem::offset_of;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a host is, as far as it decides which plugins it may load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct FileManifest {
     pub plugins: Vec<PluginInfo>,
     /// Names of the libraries that it needs.
     pub needed: Vec<String>,
+    /// Directories in which it looks for them, relative to its own: `lib` for a run path of `$ORIGIN/lib`.
+    pub beside: Vec<PathBuf>,
 }
 
 impl FileManifest {
@@ -64,6 +66,14 @@ impl FileManifest {
         }
         let cache = ReadCache::new(File::open(file).map_err(unreadable)?);
         read(file, &cache, metadata.len(), host)
+    }
+
+    /// As [`read`](FileManifest::read), from the bytes of `file`.
+    ///
+    /// # Errors
+    /// Why this host may not load it.
+    pub fn of_bytes(file: &Path, bytes: &[u8], host: &Identity) -> Result<FileManifest, Refusal> {
+        read(file, bytes, bytes.len() as u64, host)
     }
 }
 
@@ -128,7 +138,14 @@ fn read<'data, R: ReadRef<'data>>(
     Ok(FileManifest {
         sdk_version: field(offset_of!(Manifest, sdk_version), 16),
         plugins: plugins.collect::<Result<_, _>>()?,
-        needed: needed_libraries(&sections, endian, data).map_err(unparsed)?,
+        needed: dynamic_texts(&sections, endian, data, &[DT_NEEDED]).map_err(unparsed)?,
+        beside: dynamic_texts(&sections, endian, data, &[DT_RUNPATH, DT_RPATH])
+            .map_err(unparsed)?
+            .iter()
+            .flat_map(|paths| paths.split(':'))
+            .filter_map(|path| path.strip_prefix("$ORIGIN").or_else(|| path.strip_prefix("${ORIGIN}")))
+            .map(|path| PathBuf::from(path.trim_start_matches('/')))
+            .collect(),
     })
 }
 
@@ -153,14 +170,16 @@ fn entry_symbol<'data, R: ReadRef<'data>>(
     Ok(symbols.iter().find(is_entry))
 }
 
-fn needed_libraries<'data, R: ReadRef<'data>>(
+/// The texts of these tags for the system's loader.
+fn dynamic_texts<'data, R: ReadRef<'data>>(
     sections: &SectionTable<'data, Elf, R>,
     endian: Endianness,
     data: R,
+    tags: &[DynamicTag],
 ) -> object::Result<Vec<String>> {
     let Some((dynamic, link)) = sections.dynamic(endian, data)? else { return Ok(Vec::new()) };
     let strings = sections.section(link)?.data(endian, data)?;
-    let needed = dynamic.iter().filter(|d| d.tag(endian) == DT_NEEDED);
+    let needed = dynamic.iter().filter(|d| tags.contains(&d.tag(endian)));
     // An index beyond the strings would be refused by the system's loader.
     let name = |at: u64| strings.get(usize::try_from(at).ok()?..).map(text);
     Ok(needed.filter_map(|d| name(d.d_val(endian))).collect())

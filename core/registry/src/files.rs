@@ -1,8 +1,10 @@
 //! The plugins that can be found, by kind and name.
+use crate::hash::sha256;
 use crate::{FileManifest, Identity, PluginInfo, Refusal};
 use efference_abi::Kind;
-use efference_spec::nearest;
+use efference_spec::{PluginPath, expand_home, nearest};
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use thiserror::Error;
@@ -14,8 +16,17 @@ pub struct PluginLocation {
     pub info: PluginInfo,
     /// Its library.
     pub file: PathBuf,
-    /// Names of the libraries that its library needs.
-    pub needed: Vec<String>,
+    /// Of one in a directory that a spec's file names: where it does so.
+    pub said_in: Option<String>,
+}
+
+impl PluginLocation {
+    /// Of one that a spec's file brings with it: what is said before anything of it is run.
+    pub fn announcement(&self) -> Option<String> {
+        let (kind, name, file) = (self.info.kind.name(), &self.info.name, self.file.display());
+        let said_in = self.said_in.as_ref()?;
+        Some(format!("the {kind} plugin '{name}' is loaded from {file}, which {said_in} names"))
+    }
 }
 
 /// No plugin of this kind and name, or one that cannot be loaded.
@@ -33,49 +44,82 @@ pub enum MissingPlugin {
 pub struct PluginFiles {
     directories: Vec<PathBuf>,
     found: Vec<PluginLocation>,
+    /// Those of the same kind and name as one that was found before.
+    shadowed: Vec<PluginLocation>,
     refused: Vec<Refusal>,
+    missing: Vec<PathBuf>,
 }
 
 impl PluginFiles {
     /// Reads the libraries (`….so`) in `extra`, then in the directories of the variable
     /// `EFFERENCE_PLUGIN_PATH`, then beside this program. Of two plugins of one kind and name the first counts.
-    pub fn scan(extra: &[PathBuf], host: &Identity) -> PluginFiles {
+    pub fn scan(extra: &[PluginPath], host: &Identity) -> PluginFiles {
         let mut directories = extra.to_vec();
-        let said = env::var_os("EFFERENCE_PLUGIN_PATH");
+        let variable = env::var_os("EFFERENCE_PLUGIN_PATH");
         // Nothing between two colons, or in the whole variable, is no directory.
-        let said = said.iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty());
-        directories.extend(said);
-        directories.extend(beside_this_program());
-        PluginFiles::in_directories(directories, host)
+        let said = variable.iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty());
+        let said: Vec<PathBuf> = said.map(|path| expand_home(&path)).collect();
+        let missing = said.iter().filter(|path| !path.is_dir()).cloned().collect();
+        directories.extend(said.into_iter().map(PluginPath::from));
+        directories.extend(beside_this_program().into_iter().map(PluginPath::from));
+        PluginFiles { missing, ..PluginFiles::in_paths(directories, host) }
     }
 
     /// Reads the libraries in these directories, and in no others.
-    pub fn in_directories(directories: Vec<PathBuf>, host: &Identity) -> PluginFiles {
-        let mut files = PluginFiles { directories, ..PluginFiles::default() };
-        for file in files.directories.clone().iter().flat_map(|d| libraries_in(d)) {
-            files.add(&file, host);
+    pub fn in_paths(paths: Vec<PluginPath>, host: &Identity) -> PluginFiles {
+        let mut files = PluginFiles::default();
+        for PluginPath { directory, said_in } in paths {
+            for file in libraries_in(&directory) {
+                files.add(&file, said_in.as_deref(), host);
+            }
+            files.directories.push(directory);
         }
         files.found.sort_by_key(|f| f.info.kind);
         files
     }
 
-    fn add(&mut self, file: &Path, host: &Identity) {
+    fn add(&mut self, file: &Path, said_in: Option<&str>, host: &Identity) {
         match FileManifest::read(file, host) {
             Ok(manifest) => {
-                for listed in manifest.plugins {
-                    if self.get(listed.kind, &listed.name).is_none() {
-                        self.found.push(PluginLocation {
-                            info: listed,
-                            file: file.into(),
-                            needed: manifest.needed.clone(),
-                        });
-                    }
+                for info in manifest.plugins {
+                    let is_first = self.get(info.kind, &info.name).is_none();
+                    let found = if is_first { &mut self.found } else { &mut self.shadowed };
+                    found.push(PluginLocation {
+                        info,
+                        file: file.into(),
+                        said_in: said_in.map(str::to_owned),
+                    });
                 }
             }
             // Beside the program lie libraries that are no plugins, and never claimed to be.
             Err(Refusal::NotAPlugin { .. }) if !names_a_plugin(file) => {}
             Err(refusal) => self.refused.push(refusal),
         }
+    }
+
+    /// What there is to know of where a plugin comes from: that another library has one of the same kind and name, which
+    /// is not used. The same library in two places is none.
+    pub fn notes(&self, kind: Kind, name: &str) -> Vec<String> {
+        let Some(found) = self.get(kind, name) else { return Vec::new() };
+        let same_name = self.shadowed.iter().filter(|f| f.info.kind == kind && f.info.name == name);
+        let mut others: Vec<&Path> = same_name.map(|f| f.file.as_path()).collect();
+        others.dedup();
+        others.retain(|other| !is_same(&found.file, other));
+        let note = |other: &&Path| {
+            format!(
+                "the {} plugin `{name}` is that of {}; {} has one of this name too, which is not used: of two, the directory \
+                 that is searched first counts",
+                kind.name(),
+                found.file.display(),
+                other.display()
+            )
+        };
+        others.iter().map(note).collect()
+    }
+
+    /// Directories of the variable `EFFERENCE_PLUGIN_PATH` that are not there.
+    pub fn missing_directories(&self) -> &[PathBuf] {
+        &self.missing
     }
 
     /// What can be loaded, by kind.
@@ -133,6 +177,14 @@ fn beside_this_program() -> Vec<PathBuf> {
     let above = own.parent().filter(|_| own.file_name() == Some(OsStr::new("deps")));
     let installed = own.parent().map(|p| p.join("lib/efference")).filter(|d| d.is_dir());
     [above.map(Path::to_owned), Some(own.clone()), installed].into_iter().flatten().collect()
+}
+
+/// Whether two files are one, or hold the same.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let (Ok(of_a), Ok(of_b)) = (fs::metadata(a), fs::metadata(b)) else { return false };
+    let hash = |file| sha256(file).ok();
+    (of_a.dev(), of_a.ino()) == (of_b.dev(), of_b.ino())
+        || of_a.len() == of_b.len() && hash(a).is_some_and(|hash_of_a| Some(hash_of_a) == hash(b))
 }
 
 fn libraries_in(directory: &Path) -> Vec<PathBuf> {

@@ -8,8 +8,10 @@ mod cache;
 mod describe;
 mod file;
 mod files;
+mod hash;
 mod known;
 mod refusal;
+mod seal;
 
 pub use cache::OptionsCache;
 pub use describe::{Describe, PluginOptions, Reply, Request};
@@ -17,3 +19,4 @@ pub use file::{FileManifest, Identity, PluginInfo};
 pub use files::{MissingPlugin, PluginFiles, PluginLocation};
 pub use known::KnownPlugins;
 pub use refusal::Refusal;
+pub use seal::{Sealed, checked_bytes, seal};

@@ -59,6 +59,15 @@ pub enum Refusal {
     )]
     NeedsFeature { file: PathBuf, feature: String },
 
+    #[error(
+        "{} is damaged: it is not what was sealed (SHA-256 {sealed:.12}…, found {found:.12}…). Copy or build it again",
+        file.display()
+    )]
+    NotAsSealed { file: PathBuf, sealed: String, found: String },
+
+    #[error("{} cannot be sealed: {reason}", file.display())]
+    Unsealable { file: PathBuf, reason: String },
+
     #[error("{} cannot be loaded: {reason}", file.display())]
     Unloadable { file: PathBuf, reason: String },
 

@@ -1,6 +1,7 @@
 //! Real libraries, made by the C compiler: what is listed, what is refused, and why.
 use efference_abi::{ABI_VERSION, FEATURES_LEN, Kind, PLUGINS_LEN};
 use efference_registry::{FileManifest, Identity, MissingPlugin, PluginFiles, Refusal};
+use efference_spec::PluginPath;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -68,15 +69,16 @@ fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
     library(far.path(), "libefference_none.so", "int nothing;");
     fs::write(far.path().join("libempty.so"), "").unwrap();
 
-    let directories = vec![near.path().into(), far.path().into(), far.path().join("missing")];
-    let files = PluginFiles::in_directories(directories.clone(), &host());
+    let directories: Vec<PathBuf> = vec![near.path().into(), far.path().into(), far.path().join("missing")];
+    let files = PluginFiles::in_paths(directories.iter().cloned().map(PluginPath::from).collect(), &host());
     let found: Vec<_> = files.found().iter().map(|f| (f.info.kind, &*f.info.name, &f.file)).collect();
     let expected =
         [(Kind::Environment, "worlds", &second), (Kind::Layer, "ldl", &first), (Kind::Cell, "mgu", &first)];
     assert_eq!(found, expected);
     let ldl = files.find(Kind::Layer, "ldl").unwrap();
     assert_eq!((&*ldl.info.version, &*ldl.info.description), ("1.2.3", "Mixes."));
-    assert!(ldl.needed.iter().any(|n| n.starts_with("libc.")), "{:?}", ldl.needed);
+    let needed = FileManifest::read(&ldl.file, &host()).unwrap().needed;
+    assert!(needed.iter().any(|n| n.starts_with("libc.")), "{needed:?}");
     let searched = directories.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
     assert_eq!(files.searched(), searched);
 
@@ -91,7 +93,7 @@ fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
 fn a_missing_name_is_refused_with_the_nearest_and_with_all() {
     let dir = tempfile::tempdir().unwrap();
     library(dir.path(), "liba.so", &GOOD.source());
-    let files = PluginFiles::in_directories(vec![dir.path().into()], &host());
+    let files = PluginFiles::in_paths(vec![dir.path().to_owned().into()], &host());
     let error = |kind, name| match files.find(kind, name) {
         Err(e @ MissingPlugin::NotFound { .. }) => e.to_string(),
         other => panic!("{other:?}"),

@@ -4,7 +4,8 @@ use super::keys::{Device, HostKeys, OptimizerSettings};
 use super::name::check_name;
 use super::nearest::nearest;
 use super::registry::{Cached, default_plugin};
-use super::schema::Schema;
+use super::saving::Evaluation;
+use super::schema::{NONE, Schema};
 use super::validate::{KeyDiagnostic, shown, validate};
 use efference_abi::Kind;
 use serde_json::{Map, Value, json};
@@ -65,9 +66,10 @@ pub(super) fn check(tree: &Value, registry: &Cached<'_>) -> Checked {
     let forgotten = |missing: &KeyPath| !meant.iter().any(|meant| missing.starts_with(meant));
     diagnostics.retain(|diagnostic| diagnostic.missing.as_ref().is_none_or(forgotten));
 
-    let mut notes = Vec::new();
+    let mut notes = notes_on_plugins(&chosen, registry);
     let mut set_aside = Vec::new();
-    diagnostics.retain(|diagnostic| match option_of_another(diagnostic, &chosen, registry) {
+    let mut others = BTreeMap::new();
+    diagnostics.retain(|diagnostic| match option_of_another(diagnostic, &chosen, registry, &mut others) {
         Some(note) => {
             set_aside.push(diagnostic.path.clone());
             notes.push(note);
@@ -76,6 +78,7 @@ pub(super) fn check(tree: &Value, registry: &Cached<'_>) -> Checked {
         None => true,
     });
     notes.extend(unused_by_the_optimizer(tree));
+    notes.extend(unused_without_another(tree));
     Checked { diagnostics, notes, set_aside, schema, chosen }
 }
 
@@ -150,7 +153,7 @@ fn mistyped_plugin<'a>(
     kind: Kind,
     registry: &Cached<'_>,
 ) -> Option<(&'a String, &'a Value)> {
-    let known = default_plugin(kind).and_then(|name| registry.schema(kind, name).ok());
+    let known = default_plugin(kind).and_then(|name| registry.schema_of_other(kind, name));
     let is_option =
         |key: &str| known.as_ref().is_some_and(|schema| Schema::new(schema).property(key).is_some());
     let mut keys = said?.as_object()?.iter();
@@ -158,7 +161,7 @@ fn mistyped_plugin<'a>(
 }
 
 /// The schema of a plugin's section: its options, and the key `plugin`.
-fn section_schema(kind: Kind, plugin: Option<&str>, options: Option<&Value>) -> Value {
+pub(super) fn section_schema(kind: Kind, plugin: Option<&str>, options: Option<&Value>) -> Value {
     let mut choice = json!({
         "description": "Name of the plugin; all other keys of the section are its options.",
         "type": "string",
@@ -263,22 +266,63 @@ fn option_of_another(
     diagnostic: &KeyDiagnostic,
     chosen: &BTreeMap<Kind, Option<String>>,
     registry: &Cached<'_>,
+    others: &mut BTreeMap<Kind, Vec<(String, Vec<String>)>>,
 ) -> Option<KeyDiagnostic> {
+    if !diagnostic.in_key || diagnostic.missing.is_some() {
+        return None;
+    }
     let key = diagnostic.path.last_key()?;
     let (kind, plugin) =
         chosen.iter().find(|(kind, _)| diagnostic.path == KeyPath::of(&[kind.name(), key]))?;
     let plugin = plugin.as_ref()?;
-    let is_unknown = diagnostic.in_key && diagnostic.missing.is_none();
-    let has_it = |name: &String| {
-        let schema = if name == plugin { None } else { registry.schema(*kind, name).ok() };
-        schema.is_some_and(|schema| Schema::new(&schema).keys().contains(&key))
-    };
-    let other = registry.names(*kind).into_iter().find(|name| is_unknown && has_it(name))?;
+    // Asked once: a section may have any number of keys that are unknown.
+    let others = others.entry(*kind).or_insert_with(|| {
+        let names = registry.names(*kind).into_iter().filter(|name| name != plugin);
+        let keys = |name: &String| {
+            let schema = registry.schema_of_other(*kind, name)?;
+            Some(Schema::new(&schema).keys().into_iter().map(str::to_owned).collect())
+        };
+        names.filter_map(|name| keys(&name).map(|keys| (name, keys))).collect()
+    });
+    let (other, _) = others.iter().find(|(_, keys)| keys.iter().any(|one| one == key))?;
     let message = format!(
         "`{}` is an option of `{other}`: `{plugin}` has none of this name, and it has no effect",
         diagnostic.path
     );
     Some(KeyDiagnostic::in_key(&diagnostic.path, message, "no effect".into(), None))
+}
+
+/// What is to be known of where the chosen plugins come from.
+fn notes_on_plugins(chosen: &BTreeMap<Kind, Option<String>>, registry: &Cached<'_>) -> Vec<KeyDiagnostic> {
+    let mut notes = Vec::new();
+    for (kind, plugin) in chosen {
+        for note in plugin.iter().flat_map(|plugin| registry.notes(*kind, plugin)) {
+            let at = KeyPath::of(&[kind.name(), "plugin"]);
+            notes.push(KeyDiagnostic::in_value(&at, note, "this plugin".into(), None));
+        }
+    }
+    notes
+}
+
+/// Settings of the host that are said and do nothing unless another one is said too.
+fn unused_without_another(tree: &Value) -> Vec<KeyDiagnostic> {
+    let said =
+        |section: &str, key: &str| tree.get(section).and_then(|table| table.get(key)).filter(|v| *v != NONE);
+    let mut notes = Vec::new();
+    let mut unused = |section: &str, key: &str, other: &str, help: &str| {
+        let path = KeyPath::of(&[section, key]);
+        let message = format!("`{path}` has no effect without `{section}.{other}`");
+        notes.push(KeyDiagnostic::in_key(&path, message, "no effect".into(), Some(help.into())));
+    };
+    if said("checkpoint", "best_is").is_some() && said("checkpoint", "best").is_none() {
+        unused("checkpoint", "best_is", "best", "name the metric: best = \"error\"");
+    }
+    let is_evaluated = said("evaluation", "every").is_some_and(|every| every.as_u64() != Some(0));
+    let by_default = Value::from(Evaluation::default().episodes);
+    if said("evaluation", "episodes").is_some_and(|said| *said != by_default) && !is_evaluated {
+        unused("evaluation", "episodes", "every", "say how often there is an evaluation: every = 1_000");
+    }
+    notes
 }
 
 /// Settings of one rule that are said for another, unless they are what they would be anyway.

@@ -1,5 +1,7 @@
 //! Diagnostics in a spec, and how they are shown: all at once, each with the line that it is on.
+use super::excerpt::Excerpt;
 use super::source::Place;
+use super::visible::{visible, visible_in_line};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeStyles};
 use std::fmt;
 use std::io::IsTerminal;
@@ -35,6 +37,14 @@ impl Diagnostic {
         }
     }
 
+    /// The number of the file and the line in it, if it was made in a file.
+    pub(super) fn line(&self) -> Option<(usize, usize)> {
+        match &self.place {
+            Place::InFile { file, span } => Some((file.rank(), file.line_of(span.start))),
+            _ => None,
+        }
+    }
+
     /// What would help it, if that is known.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
@@ -62,32 +72,54 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-impl miette::Diagnostic for Diagnostic {
+/// A diagnostic as it is drawn.
+#[derive(Debug)]
+struct Drawn<'a> {
+    diagnostic: &'a Diagnostic,
+    excerpt: Option<Excerpt>,
+}
+
+impl<'a> Drawn<'a> {
+    fn new(diagnostic: &'a Diagnostic) -> Self {
+        let excerpt = match &diagnostic.place {
+            Place::InFile { file, span } => Some(Excerpt::new(file, span)),
+            _ => None,
+        };
+        Drawn { diagnostic, excerpt }
+    }
+}
+
+impl fmt::Display for Drawn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&visible(&self.diagnostic.to_string()))
+    }
+}
+
+impl std::error::Error for Drawn<'_> {}
+
+impl miette::Diagnostic for Drawn<'_> {
     fn severity(&self) -> Option<Severity> {
-        Some(self.severity)
+        Some(self.diagnostic.severity)
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        let help = self.diagnostic.help.as_deref()?;
+        Some(Box::new(visible(help)))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        match &self.place {
-            Place::InFile { file, .. } => Some(file.text()),
-            _ => None,
-        }
+        self.excerpt.as_ref().map(|excerpt| excerpt as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        match &self.place {
-            Place::InFile { span, .. } => {
-                let label = LabeledSpan::new_with_span(Some(self.label.clone()), span.clone());
-                Some(Box::new(std::iter::once(label)))
-            }
-            _ => None,
-        }
+        let marked = self.excerpt.as_ref()?.marked.clone();
+        let label = visible_in_line(&self.diagnostic.label).into_owned();
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some(label), marked))))
     }
 }
+
+/// Diagnostics of a report that are drawn with their lines; who mends these sees the next ones.
+const MOST_SHOWN: usize = 50;
 
 /// All that is wrong with a spec; never empty as an error.
 #[derive(Debug, Clone)]
@@ -118,7 +150,8 @@ impl Diagnostics {
         self.diagnostics.is_empty()
     }
 
-    /// The report for a person: each diagnostic with its line, a caret and the help, then how many there are.
+    /// The report for a person: each diagnostic with its line, a caret and the help, then how many there are. After the
+    /// first [`MOST_SHOWN`] it only says how many more there are.
     pub fn report(&self, style: &ReportStyle) -> String {
         let mut theme = if style.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
         if !style.unicode {
@@ -136,12 +169,15 @@ impl Diagnostics {
             .with_links(false)
             .without_syntax_highlighting();
         let mut text = String::new();
-        for diagnostic in &self.diagnostics {
+        for diagnostic in self.diagnostics.iter().take(MOST_SHOWN).map(Drawn::new) {
             // Writing to a String can't fail; if a source could not be shown, the message still is.
-            if handler.render_report(&mut text, diagnostic).is_err() {
+            if handler.render_report(&mut text, &diagnostic).is_err() {
                 text.push_str(&format!("  x {diagnostic}\n"));
             }
             text.push('\n');
+        }
+        if self.diagnostics.len() > MOST_SHOWN {
+            text.push_str(&format!("and {} more\n", self.diagnostics.len() - MOST_SHOWN));
         }
         text.push_str(&self.to_string());
         text.push('\n');
@@ -156,17 +192,11 @@ impl fmt::Display for Diagnostics {
         let (count, word) = if errors > 0 { (errors, "problem") } else { (self.diagnostics.len(), "note") };
         let plural = if count == 1 { "" } else { "s" };
         let preposition = if errors > 0 { "in" } else { "on" };
-        write!(f, "{count} {word}{plural} {preposition} {}", self.spec)
+        write!(f, "{count} {word}{plural} {preposition} {}", visible_in_line(&self.spec))
     }
 }
 
 impl std::error::Error for Diagnostics {}
-
-impl miette::Diagnostic for Diagnostics {
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
-        Some(Box::new(self.diagnostics.iter().map(|diagnostic| diagnostic as &dyn miette::Diagnostic)))
-    }
-}
 
 /// How a report is drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]

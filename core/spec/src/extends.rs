@@ -2,17 +2,22 @@
 use super::diagnostic::Diagnostic;
 use super::key_path::KeyPath;
 use super::layer::{ConfigLayer, Source};
-use super::nearest::nearest;
+use super::read_text::{LARGEST, read_text};
 use super::source::{Place, SourceFile};
+use super::syntax::syntax_error;
 use super::values::{Converter, Spans};
-use std::io::Read;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
-/// No spec is larger, in bytes; what is larger is another file by diagnostic.
-const LARGEST: u64 = 16 << 20;
+/// Values that a spec has at most, with all that it extends: each is remembered with its place.
+const MOST_VALUES: usize = 100_000;
+/// Files that a spec extends at most, directly and through others.
+const MOST_FILES: usize = 256;
+/// How many files extend one another in a row at most.
+const LONGEST_CHAIN: usize = 64;
 
 /// What came of reading a spec and all that it extends.
 #[derive(Default)]
@@ -23,8 +28,16 @@ pub(super) struct ExtendsLoader {
     /// Whether so little could be read that looking at the values would only find diagnostics that nobody made.
     pub(super) broken: bool,
     opened: usize,
+    /// How many bytes were read.
+    bytes: u64,
+    /// How many values were read.
+    values: usize,
     /// The files being read, from the one that was asked for to the one that is read now.
     open: Vec<(PathBuf, String)>,
+    /// The files that were read to the end. What two bases extend both lies under both of them, once.
+    done: HashSet<PathBuf>,
+    /// Whether there were too many files, which is said once.
+    too_many: bool,
 }
 
 impl ExtendsLoader {
@@ -52,30 +65,52 @@ impl ExtendsLoader {
             ));
             return;
         }
-        let text = match read_text(path) {
+        if self.done.contains(&real) {
+            return;
+        }
+        if self.open.len() == LONGEST_CHAIN || self.opened == MOST_FILES {
+            if !std::mem::replace(&mut self.too_many, true) {
+                let message = match self.opened == MOST_FILES {
+                    true => format!("the spec extends more than {MOST_FILES} files"),
+                    false => format!("more than {LONGEST_CHAIN} files extend one another in a row"),
+                };
+                let help = Some("take some `extends` out: put into one file what several say".to_owned());
+                self.fail(Diagnostic::new(place, message, "one more", help));
+            }
+            return;
+        }
+        let text = match read_text(path, LARGEST - self.bytes.min(LARGEST)) {
             Ok(text) => text,
             Err((message, help)) => return self.fail(Diagnostic::new(place, message, "said here", help)),
         };
+        self.bytes += text.len() as u64;
         let file = Arc::new(SourceFile::new(self.opened, path, text));
         self.opened += 1;
-        self.open.push((real, name));
-        let (table, errors) = DeTable::parse_recoverable(file.text().inner());
+        self.open.push((real.clone(), name));
+        let (table, errors) = DeTable::parse_recoverable(file.text());
         for error in &errors {
-            let length = file.text().inner().len();
+            let length = file.text().len();
             let span = error.span().unwrap_or(0..0);
             let span = span.start.min(length)..span.end.min(length);
             let (diagnostic, rest_is_readable) = syntax_error(&file, error.message(), span);
             self.diagnostics.push(diagnostic);
             self.broken |= !rest_is_readable;
         }
+        match count_values(table.get_ref(), MOST_VALUES - self.values) {
+            Ok(count) => self.values += count,
+            Err((span, message, label)) => {
+                self.fail(Diagnostic::new(Place::InFile { file, span }, message, label, None));
+                self.open.pop();
+                return;
+            }
+        }
+        let bad_lines: HashSet<usize> =
+            errors.iter().filter_map(|e| Some(file.line_of(e.span()?.start))).collect();
         let mut spans = Spans::new();
         let mut converter = Converter::new(Some(&mut spans));
         let mut values = converter.table(table.get_ref(), &KeyPath::default());
         for (span, message, label) in converter.refused {
-            let on_bad_line = |e: &toml::de::Error| {
-                e.span().is_some_and(|s| file.position(s.start).0 == file.position(span.start).0)
-            };
-            if !errors.iter().any(on_bad_line) {
+            if !bad_lines.contains(&file.line_of(span.start)) {
                 self.diagnostics.push(Diagnostic::new(
                     Place::InFile { file: file.clone(), span },
                     message,
@@ -86,11 +121,12 @@ impl ExtendsLoader {
         }
         values.remove("extends");
         for (base, span) in self.bases(&file, table.get_ref()) {
-            let path = file.directory().join(&base);
+            let path = file.beside(Path::new(&base));
             self.add(&path, Some(Place::InFile { file: file.clone(), span }));
         }
         self.open.pop();
-        self.layers.push(ConfigLayer { source: Source::File(file), values, spans });
+        self.done.insert(real);
+        self.layers.push(ConfigLayer { source: Source::File(file), values, spans, said: None });
     }
 
     fn fail(&mut self, diagnostic: Diagnostic) {
@@ -123,101 +159,29 @@ impl ExtendsLoader {
     }
 }
 
-/// The bytes of the value that an error is about, if it is about one value on one line: that spoils the value
-/// alone, while a broken header spoils where the lines after it belong, and a broken list where it ends.
-fn spoilt_value(text: &str, at: usize) -> Option<Range<usize>> {
-    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text.get(start..)?.lines().next()?;
-    let (key, value) = line.split_once('=')?;
-    KeyPath::parse(key.trim().trim_start_matches('\u{feff}'))?;
-    let value = value.split('#').next().unwrap_or_default();
-    let from = start + key.len() + 1 + (value.len() - value.trim_start().len());
-    let value = value.trim();
-    (at > start + key.len() && !value.starts_with(['[', '{', '"', '\''])).then_some(from..from + value.len())
-}
+/// How deep tables and lists of a spec are nested at most; the deepest that is of use is 6.
+const DEEPEST: usize = 32;
 
-/// What is wrong, and whether the rest of the file can be trusted all the same.
-fn syntax_error(file: &Arc<SourceFile>, message: &str, span: Range<usize>) -> (Diagnostic, bool) {
-    let whole = file.text().inner();
-    let place = |span| Place::InFile { file: file.clone(), span };
-    if message == "duplicate key" {
-        let key = whole.get(span.clone()).unwrap_or_default();
-        let help = "keep one of them; a second table of the same name goes into the first".to_owned();
-        return (
-            Diagnostic::new(place(span), format!("`{key}` is said twice"), "said before", Some(help)),
-            true,
-        );
-    }
-    let Some(value) = spoilt_value(whole, span.start) else {
-        return (Diagnostic::new(place(span), format!("this is not TOML: {message}"), message, None), false);
-    };
-    let text = whole.get(value.clone()).unwrap_or_default();
-    if text.is_empty() {
-        return (Diagnostic::new(place(span), "a value is missing", "expected a value", None), true);
-    }
-    let is_word = text.starts_with(|c: char| c.is_alphabetic());
-    let label = if is_word { "not a value" } else { message };
-    let help = is_word.then(|| format!("if it is text, put it in quotes: \"{text}\""));
-    (Diagnostic::new(place(value), format!("`{text}` is no value of TOML"), label, help), true)
-}
-
-/// The text of the file, or what is wrong with it and what may help.
-fn read_text(path: &Path) -> Result<String, (String, Option<String>)> {
-    let name = path.display();
-    let cant = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            (format!("there is no file `{name}`"), name_nearby(path))
+/// How many values there are; or where there are more than `room`, or one is nested too deep. The parser bounds brackets and
+/// the parts of a key one by one, which multiplied make more than a stack holds.
+fn count_values(table: &DeTable<'_>, room: usize) -> Result<usize, (Range<usize>, String, &'static str)> {
+    let mut left: Vec<_> = table.iter().map(|(_, value)| (value, 1)).collect();
+    let mut count = 0;
+    while let Some((value, depth)) = left.pop() {
+        count += 1;
+        if depth > DEEPEST {
+            let message = format!("tables and lists are nested more than {DEEPEST} deep");
+            return Err((value.span(), message, "one more"));
         }
-        _ => (format!("can't read `{name}`: {error}"), None),
-    };
-    if path.is_dir() {
-        return Err((format!("`{name}` is a directory, not a spec"), specs_within(path)));
+        if count > room {
+            let message = format!("a spec has more than {MOST_VALUES} values: it is another file by mistake");
+            return Err((value.span(), message, "one of them"));
+        }
+        match value.get_ref() {
+            DeValue::Table(table) => left.extend(table.iter().map(|(_, value)| (value, depth + 1))),
+            DeValue::Array(list) => left.extend(list.iter().map(|value| (value, depth + 1))),
+            _ => {}
+        }
     }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(cant)?;
-    let help = || Some("a spec is a TOML file: plain text, in UTF-8".to_owned());
-    if bytes.len() as u64 > LARGEST {
-        return Err((format!("`{name}` is no spec: it is larger than {} MiB", LARGEST >> 20), help()));
-    }
-    let line = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
-    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err((
-            format!("`{name}` is not text: there is a zero byte in line {}", line(&bytes[..at])),
-            help(),
-        ));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let (byte, line) = (error.as_bytes()[at], line(&error.as_bytes()[..at]));
-        (format!("`{name}` is not text: the byte 0x{byte:02X} in line {line} is not UTF-8"), help())
-    })
-}
-
-/// For a file that is not there: the name in the same directory that was meant, perhaps.
-fn name_nearby(path: &Path) -> Option<String> {
-    let said = path.file_name()?.to_string_lossy().into_owned();
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Some(format!("there is no directory `{}` either", directory.display()));
-    };
-    let mut names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    let specs = names.iter().filter(|name| name.ends_with(".toml"));
-    let found = nearest(&said, specs.map(String::as_str))
-        .or_else(|| nearest(&said, names.iter().map(String::as_str)))?;
-    Some(format!("did you mean `{}`?", path.with_file_name(found).display()))
-}
-
-/// For a directory: the specs in it.
-fn specs_within(directory: &Path) -> Option<String> {
-    let is_spec = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml") && path.is_file();
-    let mut specs: Vec<PathBuf> =
-        std::fs::read_dir(directory).ok()?.flatten().map(|e| e.path()).filter(is_spec).collect();
-    specs.sort();
-    let names: Vec<String> = specs.iter().take(8).map(|path| format!("`{}`", path.display())).collect();
-    let more = if specs.len() > names.len() { ", …" } else { "" };
-    if names.is_empty() { None } else { Some(format!("specs in it: {}{more}", names.join(", "))) }
+    Ok(count)
 }

@@ -43,6 +43,14 @@ impl KeyPath {
         &self.0
     }
 
+    /// Its keys, without places in lists.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        })
+    }
+
     /// The path of what holds this value; `None` at the top.
     pub fn parent(&self) -> Option<Self> {
         let (_, parents) = self.0.split_last()?;

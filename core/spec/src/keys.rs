@@ -206,7 +206,7 @@ pub struct Record {
     /// runs part.
     pub fingerprints: bool,
     /// Seconds from one line of progress to the next, where it is shown as lines.
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(range(max = 1_000_000_000), extend("exclusiveMinimum" = 0))]
     pub console_every_seconds: f64,
 }
 

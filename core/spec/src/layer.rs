@@ -1,4 +1,5 @@
 //! One source of values: a file, a variable or a `--set`, with where each value stands in it.
+use super::key_path::KeyPath;
 use super::source::{Place, SourceFile};
 use super::values::Spans;
 use figment::value::Dict;
@@ -23,6 +24,15 @@ pub(super) struct ConfigLayer {
     pub(super) values: Dict,
     /// Where in the file they stand; empty for what is no file.
     pub(super) spans: Spans,
+    /// What a variable or a `--set` says, to be read again once it is known what its key takes.
+    pub(super) said: Option<Said>,
+}
+
+/// A key and the words that are said of it.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) path: KeyPath,
+    pub(super) words: String,
 }
 
 /// Where a value of the resolved spec came from.
@@ -43,6 +53,17 @@ pub enum Origin {
     Set(String),
     /// Nobody said it.
     Default,
+}
+
+impl Source {
+    /// Where a diagnostic in all of it was made.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Source::Set(text) => Place::Named(format!("--set {text}")),
+            Source::Variable(name) => Place::Named(name.clone()),
+            Source::File(_) => Place::Nowhere,
+        }
+    }
 }
 
 impl Origin {

@@ -67,7 +67,9 @@ pub(super) fn merge(layers: &[ConfigLayer], defaults: &serde_json::Value) -> Mer
     let tree = to_json(&Value::from(values), &KeyPath::default(), &mut |path, value| {
         let number = figment.get_metadata(value.tag()).and_then(|m| m.name.parse::<usize>().ok());
         // A table is where its header stands, whoever else puts a key into it.
-        let header = layers.iter().rev().find(|layer| layer.spans.contains_key(path));
+        // Who says a plain value there says no table.
+        let says_table = |layer: &&ConfigLayer| layer.spans.get(path).is_some_and(|span| span.is_table);
+        let header = layers.iter().rev().find(says_table);
         let layer = header.filter(|_| value.as_dict().is_some()).or_else(|| layers.get(number?));
         let origin = match layer {
             None => Origin::Default,

@@ -1,7 +1,13 @@
 //! Which of the valid names did somebody mean?
 
+/// Letters of a name at most. Nobody means a longer one, and looking for what is like it takes their square.
+const LONGEST: usize = 200;
+
 /// The name that is most like what was said, if one is like it at all.
 pub fn nearest<'a>(said: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if said.len() > LONGEST {
+        return None;
+    }
     let said = folded(said);
     let likeness = |name: &str| {
         let name = folded(name);
@@ -13,7 +19,8 @@ pub fn nearest<'a>(said: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         let similarity = strsim::jaro_winkler(&said, &name);
         (slip || cut || similarity >= 0.88).then_some((edits, similarity))
     };
-    let found = names.into_iter().filter_map(|name| Some((likeness(name)?, name)));
+    let names = names.into_iter().filter(|name| name.len() <= LONGEST);
+    let found = names.filter_map(|name| Some((likeness(name)?, name)));
     found
         .min_by(|((a, a_like), _), ((b, b_like), _)| a.cmp(b).then(b_like.total_cmp(a_like)))
         .map(|(_, name)| name)

@@ -1,5 +1,5 @@
 //! The options of one plugin, as `--set` alone says them: for what needs a plugin and no spec.
-use super::check::choose;
+use super::check::{choose, section_schema};
 use super::defaults::{defaults, lay_over, unset};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::key_path::KeyPath;
@@ -27,7 +27,14 @@ pub fn plugin_options(
 ) -> Result<PluginChoice, Diagnostics> {
     let registry = Cached::new(registry);
     let what = format!("{} {name}", kind.name());
-    let (layers, mut diagnostics) = of_section(kind, sets);
+    let (mut layers, mut diagnostics) = of_section(kind, sets);
+    if let Ok(schema) = registry.schema(kind, name) {
+        let section = section_schema(kind, Some(name), Some(&schema));
+        let whole = json!({ "type": "object", "properties": { kind.name(): section } });
+        for layer in &mut layers {
+            layer.read_by(Schema::new(&whole), &mut diagnostics);
+        }
+    }
     let merged = merge(&layers, &Value::Null);
     let section = KeyPath::of(&[kind.name()]);
     let said = merged.tree.get(kind.name()).cloned().unwrap_or_else(|| json!({}));

@@ -36,6 +36,18 @@ pub trait PluginRegistry {
     /// A sentence that says why the plugin can't be loaded.
     fn schema(&self, kind: Kind, name: &str) -> Result<Value, String>;
 
+    /// As [`schema`](PluginRegistry::schema), of a plugin that a spec does not choose: `None` also where to know it would
+    /// take loading a library that only the spec's files say where to find.
+    fn schema_of_other(&self, kind: Kind, name: &str) -> Option<Value> {
+        self.schema(kind, name).ok()
+    }
+
+    /// What there is to know of where a plugin comes from, such as that another library has one of the same name: a
+    /// sentence each.
+    fn notes(&self, _kind: Kind, _name: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Of files that look like plugins and cannot be loaded: a sentence each that says why.
     fn refused(&self) -> Vec<String> {
         Vec::new()
@@ -78,6 +90,17 @@ impl<'a> Cached<'a> {
         let schema = self.registry.schema(kind, name);
         self.schemas.borrow_mut().insert(key, schema.clone());
         schema
+    }
+
+    pub(super) fn schema_of_other(&self, kind: Kind, name: &str) -> Option<Value> {
+        match self.schemas.borrow().get(&(kind as u32, name.to_owned())) {
+            Some(known) => known.clone().ok(),
+            None => self.registry.schema_of_other(kind, name),
+        }
+    }
+
+    pub(super) fn notes(&self, kind: Kind, name: &str) -> Vec<String> {
+        self.registry.notes(kind, name)
     }
 
     pub(super) fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionError> {

@@ -5,20 +5,23 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::extends::ExtendsLoader;
 use super::key_path::KeyPath;
 use super::keys::{Device, HostKeys, OptimizerSettings};
-use super::layer::{ConfigLayer, Origin, Source};
+use super::layer::{ConfigLayer, Origin};
 use super::merge::{Merged, Origins, merge};
 use super::name::nearest_name;
-use super::overrides::{as_the_schema_writes, of_sets, of_variables};
+use super::overrides::{of_sets, of_variables};
 use super::registry::{Cached, OptionError, PluginRegistry};
 use super::resolved::{Optimizer, OptimizerGroup, PluginChoice, Spec};
 use super::schema::Schema;
-use super::source::Place;
+use super::source::{Place, expand_home};
 use super::sweep::sweep;
 use super::validate::KeyDiagnostic;
 use miette::Severity;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+
+/// How often the words of variables and `--set` are read: without plugins, then with those that they name.
+const MOST_READINGS: usize = 3;
 
 /// A spec that was read and merged, but not yet looked at: that takes the plugins.
 #[derive(Debug, Clone)]
@@ -27,6 +30,22 @@ pub struct ParsedSpec {
     layers: Vec<ConfigLayer>,
     /// What was wrong so far, none of it in the way of diagnostic more.
     diagnostics: Vec<Diagnostic>,
+}
+
+/// A directory in which plugins are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginPath {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Of one that a spec's file names: where, as in `spec.toml:4`. Who writes a spec is not who runs it, perhaps.
+    pub said_in: Option<String>,
+}
+
+impl From<PathBuf> for PluginPath {
+    /// A directory that the user names.
+    fn from(directory: PathBuf) -> Self {
+        PluginPath { directory, said_in: None }
+    }
 }
 
 /// Reads a spec with all that it extends, and puts the variables (names and values; those that don't begin with
@@ -71,9 +90,16 @@ impl ParsedSpec {
 
     /// The directories that `[plugins] path` names, to make the registry with. Diagnostics in it are reported by
     /// [`resolve`](ParsedSpec::resolve).
-    pub fn plugin_paths(&self) -> Vec<PathBuf> {
+    pub fn plugin_paths(&self) -> Vec<PluginPath> {
         let merged = merge(&self.layers, &Value::Null);
-        plugin_paths(&merged).into_iter().map(|(_, path)| path).collect()
+        let key = KeyPath::of(&["plugins", "path"]);
+        let paths = plugin_paths(&merged).into_iter().map(|(index, directory)| {
+            let origin = merged.origins.get(&key.index(index));
+            let said_in =
+                origin.filter(|origin| matches!(origin, Origin::File { .. })).map(Origin::to_string);
+            PluginPath { directory, said_in }
+        });
+        paths.collect()
     }
 
     /// Checks everything, and fills in what was not said.
@@ -97,13 +123,20 @@ impl ParsedSpec {
     ) -> Result<Spec, Diagnostics> {
         let mut merged = merge(&self.layers, &Value::Null);
         let mut checked = check(&merged.tree, registry);
-        if self.layers.iter().any(|layer| matches!(layer.source, Source::Variable(_))) {
-            for layer in self.layers.iter_mut().filter(|layer| matches!(layer.source, Source::Variable(_))) {
-                as_the_schema_writes(&mut layer.values, Schema::new(&checked.schema));
+        // What variables and `--set` say is read by what their keys take. Which options there are depends on the plugins,
+        // which these may name.
+        let mut refused = Vec::new();
+        for _ in 0..MOST_READINGS {
+            refused.clear();
+            let schema = Schema::new(&checked.schema);
+            let read = self.layers.iter_mut().map(|layer| layer.read_by(schema, &mut refused));
+            if read.filter(|is_new| *is_new).count() == 0 {
+                break;
             }
             merged = merge(&self.layers, &Value::Null);
             checked = check(&merged.tree, registry);
         }
+        self.diagnostics.extend(refused);
         let (swept, wrong) = match with_sweep {
             true => sweep(&merged.tree, &merged.origins, &checked, registry),
             false => Default::default(),
@@ -115,32 +148,35 @@ impl ParsedSpec {
         let mut full = merge(&self.layers, &filled_in);
         unset(schema, &mut full.tree);
         self.put_aside(&mut full.tree, &checked);
-        let paths = plugin_paths(&full);
-        for (index, path) in paths {
+        let mut without_directory = Vec::new();
+        for (index, path) in plugin_paths(&full) {
+            if !path.is_dir() {
+                without_directory.push(no_plugin_directory(index, &path));
+            }
             full.tree["plugins"]["path"][index] = path.to_string_lossy().into();
         }
         let wrong = check_options(&full.tree, &checked, registry);
         checked.diagnostics.extend(wrong);
 
-        let found: Vec<Diagnostic> =
-            checked.diagnostics.iter().map(|f| self.located(f, &full.origins)).collect();
-        let when_read = self.diagnostics.len();
-        for (of_key, diagnostic) in checked.diagnostics.iter().zip(found) {
+        let spoilt: HashSet<(usize, usize)> = self.diagnostics.iter().filter_map(Diagnostic::line).collect();
+        for of_key in &checked.diagnostics {
+            let diagnostic = self.located(of_key, &full.origins);
             // A value that is not even TOML was replaced by something when it was read.
-            let line = |diagnostic: &Diagnostic| {
-                diagnostic.position().map(|(file, line, _)| (file.to_owned(), line))
-            };
-            let spoilt =
-                |first: &Diagnostic| diagnostic.position().is_some() && line(first) == line(&diagnostic);
-            if of_key.in_key || !self.diagnostics[..when_read].iter().any(spoilt) {
+            if of_key.in_key || diagnostic.line().is_none_or(|line| !spoilt.contains(&line)) {
                 self.diagnostics.push(diagnostic);
             }
         }
+        checked.notes.extend(without_directory.iter().cloned());
         if self.diagnostics.is_empty() {
             match self.typed(&full, &checked) {
                 Ok(spec) => return Ok(Spec { sweep: swept, ..spec }),
                 Err(diagnostic) => self.diagnostics.push(diagnostic),
             }
+        }
+        // Who misses a plugin looks here.
+        for note in &without_directory {
+            let note = self.note(note, &full.origins);
+            self.diagnostics.push(note);
         }
         Err(Diagnostics::new(&self.name(), self.diagnostics))
     }
@@ -186,6 +222,11 @@ impl ParsedSpec {
         Diagnostic::new(place, message, diagnostic.label.clone(), diagnostic.help.clone())
     }
 
+    /// What is no problem, and to be known all the same.
+    fn note(&self, note: &KeyDiagnostic, origins: &Origins) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self.located(note, origins) }
+    }
+
     fn typed(&self, full: &Merged, checked: &Checked) -> Result<Spec, Diagnostic> {
         // Everything was checked against the schemas of these very types, so this is a fault of ours.
         let fault = |error: serde_json::Error| {
@@ -205,10 +246,7 @@ impl ParsedSpec {
         }
         let optimizer = optimizer(&host["optimizer"]).map_err(fault)?;
         let host: HostKeys = serde_json::from_value(host).map_err(fault)?;
-        let notes = checked.notes.iter().map(|note| {
-            let diagnostic = self.located(note, &full.origins);
-            Diagnostic { severity: Severity::Warning, ..diagnostic }
-        });
+        let notes = checked.notes.iter().map(|note| self.note(note, &full.origins));
         Ok(Spec {
             plugins,
             name: host.name.unwrap_or_else(|| name_of_file(&self.path)),
@@ -283,12 +321,20 @@ fn plugin_paths(merged: &Merged) -> Vec<(usize, PathBuf)> {
     for (index, item) in said.into_iter().flatten().enumerate() {
         let Some(text) = item.as_str() else { continue };
         let path = match merged.origins.get(&key.index(index)) {
-            Some(Origin::File { file, .. }) => file.directory().join(text),
-            _ => PathBuf::from(text),
+            Some(Origin::File { file, .. }) => file.beside(Path::new(text)),
+            _ => expand_home(Path::new(text)),
         };
         paths.push((index, std::path::absolute(&path).unwrap_or(path)));
     }
     paths
+}
+
+fn no_plugin_directory(index: usize, path: &Path) -> KeyDiagnostic {
+    let at = KeyPath::of(&["plugins", "path"]).index(index);
+    let what = if path.exists() { "is no directory" } else { "is not there" };
+    let message = format!("`{at}`: `{}` {what}, and no plugin is taken from it", path.display());
+    let help = "a path is relative to the file that says it, or else to the current directory".to_owned();
+    KeyDiagnostic::in_value(&at, message, what.into(), Some(help))
 }
 
 /// A name for the experiment of this file: its stem, as far as it can be one.

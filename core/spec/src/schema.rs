@@ -3,6 +3,7 @@
 //! The whole spec is one schema. The options of a plugin are embedded in it with an `$id` of their own, so that
 //! their `$ref`s start from their own top, as the standard says.
 use serde_json::{Map, Value};
+use toml::de::DeValue;
 
 /// What stands, in a spec, for "no value" where a setting may have none.
 pub(super) const NONE: &str = "none";
@@ -116,6 +117,50 @@ impl<'a> Schema<'a> {
         } else {
             alternatives.into_iter().any(Schema::allows_text)
         }
+    }
+
+    /// Whether some words of the command line are the text that is wanted, although they read as another value: `2024`,
+    /// where the schema takes text and no number.
+    pub(super) fn wants_words(self, value: &DeValue<'_>, words: &str) -> bool {
+        !self.takes(value) && self.takes_text(words)
+    }
+
+    /// Whether a number or a truth value is of a type that is allowed.
+    fn takes(self, value: &DeValue<'_>) -> bool {
+        let alternatives = self.alternatives();
+        if !alternatives.is_empty() {
+            return alternatives.into_iter().any(|one| one.takes(value));
+        }
+        if let Some(constants) = self.constants() {
+            return constants.iter().any(|(constant, _)| match value {
+                DeValue::Boolean(_) => constant.is_boolean(),
+                _ => constant.is_number(),
+            });
+        }
+        let types = self.types();
+        let is = |name: &str| types.contains(&name);
+        match value {
+            _ if types.is_empty() => true,
+            DeValue::Boolean(_) => is("boolean"),
+            DeValue::Integer(_) => is("integer") || is("number"),
+            // Who writes `1e3` for a whole number gets to know how to write it.
+            DeValue::Float(_) => is("number") || is("integer"),
+            _ => true,
+        }
+    }
+
+    /// Whether this text is valid, as far as its type goes.
+    fn takes_text(self, text: &str) -> bool {
+        let alternatives = self.alternatives();
+        if let Some(constants) = self.constants() {
+            return constants.iter().any(|(constant, _)| constant.as_str() == Some(text));
+        }
+        alternatives.iter().any(|one| one.takes_text(text)) || self.types().contains(&"string")
+    }
+
+    /// Whether this is the schema of a whole spec, and not that of a section or a value.
+    pub(super) fn is_whole_spec(self) -> bool {
+        self.depth <= 1 && self.properties().is_some_and(|properties| properties.contains_key("sweep"))
     }
 
     fn properties(self) -> Option<&'a Map<String, Value>> {

@@ -2,7 +2,9 @@
 use super::key_path::KeyPath;
 use super::nearest::nearest;
 use super::schema::{NONE, Schema, either, grouped};
+use super::visible::visible_in_line;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Something wrong with the value of a path. Where that was written is found out later.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +51,9 @@ pub(super) fn validate(
     validator.check(schema, value, path);
     validator.diagnostics
 }
+
+/// Unknown keys for which it is looked what was meant.
+const MOST_HELPED: usize = 200;
 
 struct Validator<'a> {
     whole: Schema<'a>,
@@ -157,21 +162,36 @@ impl Validator<'_> {
             (false, Some((_, plugin))) if !plugin.is_empty() => format!("in [{path}] (plugin `{plugin}`)"),
             (false, _) => format!("in [{path}]"),
         };
+        // Who made so many mistakes made one, which the first of them show.
+        let (near, help) = match self.diagnostics.len() < MOST_HELPED {
+            true => self.meant_by(schema, key, table),
+            false => (None, None),
+        };
+        let message = format!("there is no key `{}` {place}", shortened(&visible_in_line(key)));
+        let meant = near.map(|near| path.key(near));
+        let diagnostic = KeyDiagnostic::in_key(&path.key(key), message, "unknown key".into(), help);
+        self.diagnostics.push(KeyDiagnostic { meant, ..diagnostic });
+    }
+
+    /// The key that was meant by one that there is not, perhaps, and what helps.
+    fn meant_by<'b>(
+        &self,
+        schema: Schema<'b>,
+        key: &str,
+        table: &Map<String, Value>,
+    ) -> (Option<&'b str>, Option<String>) {
         let valid = schema.keys();
         // A key that is there already was hardly meant by another.
         let near = nearest(key, valid.iter().copied().filter(|valid| !table.contains_key(*valid)));
         let near = near.or_else(|| nearest(key, valid.iter().copied()));
-        let elsewhere = self.elsewhere(key);
+        let elsewhere = if near.is_none() { self.elsewhere(key) } else { String::new() };
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if !elsewhere.is_empty() => elsewhere,
             None if valid.is_empty() => "it has no keys".into(),
             None => format!("valid here: {}", valid.join(", ")),
         };
-        let message = format!("there is no key `{key}` {place}");
-        let meant = near.map(|near| path.key(near));
-        let diagnostic = KeyDiagnostic::in_key(&path.key(key), message, "unknown key".into(), Some(help));
-        self.diagnostics.push(KeyDiagnostic { meant, ..diagnostic });
+        (near, Some(help))
     }
 
     /// The plugin whose options are at this path.
@@ -276,7 +296,7 @@ fn explained(schema: Schema<'_>, path: &KeyPath) -> Option<String> {
 /// The value in the words of a spec, for an error.
 pub(super) fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) if text.chars().count() > 40 => {
+        Value::String(text) if text.chars().nth(40).is_some() => {
             format!("the text {:?}…", text.chars().take(40).collect::<String>())
         }
         Value::String(text) => format!("the text {text:?}"),
@@ -285,6 +305,14 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "a table".into(),
         Value::Null => "nothing".into(),
+    }
+}
+
+/// As much of a key as a message shows.
+fn shortened(key: &str) -> Cow<'_, str> {
+    match key.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &key[..end]).into(),
+        None => key.into(),
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Span {
     pub(super) key: Range<usize>,
     /// Of the value; of its header for a table that has one.
     pub(super) value: Range<usize>,
+    /// Whether the value is a table.
+    pub(super) is_table: bool,
 }
 
 /// Where each value of a file stands.
@@ -36,7 +38,8 @@ impl<'a> Converter<'a> {
         let mut dict = Dict::new();
         for (key, value) in table {
             let path = path.key(key.get_ref());
-            let span = Span { key: key.span(), value: value.span() };
+            let is_table = value.get_ref().is_table();
+            let span = Span { key: key.span(), value: value.span(), is_table };
             dict.insert(key.get_ref().to_string(), self.value(value.get_ref(), &path, span));
         }
         dict
@@ -63,7 +66,8 @@ impl<'a> Converter<'a> {
             }
             DeValue::Array(list) => {
                 let items = list.iter().enumerate().map(|(i, item)| {
-                    let span = Span { key: item.span(), value: item.span() };
+                    let is_table = item.get_ref().is_table();
+                    let span = Span { key: item.span(), value: item.span(), is_table };
                     self.value(item.get_ref(), &path.index(i), span)
                 });
                 Value::Array(Tag::Default, items.collect())

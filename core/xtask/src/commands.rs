@@ -6,6 +6,7 @@ use crate::places::Places;
 use crate::report::{duration, say};
 use crate::{browser, cargo, tensorboard};
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,28 @@ fn built(places: &Places) -> Result<PathBuf> {
         say("building; the first time, libtorch's bindings take 3 to 4 minutes on two cores");
     }
     cargo::build(places, &libtorch)?;
+    seal(places)?;
     Ok(libtorch)
+}
+
+/// Puts checksums behind the libraries that were built, so that one that is damaged later is refused.
+fn seal(places: &Places) -> Result<()> {
+    let directory = places.target.join("release");
+    let entries = fs::read_dir(&directory)
+        .map_err(|e| Error::new(format!("cannot list {}: {e}", directory.display())))?;
+    let is_plugin = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libefference_") && name.ends_with(".so")
+    };
+    let libraries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_plugin).collect();
+    if libraries.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new(places.program("efference"));
+    match cargo::status(command.args(["plugins", "seal"]).args(libraries).stdout(Stdio::null()))? {
+        status if status.success() => Ok(()),
+        _ => Err(Error::new("the plugins could not be sealed; the message above says why")),
+    }
 }
 
 fn parity_command(places: &Places, folder: Option<PathBuf>) -> Command {

@@ -6,6 +6,7 @@ use efference_sdk::serde_json::{Map, Value};
 use efference_sdk::{
     Cell, CellSetup, Goal, GoalSetup, Layer, LayerFactory, LayerSetup, Params, Result, Size,
 };
+use efference_spec::PluginPath;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,7 +34,8 @@ impl Parts {
         // everything.
         let beside: Option<PathBuf> =
             std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("deps")));
-        let beside: Vec<PathBuf> = beside.into_iter().filter(|d| d.is_dir()).collect();
+        let beside: Vec<PluginPath> =
+            beside.into_iter().filter(|d| d.is_dir()).map(PluginPath::from).collect();
         let registry = Rc::new(Registry::scan(&beside));
         let schema = registry.load(Kind::Layer, LAYER).ok().and_then(|p| p.schema().ok());
         let has_kernels = schema.is_some_and(|s| s["properties"].get("kernel").is_some());

@@ -12,6 +12,7 @@ mod experiments;
 mod foreign;
 mod forks;
 mod hostile;
+mod input;
 mod labels;
 mod plugins;
 mod process;

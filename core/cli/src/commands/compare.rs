@@ -1,4 +1,6 @@
 //! `efference compare`.
+use crate::output::{print_data, say};
+use crate::paths::{path, path_of};
 use crate::{fail, print};
 use clap::{Args, ValueEnum};
 use efference_compare::report::Colours;
@@ -22,7 +24,7 @@ use std::time::SystemTime;
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// Directories of runs, or ones that hold runs (`runs/NAME`, a sweep), or `latest`.
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_name = "RUN", required = true, value_parser = path())]
     pub names: Vec<PathBuf>,
     /// The metric; without, the first of return, reward, error and loss that all runs have.
     #[arg(long, value_name = "NAME")]
@@ -55,13 +57,13 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE", value_parser = picture)]
     pub plot: Vec<PathBuf>,
     /// Writes a page of its own with all of it: verdict, table, plots, pictures, what differs in the specs.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path())]
     pub html: Option<PathBuf>,
     /// Writes mean curves and their bands, and settings beside figures, as runs of TensorBoard into a new directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub tensorboard: Option<PathBuf>,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
 }
 
@@ -140,7 +142,10 @@ fn show(comparison: &Comparison, arguments: &CompareArgs) -> u8 {
             Err(e) => return fail(e),
         },
     };
-    print(&text);
+    match arguments.format {
+        Format::Table => print(&text),
+        _ => print_data(&text),
+    }
     match write_files(comparison, arguments) {
         Ok(()) => 0,
         Err(e) => fail(e),
@@ -161,14 +166,14 @@ fn write_files(comparison: &Comparison, arguments: &CompareArgs) -> Result<(), B
     }
     if let Some(directory) = &arguments.tensorboard {
         write_tensorboard(comparison, directory)?;
-        eprintln!("Written: {0}; see it with: tensorboard --logdir {0}", directory.display());
+        say(format!("Written: {0}; see it with: tensorboard --logdir {0}", directory.display()));
     }
     Ok(())
 }
 
 fn write(file: &Path, content: &[u8]) -> Result<(), FileError> {
     write_atomically(file, content)?;
-    eprintln!("Written: {}", file.display());
+    say(format!("Written: {}", file.display()));
     Ok(())
 }
 
@@ -178,7 +183,7 @@ fn extension(file: &Path) -> Option<String> {
 
 fn picture(text: &str) -> Result<PathBuf, String> {
     match extension(Path::new(text)).as_deref() {
-        Some("svg" | "png") => Ok(text.into()),
+        Some("svg" | "png") => path_of(text),
         _ => Err("name a file that ends in .svg or .png".to_owned()),
     }
 }

@@ -1,5 +1,6 @@
 //! `efference diff`: where two runs part.
 use crate::engine::Engine;
+use crate::paths::path;
 use crate::run_spec::RunSpec;
 use crate::{fail, print};
 use clap::Args;
@@ -16,10 +17,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct DiffArgs {
     /// One run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub a: PathBuf,
     /// Another run.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub b: PathBuf,
 }
 

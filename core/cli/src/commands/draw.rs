@@ -1,5 +1,6 @@
 //! `efference draw`: checks what takes no libtorch, and runs the engine.
 use crate::engine;
+use crate::paths::{path, path_of, say_not_there};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ pub struct DrawArgs {
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub out: Vec<PathBuf>,
     /// Another directory with plugin libraries; may be given again.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub path: Vec<PathBuf>,
 }
 
@@ -52,7 +53,7 @@ fn nodes(text: &str) -> Result<i64, String> {
 }
 
 fn file(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
+    let path = path_of(text)?;
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     match ending == "svg" || ending == "png" {
         true => Ok(path),
@@ -61,6 +62,7 @@ fn file(text: &str) -> Result<PathBuf, String> {
 }
 
 /// Does it; returns the exit status.
-pub fn run(_: &DrawArgs) -> u8 {
+pub fn run(arguments: &DrawArgs) -> u8 {
+    say_not_there(&arguments.path);
     engine::run()
 }

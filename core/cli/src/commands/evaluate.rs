@@ -1,5 +1,6 @@
 //! `efference evaluate`: runs the engine.
 use crate::engine;
+use crate::paths::path;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
     /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub run: PathBuf,
     /// How many episodes.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]

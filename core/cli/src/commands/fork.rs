@@ -1,6 +1,7 @@
 //! `efference fork`: says what changes, and runs the engine.
 use crate::engine;
 use crate::engine::Engine;
+use crate::paths::path;
 use crate::run_spec::{self, RunSpec, report_changes};
 use clap::Args;
 use efference_runs::directory::RunDirectory;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct ForkArgs {
     /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub run: PathBuf,
     /// The step; without, that of the last checkpoint.
     #[arg(long, value_name = "STEP")]
@@ -26,7 +27,7 @@ pub struct ForkArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// The directory that holds the runs; without, the one that holds the other run.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub runs: Option<PathBuf>,
     /// The last part of the new run's directory, in place of one made of the time and two words.
     #[arg(long, value_name = "ID")]

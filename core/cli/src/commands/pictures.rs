@@ -1,4 +1,5 @@
 //! `efference pictures`.
+use crate::paths::path;
 use crate::{fail, print};
 use clap::Args;
 use efference_runs::directory::{RunDirectory, write_atomically};
@@ -15,7 +16,7 @@ pub struct PicturesArgs {
     #[arg(default_value = "latest")]
     pub run: PathBuf,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
     /// The stream whose pictures are shown; without it: the first.
     #[arg(long, value_name = "N")]
@@ -24,10 +25,10 @@ pub struct PicturesArgs {
     #[arg(long, value_name = "K", value_parser = step)]
     pub every: Option<u64>,
     /// The sheet's file. Without it and without --gif: NAME-ID.png.
-    #[arg(long, value_name = "FILE.png")]
+    #[arg(long, value_name = "FILE.png", value_parser = path())]
     pub out: Option<PathBuf>,
     /// The animation's file.
-    #[arg(long, value_name = "FILE.gif")]
+    #[arg(long, value_name = "FILE.gif", value_parser = path())]
     pub gif: Option<PathBuf>,
 }
 

@@ -1,9 +1,12 @@
 //! `efference plugins` and `efference plugins show`.
 use crate::engine::Engine;
+use crate::paths::{path, say_not_there};
+use crate::spec_file::say_missing;
 use crate::{engine_identity, fail, print};
 use clap::{Args, Subcommand};
-use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
-use efference_spec::{PluginRegistry, nearest, options_table};
+use efference_registry::{KnownPlugins, OptionsCache, PluginFiles, Sealed, checked_bytes, seal};
+use efference_spec::{PluginPath, PluginRegistry, nearest, options_table};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// Lists the plugins that are found, and the files that can't be loaded.
@@ -13,7 +16,7 @@ pub struct PluginsArgs {
     #[command(subcommand)]
     pub what: Option<PluginsCommand>,
     /// Another directory with plugin libraries; may be given again.
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, value_parser = path())]
     pub path: Vec<PathBuf>,
 }
 
@@ -25,15 +28,42 @@ pub enum PluginsCommand {
         /// The plugin's name.
         name: String,
     },
+    /// Seals libraries: puts a checksum behind each, and from then on one that is damaged is refused. To be done once a
+    /// library is built.
+    Seal {
+        /// The libraries, lib….so.
+        #[arg(value_name = "FILE", required = true, value_parser = path())]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Does it; returns the exit status.
 pub fn run(arguments: &PluginsArgs) -> u8 {
-    let files = PluginFiles::scan(&arguments.path, &engine_identity());
+    say_not_there(&arguments.path);
+    let paths: Vec<PluginPath> = arguments.path.iter().cloned().map(PluginPath::from).collect();
+    let files = || {
+        let files = PluginFiles::scan(&paths, &engine_identity());
+        say_missing(&files);
+        files
+    };
     match &arguments.what {
-        None => list(&files),
-        Some(PluginsCommand::Show { name }) => show(&files, name),
+        None => list(&files()),
+        Some(PluginsCommand::Show { name }) => show(&files(), name),
+        Some(PluginsCommand::Seal { files }) => seal_all(files),
     }
+}
+
+/// Seals each of the files that can be.
+fn seal_all(files: &[PathBuf]) -> u8 {
+    let mut status = 0;
+    for file in files {
+        match seal(file) {
+            Ok(Sealed::Now) => print(&format!("{}: sealed\n", file.display())),
+            Ok(Sealed::Before) => print(&format!("{}: is sealed already\n", file.display())),
+            Err(why) => status = fail(why),
+        }
+    }
+    status
 }
 
 /// Prints the plugins that were found, then the files that can't be loaded, each with the reason.
@@ -47,6 +77,17 @@ fn list(files: &PluginFiles) -> u8 {
     }
     for refusal in files.refused() {
         text += &format!("not loaded:  {refusal}\n");
+    }
+    let mut read = HashSet::new();
+    for found in files.found().iter().filter(|found| read.insert(&found.file)) {
+        if let Err(refusal) = checked_bytes(&found.file) {
+            text += &format!("not loaded:  {refusal}\n");
+        }
+    }
+    for found in files.found() {
+        for note in files.notes(found.info.kind, &found.info.name) {
+            text += &format!("note:        {note}\n");
+        }
     }
     print(&text);
     if files.found().is_empty() {

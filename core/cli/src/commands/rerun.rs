@@ -1,4 +1,6 @@
 //! `efference rerun`: says what differs today, and runs the engine that runs it again.
+use crate::output::{say, say_note};
+use crate::paths::path;
 use crate::run_spec::{RunSpec, runs_of};
 use crate::today::{differences_today, report_differences};
 use crate::{engine, fail};
@@ -11,10 +13,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct RerunArgs {
     /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub run: PathBuf,
     /// The directory that holds the runs; without, the one that holds the run.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub runs: Option<PathBuf>,
     /// The last part of the new run's directory, in place of one made of the time and two words.
     #[arg(long, value_name = "ID")]
@@ -29,11 +31,11 @@ pub fn run(arguments: &RerunArgs) -> u8 {
     };
     match differences_today(&run) {
         Err(status) => return status,
-        Ok(None) => eprintln!("note: the run has no provenance.json: what is different today is not known"),
+        Ok(None) => say_note("the run has no provenance.json: what is different today is not known"),
         Ok(Some(differences)) => {
             report_differences(&differences);
             if differences.is_empty() {
-                eprintln!("nothing that is recorded of the run is different today");
+                say("nothing that is recorded of the run is different today");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `efference resume`: says what changes, and runs the engine.
 use crate::engine::Engine;
+use crate::paths::path;
 use crate::run_spec::{self, RunSpec, report_changes};
 use crate::today::{differences_today, report_differences};
 use crate::{engine, fail};
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// The run: the path of its directory, or in `runs` NAME (its run that was started last), NAME/ID, ID, or `latest`.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub run: PathBuf,
     /// Steps after which it is finished, in place of those that its spec says.
     #[arg(long, value_name = "N")]

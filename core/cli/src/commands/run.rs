@@ -1,5 +1,6 @@
 //! `efference run`: checks the spec as far as that takes no libtorch, and runs the engine.
 use crate::engine;
+use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
 use clap::Args;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
     /// The last part of the run's directory, in place of one made of the time and two words; there must be no such run yet.
     #[arg(long, value_name = "ID")]

@@ -1,4 +1,6 @@
 //! `efference runs`.
+use crate::output::{print_data, say, say_note};
+use crate::paths::path;
 use crate::{fail, print};
 use clap::{Args, ValueEnum};
 use efference_runs::{Listing, find_run, list_runs};
@@ -14,7 +16,7 @@ pub struct RunsArgs {
     /// Only the runs of this experiment.
     pub name: Option<String>,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
     /// How they are written.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -37,12 +39,12 @@ pub fn run(arguments: &RunsArgs) -> u8 {
         Err(why) => return fail(why),
     };
     match arguments.format {
-        Format::Json => print(&runs_table::json(&listing)),
+        Format::Json => print_data(&runs_table::json(&listing)),
         Format::Table if listing.runs.is_empty() => {
-            eprintln!(
+            say(format!(
                 "there is no run in '{}' yet; `efference run SPEC` makes one",
                 arguments.runs.display()
-            );
+            ));
         }
         Format::Table => {
             let width = if io::stdout().is_terminal() { terminal_width() } else { None };
@@ -50,7 +52,7 @@ pub fn run(arguments: &RunsArgs) -> u8 {
         }
     }
     for note in &listing.notes {
-        eprintln!("note: {note}");
+        say_note(note);
     }
     0
 }

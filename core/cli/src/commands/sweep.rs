@@ -1,5 +1,7 @@
 //! `efference sweep`.
 use crate::commands::simulate_decisions::DesignArgs;
+use crate::output::say;
+use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
 use crate::sweep::decide::{self, Question};
 use crate::sweep::slurm::{self, Submission};
@@ -23,7 +25,7 @@ pub struct SweepArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
     /// Members that run at once; by default as many as there are cores for.
     #[arg(long, value_name = "N")]
@@ -179,20 +181,20 @@ fn summary(folder: &SweepFolder, outcome: &Outcome) -> u8 {
     }
     print(&text);
     for (id, why) in &outcome.failed {
-        eprintln!("error: {id} failed: {why}");
+        say(format!("error: {id} failed: {why}"));
     }
     if !outcome.failed.is_empty() {
-        eprintln!(
+        say(format!(
             "`--retry` begins what failed anew; what each printed is in {}",
             folder.path("logs").display()
-        );
+        ));
     }
     for id in &outcome.in_use {
-        eprintln!(
+        say(format!(
             "error: {} is in use by another process ({}): wait for its end, and call this again",
             folder.run(id).display(),
             MemberState::Running.name()
-        );
+        ));
     }
     match (outcome.stopped, outcome.failed.is_empty() && outcome.in_use.is_empty()) {
         (true, _) => 130,

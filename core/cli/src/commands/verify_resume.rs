@@ -1,5 +1,6 @@
 //! `efference verify-resume`: proves that an experiment goes on as if it had never stopped.
 use crate::spec_file::{self, SpecArgs};
+use crate::temporary::TemporaryPlace;
 use crate::{engine, fail, print};
 use clap::Args;
 use efference_compare::{Difference, arrays_that_differ};
@@ -48,9 +49,8 @@ struct Verdict {
 }
 
 fn verify(arguments: &VerifyResumeArgs) -> Result<Verdict, String> {
-    let place = tempfile::Builder::new().prefix("efference-verify-").tempdir();
-    let place =
-        place.map_err(|e| format!("no temporary directory could be made; see the variable TMPDIR: {e}"))?;
+    let place = TemporaryPlace::new("verify")
+        .map_err(|e| format!("no temporary directory could be made; see the variable TMPDIR: {e}"))?;
     let at = arguments.at;
     let killed = engine_run(arguments, place.path(), "killed", None)?;
     let from = kill_after(killed, place.path(), at)?;

@@ -1,4 +1,5 @@
 //! `efference watch`.
+use crate::paths::path;
 use crate::{fail, print};
 use clap::Args;
 use efference_runs::find_run;
@@ -17,7 +18,7 @@ pub struct WatchArgs {
     #[arg(default_value = "latest")]
     pub run: PathBuf,
     /// The directory that holds the runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = "runs", value_name = "DIR", value_parser = path())]
     pub runs: PathBuf,
 }
 

@@ -7,6 +7,7 @@ pub use report::{Parts, Rates, Report};
 
 use crate::run::checkpoint::Checkpoints;
 use crate::run::{Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
+use efference_cli::temporary::TemporaryPlace;
 use efference_runs::directory::RunDirectory;
 use efference_sdk::{Result, ResultExt, bail};
 use efference_spec::Spec;
@@ -40,7 +41,7 @@ pub fn measure(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) ->
 }
 
 fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) -> Result<Report> {
-    let place = tempfile::Builder::new().prefix("efference-bench-").tempdir();
+    let place = TemporaryPlace::new("bench");
     let place =
         place.context("no temporary directory could be made to record into; see the variable TMPDIR")?;
     let directory = RunDirectory::claim(place.path(), &spec.name, SystemTime::now(), &spec.to_toml())?;
@@ -70,7 +71,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         &mut recording,
         &mut checkpoints,
         None,
-        Some(request.warm_up + steps),
+        Some(request.warm_up.saturating_add(steps)),
         request.stop,
         |experiment, _, times| {
             recorded += times.record;

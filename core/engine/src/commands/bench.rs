@@ -1,9 +1,9 @@
 //! `efference bench`: how fast an experiment steps.
 use crate::program::{Outcome, fail, listen, read};
 use efference_cli::commands::bench::BenchArgs;
+use efference_cli::output::{print, print_data};
 use efference_engine::bench;
 use efference_engine::run::LoadedSpec;
-use std::io::{self, Write};
 
 pub(crate) fn run(arguments: &BenchArgs) -> Outcome {
     let (spec, registry) = read(&arguments.spec)?;
@@ -14,11 +14,9 @@ pub(crate) fn run(arguments: &BenchArgs) -> Outcome {
         let status = fail(format!("{e:#}"));
         if stop.wanted() { 130 } else { status }
     })?;
-    let text = match arguments.json {
-        true => serde_json::to_string(&report).map_err(fail)? + "\n",
-        false => report.to_string(),
-    };
-    // Whoever reads it may have seen enough.
-    let _ = io::stdout().write_all(text.as_bytes());
+    match arguments.json {
+        true => print_data(&(serde_json::to_string(&report).map_err(fail)? + "\n")),
+        false => print(&report.to_string()),
+    }
     Ok(0)
 }

@@ -2,15 +2,16 @@
 use crate::program::{Outcome, fail};
 use efference_abi::{Kind, Size};
 use efference_cli::commands::draw::DrawArgs;
+use efference_cli::output::print_to;
 use efference_engine::draw;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
-use efference_spec::plugin_options;
-use std::io::Write;
+use efference_spec::{PluginPath, plugin_options};
 
 pub(crate) fn run(arguments: &DrawArgs) -> Outcome {
     // What the plugin prints is no part of the answer.
     let mut output = capture_stdout(OnPrint::Log).map_err(fail)?;
-    let registry = Registry::scan(&arguments.path);
+    let paths: Vec<PluginPath> = arguments.path.iter().cloned().map(PluginPath::from).collect();
+    let registry = Registry::scan(&paths);
     let choice = plugin_options(Kind::Layer, &arguments.layer, &arguments.set, &registry)
         .map_err(|diagnostics| efference_cli::report(&diagnostics))?;
     let size = Size { ins: arguments.ins, outs: arguments.outs };
@@ -18,8 +19,7 @@ pub(crate) fn run(arguments: &DrawArgs) -> Outcome {
         draw::drawing(&registry, &choice, size, arguments.input).map_err(|e| fail(format!("{e:#}")))?;
     for file in arguments.files() {
         draw::write(&drawing, &file).map_err(fail)?;
-        // Whoever reads it may have seen enough.
-        let _ = writeln!(output, "{}: {}", file.display(), drawing.summary());
+        print_to(&mut output, &format!("{}: {}\n", file.display(), drawing.summary()));
     }
     Ok(0)
 }

@@ -1,12 +1,12 @@
 //! `efference evaluate`: what an agent reaches when it acts as well as it can.
 use crate::program::{Outcome, fail, listen};
 use efference_cli::commands::evaluate::EvaluateArgs;
+use efference_cli::output::{print, print_data};
 use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::Registry;
 use efference_engine::run::{Evaluation, LoadedSpec, evaluate};
 use efference_runs::checkpoint::CheckpointFiles;
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::fmt::Write;
 
 pub(crate) fn run(arguments: &EvaluateArgs) -> Outcome {
     let run = RunSpec::open(&arguments.run)?;
@@ -29,12 +29,10 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> Outcome {
     let episodes = (step, arguments.episodes);
     let evaluated = evaluate(&parts, &checkpoint.arrays, episodes, &stop);
     let Some(evaluation) = evaluated.map_err(|e| fail(format!("{e:#}")))? else { return Ok(130) };
-    let text = match arguments.json {
-        true => serde_json::to_string(&evaluation).map_err(fail)? + "\n",
-        false => shown(&evaluation),
-    };
-    // Whoever reads it may have gone.
-    let _ = io::stdout().write_all(text.as_bytes());
+    match arguments.json {
+        true => print_data(&(serde_json::to_string(&evaluation).map_err(fail)? + "\n")),
+        false => print(&shown(&evaluation)),
+    }
     Ok(0)
 }
 

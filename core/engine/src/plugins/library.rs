@@ -1,18 +1,16 @@
-//! Loads libraries and makes what their plugins make.
+//! Plugins that were loaded, and what they make.
 //!
-//! Rules of the unsafe code here: a library is opened after [`FileManifest`](super::FileManifest) accepted its file
-//! and the libraries that it needs are those of this process; its table is read after that, and its functions
-//! are called by the SDK's bridge, which knows their types by the entry's kind.
+//! Rules of the unsafe code here: a library's table is that of a library that was accepted and is never unloaded, and its
+//! functions are called by the SDK's bridge, which knows their types by the entry's kind.
 #![allow(unsafe_code)]
 use super::float_mode::FloatMode;
+use super::load::{Loading, table};
 use super::monitor::ObjectMonitor;
 use super::op_count::CostModel;
 use super::{CallMonitor, PluginInfo, Refusal, services};
-use efference_abi::{ENTRY_SYMBOL, Entry, Library};
+use efference_abi::Entry;
 use efference_sdk::bridge::{self, Caller};
-use efference_sdk::{Error, Layer, LayerSetup, PluginId, PluginKind, Result, ResultExt};
-use efference_supervision::{Call, of_this_process};
-use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW};
+use efference_sdk::{Layer, LayerSetup, PluginId, PluginKind, Result, ResultExt};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,26 +39,12 @@ impl std::fmt::Display for Plugin {
 }
 
 impl Plugin {
-    pub(super) fn load(file: &Path, needed: &[String], info: &PluginInfo) -> Result<Plugin, Refusal> {
-        check_needed(file, needed)?;
+    pub(super) fn load(file: &Path, info: &PluginInfo) -> Result<Plugin, Refusal> {
         super::working_directory::remember();
         let _call = Loading::begin(file);
-        let unloadable = |e: libloading::Error| {
-            // The innermost message is the system's own; those before it say that there is one.
-            let reason = Error::from(e).chain().last().unwrap_or_default().to_owned();
-            Refusal::Unloadable { file: file.into(), reason }
-        };
         let float_mode = FloatMode::now();
-        // SAFETY: the file's manifest was accepted, so its initialisers are those of a plugin for this host.
-        let handle = unsafe { Handle::open(Some(file), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) };
-        let handle = handle.map_err(unloadable)?;
-        // SAFETY: the manifest says that the symbol is a static `Library` of this boundary, and it is never unloaded.
-        let library: &'static Library = unsafe {
-            let symbol = handle.get::<*const Library>(ENTRY_SYMBOL.as_bytes()).map_err(unloadable)?;
-            &**symbol
-        };
-        std::mem::forget(handle);
-        // SAFETY: as above; a second start of the same library is ignored by it.
+        let library = table(file)?;
+        // SAFETY: as in `table`; a second start of the same library is ignored by it.
         unsafe { bridge::init(library.init, services::HOST) }
             .map_err(|e| Refusal::Init { file: file.into(), reason: format!("{e:#}") })?;
         // SAFETY: the library's own table.
@@ -137,37 +121,4 @@ impl Plugin {
         });
         Ok(layer)
     }
-}
-
-/// That code of a library runs which is not called by the name of a plugin yet: its constructors, its start.
-struct Loading {
-    around: Call,
-}
-
-impl Loading {
-    fn begin(file: &Path) -> Loading {
-        let activity = of_this_process();
-        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-        let library = activity.plugin(&format!("library '{name}'"));
-        Loading { around: activity.enter(Call::new(library, activity.method("being loaded"))) }
-    }
-}
-
-impl Drop for Loading {
-    fn drop(&mut self) {
-        of_this_process().leave(self.around);
-    }
-}
-
-/// A second libtorch in the process ends it inside `dlopen`, where nothing can be caught: so a library that
-/// needs one that is not loaded yet is refused.
-fn check_needed(file: &Path, needed: &[String]) -> Result<(), Refusal> {
-    for library in needed.iter().filter(|n| n.starts_with("libtorch") || n.starts_with("libc10")) {
-        // SAFETY: with RTLD_NOLOAD nothing is loaded, so nothing runs.
-        let there = unsafe { Handle::open(Some(library), RTLD_NOW | libc::RTLD_NOLOAD) };
-        if there.is_err() {
-            return Err(Refusal::NeedsOtherLibrary { file: file.into(), library: library.clone() });
-        }
-    }
-    Ok(())
 }

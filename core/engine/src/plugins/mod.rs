@@ -6,11 +6,13 @@
 
 mod float_mode;
 mod library;
+mod load;
 mod monitor;
 mod op_count;
 mod registry;
 mod services;
 mod stdout;
+mod this_host;
 mod working_directory;
 
 pub use efference_registry::{FileManifest, MissingPlugin, PluginInfo, PluginLocation, Refusal};
@@ -18,7 +20,8 @@ pub use library::Plugin;
 pub use monitor::CallMonitor;
 pub(crate) use monitor::is_finite;
 pub use op_count::OpCount;
-pub use registry::{Registry, load_library, this_host};
+pub use registry::{Registry, load_library};
 pub(crate) use services::set_step_seed;
 pub use services::take_metrics;
 pub use stdout::{OnPrint, capture_stdout};
+pub use this_host::this_host;

@@ -1,12 +1,14 @@
 //! The plugins that can be found, and those that were loaded.
 use super::Plugin;
+use super::this_host::this_host;
 use efference_abi::Kind;
-use efference_registry::{FileManifest, Identity, MissingPlugin, PluginFiles, PluginLocation, Refusal};
+use efference_cli::output::say_note;
+use efference_registry::{FileManifest, MissingPlugin, PluginFiles, PluginLocation, Refusal};
 use efference_sdk as sdk;
-use efference_spec::{OptionError, PluginRegistry};
+use efference_spec::{OptionError, PluginPath, PluginRegistry};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the plugin directories hold. Made by reading files; libraries are loaded when they are asked for, once.
 #[derive(Debug, Default)]
@@ -18,7 +20,7 @@ pub struct Registry {
 impl Registry {
     /// Reads the libraries (`….so`) in `extra`, then in the directories of the variable
     /// `EFFERENCE_PLUGIN_PATH`, then beside this program. Of two plugins of one kind and name the first counts.
-    pub fn scan(extra: &[PathBuf]) -> Registry {
+    pub fn scan(extra: &[PluginPath]) -> Registry {
         Registry { files: PluginFiles::scan(extra, &this_host()), loaded: Mutex::default() }
     }
 
@@ -40,15 +42,17 @@ impl Registry {
         if let Some(plugin) = loaded.get(&key) {
             return Ok(plugin.clone());
         }
-        let plugin = Plugin::load(&found.file, &found.needed, &found.info)?;
+        // Said before anything of it runs.
+        found.announcement().iter().filter(|_| !is_loaded(&loaded, &found.file)).for_each(say_note);
+        let plugin = Plugin::load(&found.file, &found.info)?;
         loaded.insert(key, plugin.clone());
         Ok(plugin)
     }
 }
 
-/// What this host is, to the plugins that it may load.
-pub fn this_host() -> Identity {
-    Identity::of(&sdk::export::manifest(&[], &[]))
+/// Whether some plugin of this library was loaded.
+fn is_loaded(loaded: &HashMap<(Kind, String), Plugin>, file: &Path) -> bool {
+    loaded.values().any(|plugin| plugin.file == file)
 }
 
 /// Loads all plugins of one library.
@@ -57,7 +61,7 @@ pub fn this_host() -> Identity {
 /// Why it, or one of its plugins, can't be loaded.
 pub fn load_library(file: &Path) -> Result<Vec<Plugin>, Refusal> {
     let manifest = FileManifest::read(file, &this_host())?;
-    manifest.plugins.iter().map(|listed| Plugin::load(file, &manifest.needed, listed)).collect()
+    manifest.plugins.iter().map(|listed| Plugin::load(file, listed)).collect()
 }
 
 impl Plugin {
@@ -81,6 +85,21 @@ impl PluginRegistry for Registry {
     fn schema(&self, kind: Kind, name: &str) -> Result<serde_json::Value, String> {
         let plugin = self.load(kind, name).map_err(|e| e.to_string())?;
         plugin.schema().map_err(|e| format!("{e:#}"))
+    }
+
+    /// A library that only a spec's file names is not loaded for a plugin that the spec does not choose.
+    fn schema_of_other(&self, kind: Kind, name: &str) -> Option<serde_json::Value> {
+        let found = self.files.find(kind, name).ok()?;
+        let is_own = found.said_in.is_none();
+        if is_own || is_loaded(&self.loaded.lock(), &found.file) {
+            self.schema(kind, name).ok()
+        } else {
+            None
+        }
+    }
+
+    fn notes(&self, kind: Kind, name: &str) -> Vec<String> {
+        self.files.notes(kind, name)
     }
 
     fn check(&self, kind: Kind, name: &str, options: &serde_json::Value) -> Result<(), OptionError> {

@@ -37,7 +37,7 @@ pub fn choose(asked: spec::Device) -> Result<Device, NoDevice> {
         spec::Device::Cpu => Ok(Device::Cpu),
         spec::Device::Auto if there == 0 => Ok(Device::Cpu),
         spec::Device::Auto => Ok(Device::Cuda(0)),
-        spec::Device::Cuda(n) if (n as i64) < there => Ok(Device::Cuda(n)),
+        spec::Device::Cuda(n) if i64::try_from(n).is_ok_and(|n| n < there) => Ok(Device::Cuda(n)),
         spec::Device::Cuda(asked) if there > 0 => Err(NoDevice::NoSuchGpu { asked, there }),
         spec::Device::Cuda(_) if !tch::utils::has_cuda() => Err(NoDevice::NoCudaPart),
         spec::Device::Cuda(_) if !Path::new("/proc/driver/nvidia/version").exists() => {

@@ -207,8 +207,9 @@ impl Experiment {
                 return Ok(StepOutcome::Stopped);
             }
         }
-        let (size, reserved) = (self.model.state_size(), self.model.reserved());
-        self.frames.check(size, reserved).map_err(|e| e.in_plugin(&self.plugins.environment))?;
+        self.frames.check().map_err(|e| e.in_plugin(&self.plugins.environment))?;
+        let size = self.model.state_size();
+        self.frames.check_size(size, self.model.reserved())?;
         let polled = Instant::now();
         self.compare();
         let compared = Instant::now();

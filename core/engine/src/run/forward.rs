@@ -3,6 +3,7 @@ use super::checkpoint::snapshot;
 use super::experiment::StepOutcome;
 use super::state::restored;
 use super::{Fit, LoadedSpec, Origin, Recording, Stop};
+use efference_cli::temporary::TemporaryPlace;
 use efference_runs::checkpoint::{Checkpoint, Restored, Written};
 use efference_runs::directory::RunDirectory;
 use efference_sdk::{Result, ResultExt, ensure};
@@ -21,7 +22,7 @@ pub fn play_forward(
     at: u64,
     stop: &Stop,
 ) -> Result<Option<Checkpoint>> {
-    let place = tempfile::Builder::new().prefix("efference-fork-").tempdir();
+    let place = TemporaryPlace::new("fork");
     let place = place.context("no temporary directory could be made; see the variable TMPDIR")?;
     let directory = RunDirectory::claim(place.path(), &spec.name, SystemTime::now(), "")?;
     let mut experiment = prepared.open(None, true)?;

@@ -208,8 +208,8 @@ impl FrameBuffer {
         all.max_by_key(|groups| action_width(groups)).unwrap_or_default()
     }
 
-    /// Fails if the environment sent what a step cannot hold.
-    pub(super) fn check(&self, state_size: i64, reserved: i64) -> Result<()> {
+    /// Fails if the environment sent what it may not send.
+    pub(super) fn check(&self) -> Result<()> {
         if let Some(fault) = &self.fault {
             bail!("{fault}");
         }
@@ -229,14 +229,23 @@ impl FrameBuffer {
                     spaces.actions.len()
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Fails if a state does not hold what came: then it is the state that is too small, whatever the environment sends.
+    pub(super) fn check_size(&self, state_size: i64, reserved: i64) -> Result<()> {
+        for active in &self.active {
+            let (stream, observed) = (active.stream, active.end - active.start);
+            let groups = self.actions(active);
             // A group may claim any width.
             let actions = groups.iter().fold(0usize, |sum, group| sum.saturating_add(group.width()));
             let needed = (reserved as usize + observed).saturating_add(actions);
             if needed > state_size as usize {
                 bail!(
-                    "stream {stream} observes {observed} values and wants {actions} actions, which with the {reserved} \
-                     reserved slots of the goal need a state of {needed}; it has {state_size}. Set `size` under [state] \
-                     to {needed} or more"
+                    "`state.size` is {state_size}: stream {stream} observes {observed} values and wants {actions} \
+                     actions, which with the {reserved} reserved slots of the goal need a state of {needed}. Set `size` \
+                     under [state] to {needed} or more"
                 );
             }
         }

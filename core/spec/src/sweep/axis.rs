@@ -34,10 +34,10 @@ pub(super) struct Setting {
 }
 
 /// The axis of all variants.
-pub(super) const VARIANTS: &str = "variants";
+pub(crate) const VARIANTS: &str = "variants";
 
 /// The axes of keys that vary together.
-pub(super) const PAIRED: &str = "paired";
+pub(crate) const PAIRED: &str = "paired";
 
 impl SweepAxis {
     /// Whether the axis sets this key.

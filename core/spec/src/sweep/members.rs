@@ -128,12 +128,13 @@ fn layer(setting: &Setting, spec: &Spec) -> ConfigLayer {
     }
     let (source, spans) = match spec.origins.get(&setting.value_at) {
         Some(Origin::File { file, key, value }) => {
-            let span = Span { key: key.clone(), value: value.clone() };
+            let is_table = setting.value.is_object();
+            let span = Span { key: key.clone(), value: value.clone(), is_table };
             (Source::File(file.clone()), Spans::from([(setting.key.clone(), span)]))
         }
         Some(Origin::Variable(name)) => (Source::Variable(name.clone()), Spans::new()),
         Some(Origin::Set(text)) => (Source::Set(text.clone()), Spans::new()),
         Some(Origin::Default) | None => (Source::Set(setting.value_at.to_string()), Spans::new()),
     };
-    ConfigLayer { source, values, spans }
+    ConfigLayer { source, values, spans, said: None }
 }

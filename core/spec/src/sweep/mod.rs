@@ -27,6 +27,7 @@ mod members;
 mod range;
 mod read;
 
+pub(super) use axis::{PAIRED, VARIANTS};
 pub use axis::{SweepAxis, SweepPoint};
 pub use members::{SweepMember, SweepMembers};
 

@@ -103,7 +103,14 @@ pub(super) fn values(
         diagnostics.push(KeyDiagnostic::in_value(&at.key(key), message, label.into(), help));
     };
     let (from, to) = (from?, to?);
-    if from >= to {
+    if !(to - from).is_finite() {
+        wrong(
+            "to",
+            format!("`{at}` is too wide"),
+            "too far from `from`",
+            "its ends are more apart than a number can say",
+        );
+    } else if from >= to {
         let message = format!("`{at}` ends at {}, which is not after {}", table["to"], table["from"]);
         wrong("to", message, "not after `from`", "a range goes up; write a list for another order");
     } else if log && from <= 0.0 {

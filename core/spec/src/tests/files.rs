@@ -79,7 +79,7 @@ fn what_is_not_text_is_reported() {
     desk.file("zero.toml", b"seed = 1\n\x00");
     desk.file("latin.toml", b"\n\nname = \"caf\xe9\"");
     desk.file("elf.toml", std::fs::read("/proc/self/exe").unwrap());
-    desk.file("large.toml", vec![b'#'; (16 << 20) + 1]);
+    desk.file("large.toml", vec![b'#'; (4 << 20) + 1]);
     assert_has(
         &desk.report("zero.toml", &[], &[]),
         &["`zero.toml` is not text: there is a zero byte in line 2", "a spec is a TOML file"],
@@ -88,7 +88,7 @@ fn what_is_not_text_is_reported() {
         &desk.report("latin.toml", &[], &[]),
         &["`latin.toml` is not text: the byte 0xE9 in line 3 is not UTF-8"],
     );
-    assert_has(&desk.report("large.toml", &[], &[]), &["`large.toml` is no spec: it is larger than 16 MiB"]);
+    assert_has(&desk.report("large.toml", &[], &[]), &["`large.toml` is no spec: it is larger than 4 MiB"]);
     assert!(desk.report("elf.toml", &[], &[]).contains("`elf.toml` is"));
 }
 

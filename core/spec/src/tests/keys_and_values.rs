@@ -55,6 +55,7 @@ fn assert_report(good: &str, bad: &str, parts: &[&str]) {
 fn a_spec_without_problems_is_loaded() {
     let desk = Desk::new();
     desk.file("spec.toml", GOOD);
+    std::fs::create_dir(desk.0.path().join("plugins")).unwrap();
     let spec = desk.load("spec.toml", &[], &[]).unwrap();
     assert!(spec.notes.is_empty(), "{}", desk.plain(&spec.notes));
     assert_eq!(spec.choice(Kind::Layer).options["radix"], 16);

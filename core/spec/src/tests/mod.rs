@@ -1,12 +1,14 @@
 //! Specs as users write them, and the reports that they get, word for word where it matters.
 mod files;
 mod keys_and_values;
+mod limits;
 mod one_plugin;
 mod overrides;
 mod registry;
 mod resolved;
 mod sweeps;
 mod tables;
+mod words;
 
 use super::{Diagnostics, ReportStyle, Spec, load};
 use efference_abi::Kind;

@@ -121,13 +121,17 @@ fn plugin_paths_are_relative_to_the_file_that_says_them() {
     let path = desk.file("spec.toml", "extends = \"sub/base.toml\"\n");
     let more = [base.with_file_name("more"), PathBuf::from("/elsewhere")];
     let draft = read(&path, &[], std::iter::empty()).unwrap();
-    assert_eq!(draft.plugin_paths(), more);
+    let directories =
+        |draft: &crate::ParsedSpec| draft.plugin_paths().into_iter().map(|p| p.directory).collect::<Vec<_>>();
+    assert_eq!(directories(&draft), more);
+    assert!(draft.plugin_paths().iter().all(|p| p.said_in.as_ref().unwrap().contains("base.toml:")));
     assert_eq!(
         draft.resolve(&Declared).unwrap().plugin_settings.path,
         more.map(|path| path.to_str().unwrap().to_owned())
     );
     let draft = read(&path, &["plugins.path=[\"here\"]".into()], std::iter::empty()).unwrap();
-    assert_eq!(draft.plugin_paths(), [std::env::current_dir().unwrap().join("here")]);
+    assert_eq!(directories(&draft), [std::env::current_dir().unwrap().join("here")]);
+    assert_eq!(draft.plugin_paths()[0].said_in, None);
     let draft = read(&path, &["plugins.path=3".into()], std::iter::empty()).unwrap();
     assert!(draft.plugin_paths().is_empty());
 }
@@ -172,7 +176,8 @@ fn the_resolved_spec_makes_the_same_run_again() {
     let desk = Desk::new();
     desk.file("spec.toml", format!("{SPEC}[layer]\nplugin = \"dense\"\nradix = 4\n[sweep]\nseed = [1, 2]\n"));
     let spec = desk.load("spec.toml", &["seed=3\n"], &[]).unwrap();
-    assert_eq!(spec.notes.len(), 1, "{}", desk.plain(&spec.notes));
+    // One on the option, and one on each directory of plugins that is not there.
+    assert_eq!(spec.notes.len(), 3, "{}", desk.plain(&spec.notes));
     desk.file("small.toml", "[environment]\nplugin = \"worlds\"\n");
     let small = desk.load("small.toml", &[], &[]).unwrap();
     desk.file("small-again.toml", small.to_toml());
@@ -184,7 +189,9 @@ fn the_resolved_spec_makes_the_same_run_again() {
     let again = desk
         .load("runs/x/resolved.toml", &[], &[])
         .unwrap_or_else(|m| panic!("{}\n{}", desk.plain(&m), spec.to_toml()));
-    assert!(again.notes.is_empty() && again.sweep.is_empty() && !spec.sweep.is_empty());
+    // Those on the directories stay.
+    assert_eq!(again.notes.len(), 2, "{}", desk.plain(&again.notes));
+    assert!(again.sweep.is_empty() && !spec.sweep.is_empty());
     assert_eq!(
         (&again.name, again.seed, again.steps, again.threads),
         (&spec.name, 3, spec.steps, spec.threads)
