@@ -334,26 +334,27 @@ fn what_a_library_finds_beside_itself_is_found_from_its_copy() {
     let helper = place.write("helper.c", "int help_me(void) { return 1; }\n");
     let library = place.path().join("plugins/more/libhelper.so");
     fs::create_dir_all(library.parent().unwrap()).unwrap();
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &helper]).status().unwrap();
-    assert!(built.success());
     let source = fs::read_to_string(place.path().join("plain.c")).unwrap().replace("plain", "needy");
-    let source = place
-        .write("needy.c", format!("{source}\nint help_me(void); int uses(void) {{ return help_me(); }}\n"));
+    let calls = "int help_me(void); int uses(void) { return help_me(); }";
+    let source = place.write("needy.c", format!("{source}\n{calls}\n"));
     let needy = place.path().join("plugins/libneedy.so");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN/more", "-o"])
-        .args([&needy, &source])
-        .arg(format!("-L{}", library.parent().unwrap().display()))
-        .arg("-lhelper")
-        .status()
-        .unwrap();
-    assert!(built.success());
-    let answer = place.efference(&["plugins", "show", "needy", "--path", "plugins"]).expect(1);
-    // It was loaded: what it lacks is an entry, not its helper.
-    answer.says(&["holds layer 'needy', and has no entry for it"]);
-    assert!(place.path().join("loaded-needy").exists());
-    fs::remove_file(&library).unwrap();
-    let answer = place.efference(&["plugins", "show", "needy", "--path", "plugins"]).expect(1);
-    answer.says(&["libneedy.so cannot be loaded: libhelper.so: cannot open shared object file"]);
+    let show = || place.efference(&["plugins", "show", "needy", "--path", "plugins"]).expect(1);
+    // By its own name, and by the name of its file.
+    for name in ["-Wl,-soname,libhelper.so", "-Wl,-O1"] {
+        let cc = |arguments: &[&str], files: [&Path; 2]| {
+            let mut cc = Command::new("cc");
+            cc.args(["-shared", "-fPIC", "-o"]).args(files).args(arguments);
+            assert!(cc.status().unwrap().success());
+        };
+        cc(&[name], [&library, &helper]);
+        let at = format!("-L{}", library.parent().unwrap().display());
+        let options = ["-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN/more", &at, "-lhelper"];
+        cc(&options, [&needy, &source]);
+        // It was loaded: what it lacks is in its table, and not its helper.
+        show().says(&["libneedy.so has a damaged manifest: its table names no function that starts it"]);
+        fs::remove_file(place.path().join("loaded-needy")).unwrap();
+        fs::remove_file(&library).unwrap();
+        show().says(&["libneedy.so cannot be loaded: libhelper.so: cannot open shared object file"]);
+        assert!(!place.path().join("loaded-needy").exists());
+    }
 }

@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 /// The tables of the libraries that were loaded, by the device and number of their files.
 static LOADED: Mutex<BTreeMap<(u64, u64), &'static Library>> = Mutex::new(BTreeMap::new());
 
+/// Plugins of one library at most: a larger number is none of a library that is whole.
+const MOST_ENTRIES: usize = 4_096;
+
 /// Loads a library, once, and returns its table.
 pub(super) fn table(file: &Path) -> Result<&'static Library, Refusal> {
     let unreadable = |e: io::Error| Refusal::Unreadable { file: file.into(), reason: e.to_string() };
@@ -36,8 +39,7 @@ pub(super) fn table(file: &Path) -> Result<&'static Library, Refusal> {
     let bytes = checked_bytes(file)?;
     let manifest = FileManifest::of_bytes(file, &bytes, &this_host())?;
     check_needed(file, &manifest.needed)?;
-    load_beside(file, &manifest);
-    let copy = PrivateCopy::of(file, &bytes);
+    let copy = if load_beside(file, &manifest) { PrivateCopy::of(file, &bytes) } else { None };
     let path = copy.as_ref().map_or(file, |copy| &copy.path);
     let unloadable = |e: libloading::Error| {
         // The innermost message is the system's own; those before it say that there is one.
@@ -49,10 +51,21 @@ pub(super) fn table(file: &Path) -> Result<&'static Library, Refusal> {
     let handle = unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) };
     let handle = handle.map_err(unloadable)?;
     // SAFETY: the manifest says that the symbol is a static `Library` of this boundary, and it is never unloaded.
-    let library: &'static Library = unsafe {
-        let symbol = handle.get::<*const Library>(ENTRY_SYMBOL.as_bytes()).map_err(unloadable)?;
-        &**symbol
+    let library: *const Library = unsafe { *handle.get(ENTRY_SYMBOL.as_bytes()).map_err(unloadable)? };
+    let damaged = |reason: &str| Refusal::DamagedManifest { file: file.into(), reason: reason.into() };
+    // What is no address is not to be taken for a function or a list.
+    // SAFETY: as above; a place of the size of an address is read as a number.
+    let (start, entries, count) = unsafe {
+        ((&raw const (*library).init).cast::<usize>().read(), (*library).entries, (*library).entry_count)
     };
+    if start == 0 {
+        return Err(damaged("its table names no function that starts it"));
+    }
+    if entries.is_null() || count > MOST_ENTRIES {
+        return Err(damaged("its table has no list of its plugins"));
+    }
+    // SAFETY: as above, and what must not be null is not.
+    let library: &'static Library = unsafe { &*library };
     std::mem::forget(handle);
     // Open as long as the process: the system's loader knows a library by its path, and the path is the descriptor's.
     std::mem::forget(copy);
@@ -114,8 +127,9 @@ fn private_file(file: &Path, bytes: &[u8]) -> io::Result<File> {
 }
 
 /// Loads what the library needs and finds relative to its own place (`$ORIGIN`), which the copy of it does not have. What
-/// can't be loaded is reported when the library is.
-fn load_beside(file: &Path, manifest: &FileManifest) {
+/// can't be loaded is reported when the library is. Whether the copy can do: what has no name of its own (`-soname`) is found
+/// by its path alone, and then only the library's own file can be loaded.
+fn load_beside(file: &Path, manifest: &FileManifest) -> bool {
     let own = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let own = own.parent().unwrap_or(Path::new("/"));
     for needed in &manifest.needed {
@@ -124,9 +138,14 @@ fn load_beside(file: &Path, manifest: &FileManifest) {
         if !is_loaded(needed) {
             // SAFETY: it is what the system's loader would load with the library, whose manifest was accepted.
             let handle = unsafe { Handle::open(Some(&path), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) };
+            let is_there = handle.is_ok();
             std::mem::forget(handle);
+            if is_there && !is_loaded(needed) {
+                return false;
+            }
         }
     }
+    true
 }
 
 fn is_loaded(library: &str) -> bool {
