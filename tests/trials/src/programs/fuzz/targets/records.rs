@@ -3,7 +3,7 @@ use efference_runs::directory::RunDirectory;
 use efference_runs::{find_run, list_runs};
 use efference_trials::fuzz::{Failure, Scratch, Target, equal, files, holds, make_directory, write};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const NAMES: &[&str] =
     &["spec.toml", "end.json", "provenance.json", "metrics.jsonl", "evaluations.jsonl", "latest"];
@@ -73,7 +73,7 @@ impl Target for Records {
             list_runs(&self.runs, None).map_err(|e| Failure::new("runs can't be listed", e.to_string()))?;
         equal("a run is not listed", &listing.runs.len(), &2)?;
         for said in ["x", "latest", "a", "x/b"] {
-            if let Ok(run) = find_run(&self.runs, said.as_ref()) {
+            if let Ok(run) = find_run(&self.runs, Path::new(said)) {
                 let here = run.path().starts_with(self.real());
                 holds("a run is found elsewhere", here, || run.path().display().to_string())?;
             }
