@@ -89,7 +89,7 @@ impl Model {
         match Model::build_with(&config, Some(rehearsal.clone())) {
             Ok((model, trainer)) => {
                 model.freeze();
-                Rehearsed::Built(model, trainer)
+                Rehearsed::Built(Box::new(model), trainer)
             }
             Err(_) if rehearsal.overflowed() => Rehearsed::TooManyTensors(MOST_COUNTED),
             Err(error) => Rehearsed::Failed(error, rehearsal.added()),

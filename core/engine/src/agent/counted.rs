@@ -6,7 +6,7 @@ use efference_sdk::{Error, Trainer};
 /// What came of building an agent that only rehearses.
 pub(crate) enum Rehearsed {
     /// It can be built, and here it is.
-    Built(Model, Box<dyn Trainer>),
+    Built(Box<Model>, Box<dyn Trainer>),
     /// It has more parameters and buffers than these, and was given up.
     TooManyTensors(usize),
     /// It cannot be built; and how many bytes its parameters had taken until then.

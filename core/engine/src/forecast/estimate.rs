@@ -77,7 +77,7 @@ pub(super) fn estimate(parts: &LoadedSpec<'_>, limit: u64) -> Estimate {
     if size > MOST_ELEMENTS || memory.total() > limit {
         return Estimate::Budget(counted, None);
     }
-    match rehearse(parts, model, trainer, &assumed, size) {
+    match rehearse(parts, *model, trainer, &assumed, size) {
         Ok(Rehearsal { arithmetic, moments, saved, steps }) => {
             let Arithmetic { flop, is_lower_bound } = arithmetic;
             let arithmetic = Some(Arithmetic { flop: flop * streams as f64, is_lower_bound });

@@ -107,12 +107,11 @@ fn private_file(file: &Path, bytes: &[u8]) -> io::Result<File> {
     let create = |flags| {
         // SAFETY: the name is a C string; the descriptor that comes back is new, and owned by nobody else.
         let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | flags) };
-        // SAFETY: as above.
         if descriptor < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(unsafe { File::from_raw_fd(descriptor) })
+            return Err(io::Error::last_os_error());
         }
+        // SAFETY: as above.
+        Ok(unsafe { File::from_raw_fd(descriptor) })
     };
     // Systems before Linux 6.3 do not know the first of these, and need it not.
     let flags = [libc::MFD_EXEC | libc::MFD_ALLOW_SEALING, libc::MFD_ALLOW_SEALING];
