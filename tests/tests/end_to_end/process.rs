@@ -6,7 +6,7 @@ use std::process::Command;
 fn spec() -> Option<String> {
     let python = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     let Some(python) = python.ok().filter(|output| output.status.success()) else {
-        eeprintln!("SKIPPED: there is no python3");
+        eprintln!("SKIPPED: there is no python3");
         return None;
     };
     let python = String::from_utf8(python.stdout).unwrap();
