@@ -419,6 +419,9 @@ typedef struct ef_ParamStoreVTable {
     ef_Status (*list)(void *this_, struct ef_Str prefix, struct ef_List_NamedTensor *out, struct ef_Error *err);
     // The device of the experiment: −1 for the CPU, else the number of the CUDA device.
     ef_Status (*device)(void *this_, int32_t *out, struct ef_Error *err);
+    // Whether what is made is only counted, and never computes a step: then a first value may be a stand-in, a tensor
+    // of the same shape whose elements all lie at one place in memory.
+    ef_Status (*only_counts)(void *this_, bool *out, struct ef_Error *err);
 } ef_ParamStoreVTable;
 
 // An object: whoever made it knows what `this_` points to.
@@ -984,6 +987,16 @@ typedef struct ef_Object_c_void {
     const void *vtable;
 } ef_Object_c_void;
 
+// What the options of an environment say of it before it is made.
+typedef struct ef_Outline {
+    // Size of this struct, in bytes.
+    size_t size;
+    // How many streams it has at once; 0: not known.
+    uint64_t streams;
+    // What its streams observe and want.
+    struct ef_Spaces spaces;
+} ef_Outline;
+
 // One plugin of a library.
 typedef struct ef_Entry {
     // Size of this struct, in bytes.
@@ -998,7 +1011,8 @@ typedef struct ef_Entry {
     struct ef_Str description;
     // Writes the JSON Schema of the plugin's options.
     ef_Status (*options_schema)(struct ef_List_u8 *out, struct ef_Error *err);
-    // Reads options, given as a JSON object, and does nothing else. An error names the option that is wrong.
+    // Reads options, given as a JSON object, and does nothing else. An error names the option that is wrong, or says
+    // which contradict each other.
     ef_Status (*check_options)(struct ef_Str options, void *out, struct ef_Error *err);
     // Makes an object of the plugin's kind. `options` is a JSON object; `setup` points to the setup struct of the
     // kind, such as `ef_LayerSetup`(crate::LayerSetup); the object's table is the one of the kind, such as
@@ -1007,13 +1021,17 @@ typedef struct ef_Entry {
                         const void *setup,
                         struct ef_Object_c_void *out,
                         struct ef_Error *err);
+    // What the options of an environment say of it, without making one: nothing is started, and no file is changed.
+    // Optional, as a function that is appended to a table.
+    ef_Status (*outline)(struct ef_Str options, struct ef_Outline *out, struct ef_Error *err);
 } ef_Entry;
 
 // The static that a library exports as `ef_ENTRY_SYMBOL`.
 typedef struct ef_Library {
     // Read from the file first.
     struct ef_Manifest manifest;
-    // The library's plugins, as many as its manifest names.
+    // The library's plugins, as many as its manifest names. One begins `ef_Entry::size` bytes after the other, as the
+    // library's maker knows it.
     const struct ef_Entry *entries;
     // How many.
     size_t entry_count;
@@ -1073,6 +1091,8 @@ typedef struct ef_TrainerVTable {
     ef_Status (*restore)(void *this_, struct ef_List_NamedTensor saved, void *out, struct ef_Error *err);
     // Whether what `save` returns now loses nothing, as it does in the middle of an unroll.
     ef_Status (*saves_exactly)(void *this_, bool *out, struct ef_Error *err);
+    // Steps whose graph is held at once, before a backward pass frees it; 0: not known.
+    ef_Status (*unroll_length)(void *this_, uint64_t *out, struct ef_Error *err);
 } ef_TrainerVTable;
 
 // The call succeeded.

@@ -124,6 +124,17 @@ pub struct Spaces {
     pub reward_max: f32,
 }
 
+/// What the options of an environment say of it before it is made.
+#[repr(C)]
+pub struct Outline {
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// How many streams it has at once; 0: not known.
+    pub streams: u64,
+    /// What its streams observe and want.
+    pub spaces: Spaces,
+}
+
 /// A picture: red, green and blue of each pixel, row by row from the top left; no pixels: no picture.
 #[repr(C)]
 pub struct Picture {

@@ -1,5 +1,5 @@
 //! What a plugin library exports, and what the host reads of it before running any of its code.
-use crate::{Error, HostApi, List, Object, Status, Str};
+use crate::{Error, HostApi, List, Object, Outline, Status, Str};
 use core::ffi::c_void;
 
 /// The number of this boundary. It changes when an old plugin could no longer be called safely.
@@ -99,7 +99,8 @@ pub struct Entry {
     pub description: Str,
     /// Writes the JSON Schema of the plugin's options.
     pub options_schema: unsafe extern "C" fn(out: *mut List<u8>, err: *mut Error) -> Status,
-    /// Reads options, given as a JSON object, and does nothing else. An error names the option that is wrong.
+    /// Reads options, given as a JSON object, and does nothing else. An error names the option that is wrong, or says
+    /// which contradict each other.
     pub check_options: unsafe extern "C" fn(options: Str, out: *mut c_void, err: *mut Error) -> Status,
     /// Makes an object of the plugin's kind. `options` is a JSON object; `setup` points to the setup struct of the
     /// kind, such as [`LayerSetup`](crate::LayerSetup); the object's table is the one of the kind, such as
@@ -110,6 +111,9 @@ pub struct Entry {
         out: *mut Object<c_void>,
         err: *mut Error,
     ) -> Status,
+    /// What the options of an environment say of it, without making one: nothing is started, and no file is changed.
+    /// Optional, as a function that is appended to a table.
+    pub outline: Option<unsafe extern "C" fn(options: Str, out: *mut Outline, err: *mut Error) -> Status>,
 }
 
 // SAFETY: an entry is constant data.
@@ -120,7 +124,8 @@ unsafe impl Sync for Entry {}
 pub struct Library {
     /// Read from the file first.
     pub manifest: Manifest,
-    /// The library's plugins, as many as its manifest names.
+    /// The library's plugins, as many as its manifest names. One begins [`Entry::size`] bytes after the other, as the
+    /// library's maker knows it.
     pub entries: *const Entry,
     /// How many.
     pub entry_count: usize,

@@ -30,6 +30,10 @@ pub struct ParamStoreVTable {
     ) -> Status,
     /// The device of the experiment: −1 for the CPU, else the number of the CUDA device.
     pub device: unsafe extern "C" fn(this_: *mut c_void, out: *mut i32, err: *mut Error) -> Status,
+    /// Whether what is made is only counted, and never computes a step: then a first value may be a stand-in, a tensor
+    /// of the same shape whose elements all lie at one place in memory.
+    pub only_counts:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut bool, err: *mut Error) -> Status>,
 }
 
 /// Functions of what makes layers of the experiment's own kind.

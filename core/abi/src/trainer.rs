@@ -186,4 +186,7 @@ pub struct TrainerVTable {
     /// Whether what `save` returns now loses nothing, as it does in the middle of an unroll.
     pub saves_exactly:
         Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut bool, err: *mut Error) -> Status>,
+    /// Steps whose graph is held at once, before a backward pass frees it; 0: not known.
+    pub unroll_length:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut u64, err: *mut Error) -> Status>,
 }

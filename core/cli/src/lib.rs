@@ -6,6 +6,8 @@
 
 pub mod commands;
 pub mod engine;
+mod force;
+pub mod forecast;
 pub mod output;
 mod paths;
 pub mod run_spec;
@@ -15,6 +17,7 @@ mod sweep;
 pub mod temporary;
 mod today;
 
+pub use force::ForceArgs;
 use output::{fail, print};
 pub use spec_file::{SpecArgs, report};
 

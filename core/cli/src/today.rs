@@ -5,9 +5,9 @@ use crate::run_spec::RunSpec;
 use efference_abi::Kind;
 use efference_compare::provenance_differences;
 use efference_registry::PluginFiles;
+use efference_runs::limits::Limits;
 use efference_runs::provenance::{Git, Machine, PluginFile, Provenance, sha256_of};
 use std::path::Path;
-use std::thread;
 
 /// What is different today, a sentence each; `None`: it is not known what made the run.
 ///
@@ -47,7 +47,7 @@ fn today(then: &Provenance, plugins: &PluginFiles, runs: Option<&Path>) -> Prove
         libtorch: engine_identity().libtorch_version,
         machine: Machine::this(),
         // The spec decides these, but for what the machine has.
-        threads: then.threads.min(thread::available_parallelism().map_or(1, usize::from)),
+        threads: then.threads.min(Limits::of_this_process().processors().threads()),
         ..then.clone()
     }
 }

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod bench;
 pub mod describe;
 pub mod draw;
+pub mod forecast;
 pub mod log;
 pub mod plugins;
 pub mod run;

@@ -12,6 +12,7 @@ use efference_cli::commands::evaluate::EvaluateArgs;
 use efference_cli::commands::fork::ForkArgs;
 use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
+use efference_cli::forecast::ForecastArgs;
 use efference_cli::output;
 use efference_engine::{describe, log, run};
 use efference_sdk::bridge;
@@ -36,6 +37,8 @@ enum Command {
     Evaluate(EvaluateArgs),
     Bench(BenchArgs),
     Draw(DrawArgs),
+    /// Says what experiments take, for `efference check`.
+    Forecast(ForecastArgs),
     /// Replies to requests about plugins, for `efference check`.
     Describe,
 }
@@ -55,6 +58,7 @@ fn main() {
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Draw(arguments) => commands::draw::run(&arguments),
+        Command::Forecast(arguments) => commands::forecast::run(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
     }));
     let status = status.unwrap_or_else(|panic| {

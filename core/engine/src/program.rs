@@ -17,11 +17,17 @@ use std::time::Duration;
 pub(crate) type Outcome = Result<u8, u8>;
 
 /// Makes the steps of a run, and prints how it ended.
-pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start: Start<'_>) -> Outcome {
+pub(crate) fn make_run(
+    spec: &Spec,
+    registry: &Registry,
+    spec_file: &Path,
+    start: Start<'_>,
+    force: bool,
+) -> Outcome {
     let output = own_stdout(spec).map_err(|e| fail(format!("standard output cannot be used: {e}")))?;
     let summary = output.try_clone().map_err(fail)?;
     let stop = listen()?;
-    let parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    let parts = load(spec, registry, force)?;
     let request = Request { spec_file, start, output, stop: &stop };
     let mut experiment = None;
     let status = match run::run(spec, &parts, request, &mut experiment) {
@@ -39,6 +45,13 @@ pub(crate) fn make_run(spec: &Spec, registry: &Registry, spec_file: &Path, start
     of_this_process().set_status(status);
     drop(experiment);
     Ok(status)
+}
+
+/// Loads the plugins of a spec. With `force`, more memory may be taken than there seems to be.
+pub(crate) fn load<'a>(spec: &'a Spec, registry: &'a Registry, force: bool) -> Result<LoadedSpec<'a>, u8> {
+    let mut parts = LoadedSpec::new(spec, registry).map_err(fail)?;
+    parts.force = force;
+    Ok(parts)
 }
 
 /// Reads and checks the spec; mistakes and notes are printed.

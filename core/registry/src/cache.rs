@@ -85,17 +85,19 @@ fn digest(kind: Kind, name: &str, options: &Value) -> String {
     hex(&hasher.finalize())
 }
 
+/// `efference` in the user's cache directory; `None` if there is none.
+pub(crate) fn user_directory() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Some(caches?.join("efference"))
+}
+
 impl OptionsCache {
     /// That of the user: `efference/plugins` in `$XDG_CACHE_HOME`, or else in `~/.cache`. Without either, nothing is
     /// remembered.
     pub fn of_user() -> OptionsCache {
-        let absolute =
-            |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
-        let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-        match caches {
-            Some(caches) => OptionsCache::in_directory(caches.join("efference/plugins")),
-            None => OptionsCache { directory: None },
-        }
+        let directory = user_directory().map(|directory| directory.join("plugins"));
+        directory.map_or_else(OptionsCache::default, OptionsCache::in_directory)
     }
 
     /// In this directory, which is made when there is something to remember.
@@ -136,27 +138,27 @@ impl OptionsCache {
         }
         let is_new = !path.exists();
         if write(&path, entry).is_ok() && is_new {
-            self.forget_oldest();
+            self.directory.iter().for_each(|directory| forget_oldest(directory, MOST_LIBRARIES));
         }
     }
+}
 
-    fn forget_oldest(&self) {
-        let Some(directory) = &self.directory else { return };
-        let now = SystemTime::now();
-        let mut entries = Vec::new();
-        for file in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let (path, used) = (file.path(), file.metadata().and_then(|m| m.modified()).unwrap_or(now));
-            if path.extension().is_some_and(|e| e == "json") {
-                entries.push((used, path));
-            } else if now.duration_since(used).is_ok_and(|age| age > LEFTOVER_AFTER) {
-                let _ = fs::remove_file(path);
-            }
-        }
-        entries.sort();
-        let too_many = entries.len().saturating_sub(MOST_LIBRARIES);
-        for (_, path) in &entries[..too_many] {
+/// Leaves so many files in a directory: those that were used last.
+pub(crate) fn forget_oldest(directory: &Path, most: usize) {
+    let now = SystemTime::now();
+    let mut entries = Vec::new();
+    for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (path, used) = (file.path(), file.metadata().and_then(|m| m.modified()).unwrap_or(now));
+        if path.extension().is_some_and(|e| e == "json") {
+            entries.push((used, path));
+        } else if now.duration_since(used).is_ok_and(|age| age > LEFTOVER_AFTER) {
             let _ = fs::remove_file(path);
         }
+    }
+    entries.sort();
+    let too_many = entries.len().saturating_sub(most);
+    for (_, path) in &entries[..too_many] {
+        let _ = fs::remove_file(path);
     }
 }
 

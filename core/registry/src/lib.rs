@@ -11,6 +11,7 @@ mod files;
 mod hash;
 mod known;
 mod refusal;
+mod remembered;
 mod seal;
 
 pub use cache::OptionsCache;
@@ -19,4 +20,5 @@ pub use file::{FileManifest, Identity, PluginInfo};
 pub use files::{MissingPlugin, PluginFiles, PluginLocation};
 pub use known::KnownPlugins;
 pub use refusal::Refusal;
+pub use remembered::Remembered;
 pub use seal::{Sealed, checked_bytes, seal};

@@ -6,6 +6,7 @@
 //! where the run is.
 
 mod baselines;
+pub mod budget;
 pub mod checkpoint;
 mod console;
 pub mod directory;
@@ -17,6 +18,7 @@ mod git;
 mod growing;
 mod hash;
 pub mod history;
+pub mod limits;
 mod lines;
 mod listing;
 pub mod metric;

@@ -3,6 +3,7 @@
 //! Everything here is best effort: what cannot be found out is left out, and never stops a run.
 pub use crate::git::Git;
 pub use crate::hash::sha256_of;
+use crate::limits::{Limits, Processors};
 use crate::privacy::masked;
 use crate::time::rfc3339;
 use serde::{Deserialize, Serialize, Serializer};
@@ -76,13 +77,16 @@ pub struct PluginFile {
 }
 
 /// A machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's model, if the system says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
+    /// What limits them: affinity, and the quota of control groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors: Option<Processors>,
     /// Memory, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
@@ -184,6 +188,7 @@ impl Machine {
         Machine {
             cpu: field("/proc/cpuinfo", "model name"),
             cores: thread::available_parallelism().map_or(1, usize::from),
+            processors: Some(Limits::of_this_process().processors()),
             memory_mib: memory.and_then(|m| m.split(' ').next()?.parse::<u64>().ok()).map(|kib| kib / 1_024),
             kernel: format!("{} {}", std::env::consts::OS, kernel.trim()).trim().to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),

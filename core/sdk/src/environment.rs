@@ -78,9 +78,18 @@ impl Spaces {
     }
 }
 
+/// What the options of a plugin say of it before it is made: nothing, but of an environment that knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outline {
+    /// How many streams it has at once.
+    pub streams: Option<usize>,
+    /// What its streams observe and want.
+    pub spaces: Option<Spaces>,
+}
+
 /// Elements of a vector of actions for these groups.
 pub fn action_width(groups: &[ActionGroup]) -> usize {
-    groups.iter().map(|group| group.width()).sum()
+    groups.iter().fold(0, |sum, group| sum.saturating_add(group.width()))
 }
 
 interface! {

@@ -43,6 +43,7 @@ pub struct Info {
     options_schema: unsafe extern "C" fn(*mut List<u8>, *mut abi::Error) -> Status,
     check_options: unsafe extern "C" fn(Str, *mut c_void, *mut abi::Error) -> Status,
     create: unsafe extern "C" fn(Str, *const c_void, *mut Object<c_void>, *mut abi::Error) -> Status,
+    outline: unsafe extern "C" fn(Str, *mut abi::Outline, *mut abi::Error) -> Status,
 }
 
 const fn info<P: Plugin>(version: &'static str) -> Info
@@ -55,8 +56,9 @@ where
         version,
         description: P::DESCRIPTION,
         options_schema: bridge::options_schema_of::<P::Options>,
-        check_options: bridge::check_options_of::<P::Options>,
+        check_options: bridge::check_options_of::<P>,
         create: bridge::create_of::<P>,
+        outline: bridge::outline_of::<P>,
     }
 }
 
@@ -97,6 +99,7 @@ impl Info {
             options_schema: self.options_schema,
             check_options: self.check_options,
             create: self.create,
+            outline: Some(self.outline),
         }
     }
 }

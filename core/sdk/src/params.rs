@@ -18,6 +18,9 @@ interface! {
         shared fn list(prefix: &str) -> Saved;
         /// The experiment's device.
         shared fn device() -> Device;
+        /// Whether what is made is only counted, and never computes a step. [`Random::normal`] then returns stand-ins,
+        /// which take no memory; a plugin that looks at the values of its parameters while it is made asks first.
+        shared fn only_counts() -> bool = Ok(false);
     }
 }
 
@@ -61,12 +64,15 @@ impl<'a> Params<'a> {
 
     /// Adds a parameter of normally distributed numbers with mean 0 and this deviation.
     pub fn normal(&self, name: &str, shape: &[i64], deviation: f64) -> Result<Tensor> {
-        self.parameter(name, self.random(name)?.normal(shape, deviation))
+        self.parameter(name, self.random(name)?.f_normal(shape, deviation)?)
     }
 
     /// Random numbers that belong to `name` here: other components do not change them.
+    ///
+    /// Where parameters are only counted, its tensors are stand-ins: see [`ParamStore::only_counts`].
     pub fn random(&self, name: &str) -> Result<Random> {
-        Ok(Random::new(self.seed(name)?))
+        let random = Random::new(self.seed(name)?);
+        Ok(if self.only_counts()? { random.of_stand_ins() } else { random })
     }
 
     /// The names and tensors added in this scope so far.
@@ -92,5 +98,9 @@ impl ParamStore for Params<'_> {
 
     fn device(&self) -> Result<Device> {
         self.store.device()
+    }
+
+    fn only_counts(&self) -> Result<bool> {
+        self.store.only_counts()
     }
 }

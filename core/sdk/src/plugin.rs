@@ -4,7 +4,7 @@
 //! implements and calls them.
 #![allow(unsafe_code)]
 use crate::bridge::Caller;
-use crate::{Options, Result};
+use crate::{Options, Outline, Result};
 use efference_abi::{self as abi, Object};
 
 /// A plugin: its name in a spec, its options, and how it is made. It also implements the trait of its kind, which says
@@ -18,6 +18,15 @@ pub trait Plugin: Sized + Send + 'static {
     type Options: Options;
     /// What it is for: `dyn Layer`, `dyn Cell`, `dyn Goal`, `dyn Trainer` or `dyn Environment`.
     type Kind: ?Sized + PluginKind;
+
+    /// What can be said of options alone: an error where they contradict each other though each is in its range (such as a
+    /// ball too large for its box; [`Error::in_option`](crate::Error::in_option) names the one to change), and of an
+    /// environment what it will be like. Quick, starts nothing, and allocates next to nothing: `efference check` asks
+    /// for it.
+    fn outline(options: &Self::Options) -> Result<Outline> {
+        let _ = options;
+        Ok(Outline::default())
+    }
 
     /// Makes one: a layer from [`LayerSetup`](crate::LayerSetup), and so on.
     fn new(options: Self::Options, setup: &<Self::Kind as PluginKind>::Setup<'_>) -> Result<Self>;

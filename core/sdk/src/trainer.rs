@@ -130,6 +130,9 @@ interface! {
         exclusive fn restore(saved: Saved) -> (), context "restoring";
         /// Whether what [`save`](Trainer::save) returns now loses nothing, as it would in the middle of an unroll.
         shared fn saves_exactly() -> bool = Ok(true);
+        /// Steps whose graph is held at once, before a backward pass frees it; 0: not known. By it the memory of a run is
+        /// estimated.
+        shared fn unroll_length() -> u64 = Ok(0);
     }
 }
 

@@ -135,6 +135,11 @@ impl Diagnostics {
         Diagnostics { spec: spec.to_owned(), diagnostics }
     }
 
+    /// The spec's file, as it was named.
+    pub(super) fn spec(&self) -> &str {
+        &self.spec
+    }
+
     /// The diagnostics: by file, then by line; those of variables and `--set` come last.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter()

@@ -23,7 +23,8 @@ pub(super) struct HostKeys {
     pub(super) steps: Option<u64>,
     /// Where tensors live: "auto", "cpu", "cuda" or "cuda:N". "auto" takes the first usable GPU, else the CPU.
     pub(super) device: String,
-    /// CPU threads of libtorch; without, as many as the machine has physical cores.
+    /// CPU threads of libtorch; without, as many as the machine has physical cores, but no more than affinity and quota
+    /// (control groups) let compute at once.
     #[schemars(range(min = 1, max = 4096))]
     pub(super) threads: Option<usize>,
     pub(super) state: State,
@@ -71,6 +72,11 @@ pub enum StateSize {
     Elements(i64),
 }
 
+impl StateSize {
+    /// The most elements that are accepted: 4 TiB. Sizes that are made of this one, such as twice it, do not overflow.
+    pub const LARGEST: i64 = 1 << 40;
+}
+
 impl Serialize for StateSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -95,7 +101,7 @@ impl JsonSchema for StateSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 16 }, { "const": "auto" }] })
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 16, "maximum": StateSize::LARGEST }, { "const": "auto" }] })
     }
 }
 

@@ -16,6 +16,17 @@ impl Origins {
         self.0.get(path)
     }
 
+    /// As [`nearest`](Self::nearest), of what somebody said: defaults are passed over.
+    pub(super) fn nearest_said(&self, path: &KeyPath) -> Option<(&Origin, KeyPath)> {
+        let mut path = path.clone();
+        loop {
+            match self.nearest(&path)? {
+                (Origin::Default, at) => path = at.parent()?,
+                found => return Some(found),
+            }
+        }
+    }
+
     /// As [`get`](Origins::get), of the nearest value that holds the path.
     pub(super) fn nearest(&self, path: &KeyPath) -> Option<(&Origin, KeyPath)> {
         let mut path = path.clone();

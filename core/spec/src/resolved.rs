@@ -1,8 +1,10 @@
 //! A spec after everything is merged, checked and filled in.
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::key_path::KeyPath;
 use super::keys::{Device, OptimizerSettings, Plugins, Record, State};
 use super::merge::Origins;
 use super::saving::{Checkpoint, Evaluation};
+use super::source::Place;
 use super::sweep::SweepAxis;
 use efference_abi::Kind;
 use serde_json::{Map, Value};
@@ -64,7 +66,7 @@ pub struct Spec {
     pub steps: Option<u64>,
     /// Where tensors live.
     pub device: Device,
-    /// CPU threads; `None` for the machine's physical cores.
+    /// CPU threads; `None` for as many as the machine, affinity and quota allow.
     pub threads: Option<usize>,
     /// The plugin of each kind; all kinds are there.
     pub plugins: BTreeMap<Kind, PluginChoice>,
@@ -101,6 +103,16 @@ impl Spec {
             settings.learning_rate = rate;
         }
         settings
+    }
+
+    /// What is wrong with the value of a key that was found out only now, with where it was said.
+    pub fn problem(&self, key: &str, message: &str, help: Option<&str>) -> Diagnostics {
+        let at = KeyPath::parse_serde(key);
+        let said = self.origins.nearest_said(&at);
+        let place = said.map_or(Place::Nowhere, |(origin, found)| origin.place(found != at));
+        let label = "the key to change".to_owned();
+        let diagnostic = Diagnostic::new(place, message, label, help.map(str::to_owned));
+        Diagnostics::new(self.notes.spec(), vec![diagnostic])
     }
 
     /// All keys with their values, as one table.

@@ -322,6 +322,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_whole_files() {
         let (mut started, run) = endless(&place, &sets);
         std::thread::sleep(Duration::from_millis(37 * round % 150));
         assert!(started.kill());
+        run.until_nobody_writes_it();
         // Every checkpoint that is there is whole, and so is every picture.
         let files = efference_runs::checkpoint::CheckpointFiles::new(run.path.join("checkpoints"));
         for step in files.steps().unwrap() {

@@ -1,4 +1,5 @@
 //! Starts the program, and reads what it left.
+use efference_runs::directory::{RunDirectory, RunState};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -234,6 +235,17 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Waits until no process writes it any more: who kills the program has killed the engine's parent, and the engine goes
+    /// with it a moment later.
+    #[track_caller]
+    pub(crate) fn until_nobody_writes_it(&self) {
+        let (run, began) = (RunDirectory::open(&self.path).unwrap(), Instant::now());
+        while run.state().unwrap() == RunState::Running {
+            assert!(began.elapsed() < DEADLINE, "{} still goes on", self.path.display());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     pub(crate) fn read(&self, name: &str) -> String {
         let path = self.path.join(name);
         fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

@@ -68,6 +68,7 @@ fn a_run_that_goes_on_is_seen_while_it_does() {
     assert!(listed.contains("  running  "), "{listed}");
     kill_process(started.process(), Signal::KILL).unwrap();
     started.wait();
+    place.run("small").until_nobody_writes_it();
     let metrics = place.run("small").path.join("metrics.jsonl");
     OpenOptions::new().append(true).open(metrics).unwrap().write_all(b"{\"step\":99999").unwrap();
     for command in ["watch", "runs"] {

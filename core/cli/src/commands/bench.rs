@@ -1,6 +1,6 @@
 //! `efference bench`: checks the spec as far as that takes no libtorch, and runs the engine.
-use crate::engine;
 use crate::spec_file::{self, SpecArgs};
+use crate::{ForceArgs, engine};
 use clap::Args;
 
 /// Measures how fast the experiment of a spec steps, where a step's time goes, and how far that is from what the
@@ -19,6 +19,9 @@ pub struct BenchArgs {
     /// Prints JSON.
     #[arg(long)]
     pub json: bool,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 /// Does it; returns the exit status.

@@ -1,6 +1,6 @@
 //! `efference evaluate`: runs the engine.
-use crate::engine;
 use crate::paths::path;
+use crate::{ForceArgs, engine};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,6 +25,9 @@ pub struct EvaluateArgs {
     /// Prints JSON, with the return and the length of each episode.
     #[arg(long)]
     pub json: bool,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 /// Does it; returns the exit status.

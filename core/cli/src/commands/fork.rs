@@ -1,8 +1,8 @@
 //! `efference fork`: says what changes, and runs the engine.
-use crate::engine;
 use crate::engine::Engine;
 use crate::paths::path;
 use crate::run_spec::{self, RunSpec, report_changes};
+use crate::{ForceArgs, engine};
 use clap::Args;
 use efference_runs::directory::RunDirectory;
 use std::path::PathBuf;
@@ -32,6 +32,9 @@ pub struct ForkArgs {
     /// The last part of the new run's directory, in place of one made of the time and two words.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 impl ForkArgs {

@@ -3,7 +3,7 @@ use crate::engine::Engine;
 use crate::paths::path;
 use crate::run_spec::{self, RunSpec, report_changes};
 use crate::today::{differences_today, report_differences};
-use crate::{engine, fail};
+use crate::{ForceArgs, engine, fail};
 use clap::Args;
 use efference_spec::ChangeKind;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub struct ResumeArgs {
     /// Goes on from the checkpoint of this step, or with 0 begins anew; what was recorded after it is lost.
     #[arg(long, value_name = "STEP")]
     pub from: Option<u64>,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 impl ResumeArgs {

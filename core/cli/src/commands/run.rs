@@ -1,7 +1,7 @@
 //! `efference run`: checks the spec as far as that takes no libtorch, and runs the engine.
-use crate::engine;
 use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
+use crate::{ForceArgs, engine};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -22,6 +22,9 @@ pub struct RunArgs {
     /// The last part of the run's directory, in place of one made of the time and two words; there must be no such run yet.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// Whether what does not fit is tried all the same.
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 /// Does it; returns the exit status.

@@ -4,6 +4,7 @@ use crate::output::say;
 use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
 use crate::sweep::decide::{self, Question};
+use crate::sweep::memory::within_memory;
 use crate::sweep::slurm::{self, Submission};
 use crate::sweep::{Launch, MemberState, Outcome, Plan, Planned, Share, SweepFolder, run_members};
 use crate::{fail, print};
@@ -33,6 +34,9 @@ pub struct SweepArgs {
     /// Begins members anew that have failed.
     #[arg(long)]
     pub retry: bool,
+    /// Begins though the members that run at once take more memory than there seems to be; each still has to fit.
+    #[arg(long)]
+    pub force: bool,
     /// Only lists the members, and where they stand.
     #[arg(long)]
     pub dry_run: bool,
@@ -101,7 +105,10 @@ fn sweep(arguments: &SweepArgs) -> Result<u8, u8> {
     }
     let _lock = folder.lock().map_err(fail)?;
     let specs = all.members.iter().map(|member| &member.spec);
-    let share = Share::of(specs, arguments.jobs);
+    let mut share = Share::of(specs, arguments.jobs);
+    if !slurm && !arguments.force {
+        share = within_memory(share, &all.members, arguments.jobs.map(NonZeroUsize::get))?;
+    }
     let ids: Vec<(String, &SweepMember)> =
         planned.iter().filter_map(|member| Some((plan.id_of(member)?.to_owned(), member))).collect();
     folder.write(&plan, ids.iter().map(|(id, member)| (id.as_str(), *member))).map_err(fail)?;

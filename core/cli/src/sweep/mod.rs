@@ -19,6 +19,7 @@ pub(crate) mod decide;
 mod folder;
 mod local;
 mod member;
+pub(crate) mod memory;
 mod plan;
 mod progress;
 mod results;

@@ -1,7 +1,7 @@
 //! How the machine's cores are shared out among the members of a sweep.
+use efference_runs::limits::Limits;
 use efference_spec::{Spec, StateSize};
 use std::num::NonZeroUsize;
-use std::thread::available_parallelism;
 
 /// How many members run at once, and how many threads each has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,7 @@ impl Share {
     /// Shares out the cores that this process may use. Small agents get one thread each; large ones run one after the other
     /// on all cores, unless more are to run at once.
     pub(crate) fn of<'a>(specs: impl Iterator<Item = &'a Spec> + Clone, jobs: Option<NonZeroUsize>) -> Share {
-        // The number respects the affinity and the limits of the process.
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let cores = Limits::of_this_process().processors().threads();
         let is_small = |spec: &Spec| match spec.state.size {
             StateSize::Elements(size) => size <= SMALL_STATE,
             StateSize::Auto => true,

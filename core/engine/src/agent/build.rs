@@ -1,19 +1,22 @@
 //! Builds an agent and its trainer: goal, trainer with its networks, then the cell for the width of input that the
 //! trainer says.
 use super::config::{AgentConfig, PluginConfig};
+use super::counted::Rehearsed;
 use super::groups::Optimizers;
 use super::layers::Layers;
 use super::model::{Model, Network, Parts};
+use super::rehearsal::Rehearsal;
 use super::shared_cell::SharedCell;
 use super::slow_cell::{self, SlowCell};
-use super::store::ParameterStore;
+use super::store::{MOST_COUNTED, ParameterStore};
 use crate::plugins::CallMonitor;
 use efference_sdk::{
-    AgentBuilder, Cell, CellSetup, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result, ResultExt,
-    Size, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
+    AgentBuilder, Cell, CellSetup, Error, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result,
+    ResultExt, Size, Spaces, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
 };
 use std::cell::Cell as Slot;
 use std::sync::Arc;
+use tch::Device;
 
 /// What a trainer asks of the agent while it is made.
 struct Builder<'a> {
@@ -52,6 +55,21 @@ impl AgentBuilder for Builder<'_> {
     }
 }
 
+/// Fails if a state has no room for what the environment says that a stream observes and does.
+fn check_room(state_size: i64, reserved: i64, spaces: Option<&Spaces>) -> Result<()> {
+    let Some(Spaces { observation, .. }) = spaces else { return Ok(()) };
+    let actions = spaces.map_or(0, Spaces::action_width);
+    let needed = (reserved as usize).saturating_add(*observation).saturating_add(actions);
+    if needed <= state_size as usize {
+        return Ok(());
+    }
+    let message = format!(
+        "a stream observes {observation} values and wants {actions} actions, which with the {reserved} reserved slots of \
+         the goal need a state of {needed}; it has {state_size}. Set `size` under [state] to {needed} or more"
+    );
+    Err(Error::msg(message).in_option("state.size"))
+}
+
 /// Checks what a plugin returned: an error is its own.
 fn by(config: &PluginConfig, check: impl FnOnce() -> Result<()>) -> Result<()> {
     check().map_err(|e| e.in_plugin(&config.plugin.id()))
@@ -60,10 +78,35 @@ fn by(config: &PluginConfig, check: impl FnOnce() -> Result<()>) -> Result<()> {
 impl Model {
     /// Builds the agent and its trainer.
     pub fn build(config: &AgentConfig<'_>) -> Result<(Model, Box<dyn Trainer>)> {
+        Model::build_with(config, None)
+    }
+
+    /// Builds an agent on the CPU that makes steps without computing its layers or changing its parameters, which take no
+    /// memory: to find out what the real one takes.
+    pub(crate) fn rehearse(config: &AgentConfig<'_>) -> Rehearsed {
+        let rehearsal = Arc::new(Rehearsal::default());
+        let config = AgentConfig { device: Device::Cpu, ..config.clone() };
+        match Model::build_with(&config, Some(rehearsal.clone())) {
+            Ok((model, trainer)) => {
+                model.freeze();
+                Rehearsed::Built(Box::new(model), trainer)
+            }
+            Err(_) if rehearsal.overflowed() => Rehearsed::TooManyTensors(MOST_COUNTED),
+            Err(error) => Rehearsed::Failed(error, rehearsal.added()),
+        }
+    }
+
+    fn build_with(
+        config: &AgentConfig<'_>,
+        rehearsal: Option<Arc<Rehearsal>>,
+    ) -> Result<(Model, Box<dyn Trainer>)> {
         let AgentConfig { seed, device, state_size, spaces, .. } = *config;
         let monitor = Arc::new(CallMonitor::default());
-        let store = ParameterStore::new(seed, device);
-        let layers = Layers::new(config.layer.clone(), monitor.clone());
+        let store = match &rehearsal {
+            None => ParameterStore::new(seed, device),
+            Some(rehearsal) => ParameterStore::counting(seed, rehearsal.clone()),
+        };
+        let layers = Layers::new(config.layer.clone(), monitor.clone(), rehearsal.clone());
         let goal = {
             let setup =
                 GoalSetup { state_size, spaces, layers: &layers, params: Params::new(&store).scope("goal") };
@@ -78,9 +121,11 @@ impl Model {
             );
             Ok(())
         })?;
+        check_room(state_size, reserved, spaces)?;
         let optimizers = Optimizers::new(Vec::new(), &[], config.optimizer);
         let sharing = config.sharing;
-        let parts = Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers };
+        let parts =
+            Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers, rehearsal };
         let mut model = Model::assemble(parts)?;
 
         let slow_decay = Slot::new(None);

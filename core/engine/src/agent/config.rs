@@ -16,6 +16,7 @@ pub struct PluginConfig {
 }
 
 /// What an agent is made from.
+#[derive(Clone)]
 pub struct AgentConfig<'a> {
     /// The experiment's seed.
     pub seed: u64,

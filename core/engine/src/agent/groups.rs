@@ -3,7 +3,7 @@
 //! Every trained parameter belongs to one group: the longest of the names that the spec gives settings to and that
 //! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
 use super::fingerprints::GroupFingerprint;
-use super::optimizer::Optimizer;
+use super::optimizer::{Optimizer, moments};
 use super::store::ParameterStore;
 use efference_sdk::{Result, Saved, ensure, group};
 use efference_spec::OptimizerSettings;
@@ -84,6 +84,17 @@ impl Optimizers {
         let members: Rc<[_]> = groups.into_iter().map(|(name, all)| (name, all.into())).collect();
         self.members.insert(asked.to_owned(), members.clone());
         Ok(members)
+    }
+
+    /// Bytes of moments that will be kept of all parameters; `descents` are the names that some are kept under, each with
+    /// its group.
+    pub(super) fn moment_bytes(&self, store: &ParameterStore, descents: &[(String, String)]) -> u64 {
+        let of_one = |(name, parameter): &(String, Tensor)| {
+            let named = descents.iter().filter(|(_, asked)| group::contains(asked, name)).count() as u64;
+            let each = self.settings.get(&self.group_of(name)).map_or(0, moments);
+            (size_of::<f32>() * parameter.numel()) as u64 * each * named.max(1)
+        };
+        store.trained("").iter().map(of_one).fold(0, u64::saturating_add)
     }
 
     /// Trained parameters that never had a gradient.

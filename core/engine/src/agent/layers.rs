@@ -4,6 +4,8 @@
 //! one thread at a time, as the boundary asks: the list only from within an update, during which no layer computes.
 #![allow(unsafe_code)]
 use super::config::PluginConfig;
+use super::rehearsal::Rehearsal;
+use super::rehearsed_layer::RehearsedLayer;
 use crate::plugins::CallMonitor;
 use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Size, Stage, Vjp, WeightLayout};
 use std::cell::RefCell;
@@ -15,12 +17,18 @@ use tch::Tensor;
 pub(super) struct Layers {
     config: PluginConfig,
     monitor: Arc<CallMonitor>,
+    /// Of an agent that only rehearses: its layers compute nothing.
+    rehearsal: Option<Arc<Rehearsal>>,
     made: RefCell<Vec<(Size, Weak<Shared>)>>,
 }
 
 impl Layers {
-    pub(super) fn new(config: PluginConfig, monitor: Arc<CallMonitor>) -> Self {
-        Layers { config, monitor, made: RefCell::default() }
+    pub(super) fn new(
+        config: PluginConfig,
+        monitor: Arc<CallMonitor>,
+        rehearsal: Option<Arc<Rehearsal>>,
+    ) -> Self {
+        Layers { config, monitor, rehearsal, made: RefCell::default() }
     }
 
     /// Tells all layers that their parameters were updated in this step.
@@ -42,7 +50,15 @@ impl Layers {
 impl LayerFactory for Layers {
     fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn Layer>> {
         let setup = LayerSetup { size, params: params.clone() };
-        let layer = self.config.plugin.create_layer(&self.config.options, &setup, &self.monitor)?;
+        let before = params.tensors()?.len();
+        let (layer, cost) =
+            self.config.plugin.create_layer_with_cost(&self.config.options, &setup, &self.monitor)?;
+        if let Some(rehearsal) = &self.rehearsal {
+            let made = params.tensors()?;
+            let trained = made.iter().skip(before).filter(|(_, t)| t.requires_grad()).count();
+            let (monitor, rehearsal) = (self.monitor.clone(), rehearsal.clone());
+            return Ok(Box::new(RehearsedLayer::new(layer, cost, trained, monitor, rehearsal)?));
+        }
         let layer = Arc::new(Shared(layer));
         let mut made = self.made.borrow_mut();
         made.retain(|(_, layer)| layer.strong_count() > 0);

@@ -3,6 +3,7 @@
 mod adam;
 mod build;
 mod config;
+mod counted;
 mod diagnose;
 mod fingerprints;
 mod grad_paths;
@@ -12,6 +13,8 @@ mod loss_means;
 mod missing_gradients;
 mod model;
 mod optimizer;
+mod rehearsal;
+mod rehearsed_layer;
 mod saved;
 mod shared_cell;
 mod slow_cell;
@@ -22,6 +25,7 @@ mod transition_by_autograd;
 mod transition_by_vjp;
 
 pub use config::{AgentConfig, PluginConfig};
+pub(crate) use counted::{Counted, Rehearsed};
 pub use loss_means::LossMeans;
 pub use model::{AgentTimes, Model};
 pub use shared_cell::SharedCell;

@@ -3,6 +3,7 @@ use super::groups::Optimizers;
 use super::layers::Layers;
 use super::loss_means::LossMeans;
 use super::missing_gradients::MissingGradients;
+use super::rehearsal::Rehearsal;
 use super::shared_cell::SharedCell;
 use super::slow_cell::SlowCell;
 use super::store::ParameterStore;
@@ -41,6 +42,8 @@ pub struct Model {
     pub(super) missing_gradients: RefCell<MissingGradients>,
     /// The bits of the losses of this step.
     pub(super) loss_fingerprint: Cell<Fingerprint>,
+    /// Of an agent that only rehearses.
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
     times: Cell<AgentTimes>,
 }
 
@@ -74,12 +77,14 @@ pub(super) struct Parts {
     pub(super) layers: Layers,
     pub(super) goal: Box<dyn Goal>,
     pub(super) optimizers: Optimizers,
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
 }
 
 impl Model {
     /// An agent without a cell yet.
     pub(super) fn assemble(parts: Parts) -> Result<Self> {
-        let Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers } = parts;
+        let Parts { seed, device, state_size, sharing, store, monitor, layers, goal, optimizers, rehearsal } =
+            parts;
         Ok(Model {
             seed,
             device,
@@ -101,6 +106,7 @@ impl Model {
             means: RefCell::default(),
             missing_gradients: RefCell::default(),
             loss_fingerprint: Cell::default(),
+            rehearsal,
             times: Cell::default(),
         })
     }

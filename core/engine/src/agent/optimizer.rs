@@ -88,10 +88,7 @@ impl Optimizer {
 
     /// Bytes that the update of one number reads and writes at least.
     pub(super) fn bytes_a_number(&self) -> u64 {
-        let moments = match self.settings.kind {
-            OptimizerKind::Adam | OptimizerKind::Adamw => 2,
-            OptimizerKind::Sgd => u64::from(self.settings.momentum != 0.0),
-        };
+        let moments = moments(&self.settings);
         // Parameter and gradient are read and the parameter is written; each moment is read and written.
         4 * (3 + 2 * moments)
     }
@@ -191,6 +188,14 @@ impl Optimizer {
             }
         }
         saved
+    }
+}
+
+/// Numbers that are kept for each number of a parameter.
+pub(super) fn moments(settings: &OptimizerSettings) -> u64 {
+    match settings.kind {
+        OptimizerKind::Adam | OptimizerKind::Adamw => 2,
+        OptimizerKind::Sgd => u64::from(settings.momentum != 0.0),
     }
 }
 

@@ -27,7 +27,9 @@ impl SlowCell {
         );
         let pairs = slow.into_iter().map(|(_, t)| t).zip(own.into_iter().map(|(_, t)| t));
         let slow = SlowCell { cell, decay: 0.0, tensors: pairs.collect() };
-        slow.follow()?;
+        if !store.only_counts()? {
+            slow.follow()?;
+        }
         Ok(SlowCell { decay, ..slow })
     }
 

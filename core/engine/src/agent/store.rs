@@ -1,9 +1,11 @@
 //! The parameter store: every tensor that a component keeps, under its name.
+use super::rehearsal::Rehearsal;
 use efference_sdk::autograd::is_non_overlapping_and_dense;
-use efference_sdk::{ParamStore, Result, derive_seed, ensure};
+use efference_sdk::{ParamStore, Result, bail, derive_seed, ensure};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// A tensor of the store.
@@ -13,6 +15,9 @@ pub(super) struct Entry {
     pub(super) trainable: bool,
 }
 
+/// Tensors that are counted; what has more would take seconds to make, and a step as long.
+pub(super) const MOST_COUNTED: usize = 50_000;
+
 /// Parameters with their names.
 type Trained = Rc<[(String, Tensor)]>;
 
@@ -21,7 +26,11 @@ type Trained = Rc<[(String, Tensor)]>;
 pub struct ParameterStore {
     seed: u64,
     device: Device,
+    /// If it only counts: see [`ParameterStore::counting`].
+    rehearsal: Option<Arc<Rehearsal>>,
     entries: RefCell<Vec<Entry>>,
+    /// Where each name is in `entries`.
+    places: RefCell<BTreeMap<String, usize>>,
     /// Answers of [`trained`](Self::trained), which is asked several times a step; emptied when something is added.
     trained: RefCell<HashMap<String, Trained>>,
 }
@@ -29,7 +38,20 @@ pub struct ParameterStore {
 impl ParameterStore {
     /// An empty store on a device; `seed` is the experiment's.
     pub fn new(seed: u64, device: Device) -> Self {
-        ParameterStore { seed, device, entries: RefCell::default(), trained: RefCell::default() }
+        ParameterStore {
+            seed,
+            device,
+            rehearsal: None,
+            entries: RefCell::default(),
+            places: RefCell::default(),
+            trained: RefCell::default(),
+        }
+    }
+
+    /// A store that takes parameters to count them: most come as stand-ins without memory of their own
+    /// ([`ParamStore::only_counts`]), and all stay as they come. After [`MOST_COUNTED`] it takes no more.
+    pub(super) fn counting(seed: u64, rehearsal: Arc<Rehearsal>) -> Self {
+        ParameterStore { rehearsal: Some(rehearsal), ..ParameterStore::new(seed, Device::Cpu) }
     }
 
     /// Calls `f` with each tensor whose name begins with `prefix`: name, tensor, whether it is trained.
@@ -82,11 +104,16 @@ impl ParameterStore {
     }
 }
 
+/// Bytes of a tensor's elements, if each has a place of its own.
+pub(super) fn bytes_of(tensor: &Tensor) -> u64 {
+    (tensor.numel() as u64).saturating_mul(tensor.kind().elt_size_in_bytes() as u64)
+}
+
 impl ParamStore for ParameterStore {
     fn add(&self, name: &str, init: Tensor, trainable: bool) -> Result<Tensor> {
         ensure!(!name.is_empty(), "a parameter needs a name");
         ensure!(
-            !self.entries.borrow().iter().any(|e| e.name == name),
+            !self.places.borrow().contains_key(name),
             "there is a parameter '{name}' already; give each its own name, or a scope of its own"
         );
         ensure!(
@@ -94,13 +121,28 @@ impl ParamStore for ParameterStore {
             "parameter '{name}' holds {:?} instead of 32-bit floats; only a buffer may hold others",
             init.kind()
         );
-        let init = init.f_detach()?.f_to_device(self.device)?;
-        // The maker's order of dims is kept.
-        let init = if is_non_overlapping_and_dense(&init) { init } else { init.f_contiguous()? };
+        let init = init.f_detach()?;
+        let init = match &self.rehearsal {
+            None => {
+                // The maker's order of dims is kept.
+                let init = init.f_to_device(self.device)?;
+                if is_non_overlapping_and_dense(&init) { init } else { init.f_contiguous()? }
+            }
+            Some(rehearsal) if self.entries.borrow().len() == MOST_COUNTED => {
+                rehearsal.overflow();
+                bail!("it has more than {MOST_COUNTED} parameters and buffers");
+            }
+            Some(rehearsal) => {
+                rehearsal.add(bytes_of(&init));
+                init
+            }
+        };
         let tensor = init.f_set_requires_grad(trainable)?;
         let shared = tensor.shallow_clone();
         self.trained.borrow_mut().clear();
-        self.entries.borrow_mut().push(Entry { name: name.to_owned(), tensor, trainable });
+        let mut entries = self.entries.borrow_mut();
+        self.places.borrow_mut().insert(name.to_owned(), entries.len());
+        entries.push(Entry { name: name.to_owned(), tensor, trainable });
         Ok(shared)
     }
 
@@ -109,15 +151,19 @@ impl ParamStore for ParameterStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, Tensor)>> {
-        let mut all = Vec::new();
-        self.for_each(prefix, |e| {
-            all.push((e.name.clone(), e.tensor.shallow_clone()));
-            Ok(())
-        })?;
-        Ok(all)
+        let (places, entries) = (self.places.borrow(), self.entries.borrow());
+        let found = places.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        let mut found: Vec<usize> = found.map(|(_, place)| *place).collect();
+        found.sort_unstable();
+        let tensor = |place: usize| (entries[place].name.clone(), entries[place].tensor.shallow_clone());
+        Ok(found.into_iter().map(tensor).collect())
     }
 
     fn device(&self) -> Result<Device> {
         Ok(self.device)
+    }
+
+    fn only_counts(&self) -> Result<bool> {
+        Ok(self.rehearsal.is_some())
     }
 }

@@ -53,6 +53,9 @@ impl Agent for Model {
     }
 
     fn update(&self, group: &str) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.update();
+        }
         if self.frozen.get() {
             return self.clear_gradients(group);
         }
@@ -62,6 +65,9 @@ impl Agent for Model {
     }
 
     fn descend(&self, name: &str, group: &str, gradients: &[Option<&Tensor>]) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.descend(name, group);
+        }
         if self.frozen.get() {
             return Ok(());
         }

@@ -5,6 +5,7 @@ mod report;
 pub use peak::Peak;
 pub use report::{Parts, Rates, Report};
 
+use crate::forecast::check_memory;
 use crate::run::checkpoint::Checkpoints;
 use crate::run::{Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
 use efference_cli::temporary::TemporaryPlace;
@@ -30,6 +31,7 @@ pub struct Request<'a> {
 /// # Errors
 /// If a plugin fails, the environment ends too early, someone stops it, or there is no room for what is recorded.
 pub fn measure(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) -> Result<Report> {
+    check_memory(prepared)?;
     let mut report = measure_steps(spec, prepared, request)?;
     // By now the experiment is gone, and with it what it may have had running beside it, such as a browser.
     let peak = Peak::measure(prepared.device());

@@ -1,13 +1,12 @@
 //! `efference bench`: how fast an experiment steps.
-use crate::program::{Outcome, fail, listen, read};
+use crate::program::{Outcome, fail, listen, load, read};
 use efference_cli::commands::bench::BenchArgs;
 use efference_cli::output::{print, print_data};
 use efference_engine::bench;
-use efference_engine::run::LoadedSpec;
 
 pub(crate) fn run(arguments: &BenchArgs) -> Outcome {
     let (spec, registry) = read(&arguments.spec)?;
-    let parts = LoadedSpec::new(&spec, &registry).map_err(fail)?;
+    let parts = load(&spec, &registry, arguments.force.force)?;
     let stop = listen()?; // so that what was recorded until then does not stay behind
     let request = bench::Request { warm_up: arguments.warm_up, steps: arguments.steps, stop: &stop };
     let report = bench::measure(&spec, &parts, &request).map_err(|e| {

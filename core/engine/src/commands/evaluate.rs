@@ -1,10 +1,11 @@
 //! `efference evaluate`: what an agent reaches when it acts as well as it can.
-use crate::program::{Outcome, fail, listen};
+use crate::program::{Outcome, fail, listen, load};
 use efference_cli::commands::evaluate::EvaluateArgs;
 use efference_cli::output::{print, print_data};
 use efference_cli::run_spec::{Changed, RunSpec};
+use efference_engine::forecast::check_memory;
 use efference_engine::plugins::Registry;
-use efference_engine::run::{Evaluation, LoadedSpec, evaluate};
+use efference_engine::run::{Evaluation, evaluate};
 use efference_runs::checkpoint::CheckpointFiles;
 use std::fmt::Write;
 
@@ -25,7 +26,8 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> Outcome {
     };
     let checkpoint = files.read(step).map_err(fail)?;
     let stop = listen()?;
-    let parts = LoadedSpec::new(&spec, &registry).map_err(fail)?;
+    let parts = load(&spec, &registry, arguments.force.force)?;
+    check_memory(&parts).map_err(|e| fail(format!("{e:#}")))?;
     let episodes = (step, arguments.episodes);
     let evaluated = evaluate(&parts, &checkpoint.arrays, episodes, &stop);
     let Some(evaluation) = evaluated.map_err(|e| fail(format!("{e:#}")))? else { return Ok(130) };

@@ -1,9 +1,9 @@
 //! `efference fork`: a new run from a step of another.
-use crate::program::{Outcome, fail, listen, make_run};
+use crate::program::{Outcome, fail, listen, load, make_run};
 use efference_cli::commands::fork::ForkArgs;
 use efference_cli::run_spec::{Changed, RunSpec};
 use efference_engine::plugins::Registry;
-use efference_engine::run::{LoadedSpec, Start, play_forward};
+use efference_engine::run::{Start, play_forward};
 use efference_runs::checkpoint::{CheckpointFiles, Manifest};
 use efference_runs::provenance::Descent;
 use efference_spec::ChangeKind;
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &ForkArgs) -> Outcome {
         Some(checkpoint) if checkpoint.manifest.step == at => checkpoint,
         nearest => {
             let stop = listen()?;
-            let parts = LoadedSpec::new(&old, &registry).map_err(fail)?;
+            let parts = load(&old, &registry, arguments.force.force)?;
             match play_forward(&old, &parts, nearest, at, &stop).map_err(|e| fail(format!("{e:#}")))? {
                 Some(checkpoint) => checkpoint,
                 None => return Ok(130),
@@ -58,5 +58,5 @@ pub(crate) fn run(arguments: &ForkArgs) -> Outcome {
     let descent = Descent { run: parent.path().to_owned(), step, changes };
     let runs = arguments.runs(&parent);
     let start = Start::Fork { runs: &runs, id: arguments.id.as_deref(), from, descent };
-    make_run(&spec, &registry, &parent.spec(), start)
+    make_run(&spec, &registry, &parent.spec(), start, arguments.force.force)
 }

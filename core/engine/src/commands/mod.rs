@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod draw;
 pub(crate) mod evaluate;
+pub(crate) mod forecast;
 pub(crate) mod fork;
 pub(crate) mod resume;
 pub(crate) mod run;

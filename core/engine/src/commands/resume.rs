@@ -52,5 +52,6 @@ pub(crate) fn run(arguments: &ResumeArgs) -> Outcome {
     let changes = changes.iter().map(ToString::to_string).collect();
     let descent = Descent { run: directory.path().to_owned(), step: done, changes };
     let spec_file = directory.spec();
-    make_run(&spec, &registry, &spec_file, Start::Resume { run: directory, lock, from, descent })
+    let start = Start::Resume { run: directory, lock, from, descent };
+    make_run(&spec, &registry, &spec_file, start, arguments.force.force)
 }

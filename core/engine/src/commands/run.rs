@@ -6,5 +6,5 @@ use efference_engine::run::Start;
 pub(crate) fn run(arguments: &RunArgs) -> Outcome {
     let (spec, registry) = read(&arguments.spec)?;
     let start = Start::New { runs: &arguments.runs, id: arguments.id.as_deref() };
-    make_run(&spec, &registry, &arguments.spec.file, start)
+    make_run(&spec, &registry, &arguments.spec.file, start, arguments.force.force)
 }

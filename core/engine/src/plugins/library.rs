@@ -8,9 +8,9 @@ use super::load::{Loading, table};
 use super::monitor::ObjectMonitor;
 use super::op_count::CostModel;
 use super::{CallMonitor, PluginInfo, Refusal, services};
-use efference_abi::Entry;
+use efference_abi::{Entry, Library};
 use efference_sdk::bridge::{self, Caller};
-use efference_sdk::{Layer, LayerSetup, PluginId, PluginKind, Result, ResultExt};
+use efference_sdk::{Layer, LayerSetup, Outline, PluginId, PluginKind, Result, ResultExt};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,10 +47,7 @@ impl Plugin {
         // SAFETY: as in `table`; a second start of the same library is ignored by it.
         unsafe { bridge::init(library.init, services::HOST) }
             .map_err(|e| Refusal::Init { file: file.into(), reason: format!("{e:#}") })?;
-        // SAFETY: the library's own table.
-        let entries = unsafe { std::slice::from_raw_parts(library.entries, library.entry_count) };
-        let entry = entries
-            .iter()
+        let entry = entries(library)
             // SAFETY: names are constants of the library.
             .find(|e| e.kind == info.kind as u32 && unsafe { bridge::read_str(e.name) } == info.name)
             .ok_or_else(|| Refusal::MissingEntry {
@@ -80,6 +77,11 @@ impl Plugin {
         bridge::check_options(self.entry, options)
     }
 
+    /// What these options say of it before it is made.
+    pub(crate) fn outline(&self, options: &Value) -> Result<Outline> {
+        bridge::outline(self.entry, options).map_err(|e| e.in_plugin(&self.id()))
+    }
+
     /// Which plugin it is, in errors.
     pub fn id(&self) -> PluginId {
         PluginId { kind: self.info.kind, name: self.info.name.clone() }
@@ -107,18 +109,42 @@ impl Plugin {
         setup: &LayerSetup<'_>,
         monitor: &Arc<CallMonitor>,
     ) -> Result<Box<dyn Layer>> {
+        Ok(self.create_layer_with_cost(options, setup, monitor)?.0)
+    }
+
+    /// The same, with the cost that its work is counted by.
+    pub(crate) fn create_layer_with_cost(
+        &self,
+        options: &Value,
+        setup: &LayerSetup<'_>,
+        monitor: &Arc<CallMonitor>,
+    ) -> Result<(Box<dyn Layer>, CostModel)> {
         let before = setup.params.tensors()?.len();
         let monitor = ObjectMonitor::new(self.id(), monitor);
         let layer: Box<dyn Layer> =
             bridge::create(self.entry, options, setup, Caller::new(self.id(), monitor.clone()))?;
         let tensors: Vec<_> = setup.params.tensors()?.into_iter().skip(before).collect();
-        let _ = monitor.cost.set(CostModel {
+        let cost = CostModel {
             ins: setup.size.ins as u64,
             outs: setup.size.outs as u64,
             parameters: tensors.iter().map(|(_, t)| t.numel() as u64).sum(),
             trained: tensors.iter().any(|(_, t)| t.requires_grad()),
             multiply_accumulates: layer.multiply_accumulates()?,
-        });
-        Ok(layer)
+        };
+        let _ = monitor.cost.set(cost);
+        Ok((layer, cost))
     }
+}
+
+/// The entries of a library's own table, which lie as far apart as its maker's are long.
+fn entries(library: &'static Library) -> impl Iterator<Item = &'static Entry> {
+    let Library { entries: mut next, entry_count, .. } = *library;
+    (0..entry_count).map(move |_| {
+        // SAFETY: `entry_count` entries lie there, each of which begins with its size.
+        unsafe {
+            let entry = &*next;
+            next = next.byte_add(entry.size);
+            entry
+        }
+    })
 }

@@ -19,6 +19,7 @@ pub use efference_registry::{FileManifest, MissingPlugin, PluginInfo, PluginLoca
 pub use library::Plugin;
 pub use monitor::CallMonitor;
 pub(crate) use monitor::is_finite;
+pub(crate) use op_count::CostModel;
 pub use op_count::OpCount;
 pub use registry::{Registry, load_library};
 pub(crate) use services::set_step_seed;

@@ -53,14 +53,14 @@ impl Counter {
 
 /// What the passes of a layer cost.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CostModel {
+pub(crate) struct CostModel {
     /// Numbers in and out.
-    pub(super) ins: u64,
-    pub(super) outs: u64,
+    pub(crate) ins: u64,
+    pub(crate) outs: u64,
     /// Numbers in its parameters and buffers.
     pub(super) parameters: u64,
     /// Whether any of them are trained.
-    pub(super) trained: bool,
+    pub(crate) trained: bool,
     /// Of a forward pass over one row; `None` if it does not know, which counts as one for each parameter.
     pub(super) multiply_accumulates: Option<u64>,
 }
@@ -70,13 +70,13 @@ const NUMBER: u64 = 4;
 
 impl CostModel {
     /// A forward pass: parameters and input are read, the output is written.
-    pub(super) fn forward(&self, rows: u64) -> OpCount {
+    pub(crate) fn forward(&self, rows: u64) -> OpCount {
         self.work(rows, self.parameters + rows * (self.ins + self.outs))
     }
 
     /// A backward pass of `rows` rows along `paths` gradient paths, of which `to_input` reach the input, and some the parameters
     /// if `to_parameters`: one product for each of these, and one for the parameters of all paths together.
-    pub(super) fn backward(&self, rows: u64, paths: u64, to_input: u64, to_parameters: bool) -> OpCount {
+    pub(crate) fn backward(&self, rows: u64, paths: u64, to_input: u64, to_parameters: bool) -> OpCount {
         let to_parameters = u64::from(to_parameters);
         // Parameters and the output's gradient are read, the input's gradient is written…
         let through = self.parameters + rows * (paths * self.outs + to_input * self.ins);

@@ -3,6 +3,7 @@ use super::checkpoint::snapshot;
 use super::experiment::StepOutcome;
 use super::state::restored;
 use super::{Fit, LoadedSpec, Origin, Recording, Stop};
+use crate::forecast::check_memory;
 use efference_cli::temporary::TemporaryPlace;
 use efference_runs::checkpoint::{Checkpoint, Restored, Written};
 use efference_runs::directory::RunDirectory;
@@ -25,6 +26,7 @@ pub fn play_forward(
     let place = TemporaryPlace::new("fork");
     let place = place.context("no temporary directory could be made; see the variable TMPDIR")?;
     let directory = RunDirectory::claim(place.path(), &spec.name, SystemTime::now(), "")?;
+    check_memory(prepared)?;
     let mut experiment = prepared.open(None, true)?;
     let (restores, why) = restored(&experiment)?;
     let nearest = from.as_ref().map_or(0, |from| from.manifest.step);

@@ -315,7 +315,6 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         send(&mut buffer, &[frame(1, &[0.0; 4], None)]);
         assert!(buffer.check().is_ok() && buffer.check_size(9, 4).is_ok());
-        assert!(buffer.check().is_ok());
         let error = buffer.check_size(8, 4).unwrap_err().to_string();
         assert!(error.starts_with("`state.size` is 8:") && error.contains("a state of 9"), "{error}");
         send(&mut buffer, &[frame(1, &[0.0], None)]);

@@ -4,6 +4,7 @@ use super::evaluations::Evaluations;
 use super::failure::failure;
 use super::state::restored;
 use super::{Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps};
+use crate::forecast::check_memory;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
 use efference_runs::directory::{End, Ending, Failure, RunDirectory, RunLock};
 use efference_runs::provenance::{Descent, Provenance};
@@ -121,6 +122,7 @@ impl Begun {
 
     /// Opens the experiment, and brings it to where the run begins.
     fn open(&self, prepared: &LoadedSpec<'_>, output: &mut File) -> sdk::Result<Experiment> {
+        check_memory(prepared)?;
         let mut experiment = prepared.open(Some(self.directory.path()), true)?;
         if let Some(from) = &self.from {
             let fit = if self.resumed { Fit::All } else { Fit::WhatFits };

@@ -1,8 +1,9 @@
 //! A plugin library's own side: its start, its log and metrics, its options, and how its plugins are made.
 use super::call::{Caller, Method, call, guard};
+use super::cross::Ret;
 use super::lists::{list, read_str, take_list};
 use super::panics::{collect_panics, has_made};
-use crate::{IntoKind, Options, Plugin, PluginId, PluginKind, Result, ensure, options};
+use crate::{IntoKind, Options, Outline, Plugin, PluginId, PluginKind, Result, Spaces, ensure, options};
 use efference_abi::{self as abi, Entry, HostApi, List, Object, Status, Str};
 use std::ffi::c_void;
 use std::fmt::{Debug, Write};
@@ -144,13 +145,39 @@ pub(crate) unsafe extern "C" fn options_schema_of<O: Options>(
     }
 }
 
-pub(crate) unsafe extern "C" fn check_options_of<O: Options>(
+pub(crate) unsafe extern "C" fn check_options_of<P: Plugin>(
     json: Str,
     _: *mut c_void,
     err: *mut abi::Error,
 ) -> Status {
     // SAFETY: `json` is borrowed and `err` writable by the rules of the boundary.
-    unsafe { guard(err, || options::read::<O>(&read_str(json)).map(drop)) }
+    unsafe {
+        guard(err, || {
+            let options = options::read::<P::Options>(&read_str(json))?;
+            P::outline(&options).map(drop)
+        })
+    }
+}
+
+/// What options of the plugin `P` say of it.
+pub(crate) unsafe extern "C" fn outline_of<P: Plugin>(
+    json: Str,
+    out: *mut abi::Outline,
+    err: *mut abi::Error,
+) -> Status {
+    // SAFETY: `json` is borrowed, and `out` and `err` are writable by the rules of the boundary.
+    unsafe {
+        guard(err, || {
+            let options = options::read::<P::Options>(&read_str(json))?;
+            let Outline { streams, spaces } = P::outline(&options)?;
+            out.write(abi::Outline {
+                size: size_of::<abi::Outline>(),
+                streams: streams.unwrap_or(0) as u64,
+                spaces: Ret::into_raw(spaces),
+            });
+            Ok(())
+        })
+    }
 }
 
 /// Makes an object of the plugin `P`.
@@ -194,6 +221,26 @@ pub fn check_options(entry: &'static Entry, options: &serde_json::Value) -> Resu
     call(|err| unsafe { (entry.check_options)(Str::new(&json), null_mut(), err) })
 }
 
+/// What options say of a plugin that is not made yet; nothing, of one that does not know.
+///
+/// # Errors
+/// Options that contradict each other.
+pub fn outline(entry: &'static Entry, options: &serde_json::Value) -> Result<Outline> {
+    // An entry of an earlier SDK ends before this field.
+    if entry.size < size_of::<Entry>() {
+        return Ok(Outline::default());
+    }
+    let Some(function) = entry.outline else { return Ok(Outline::default()) };
+    let json = options.to_string();
+    let mut out = abi::Outline { size: 0, streams: 0, spaces: Ret::into_raw(None::<Spaces>) };
+    // SAFETY: an entry of a library that was checked and started; what it wrote is taken once.
+    unsafe {
+        call(|err| function(Str::new(&json), &raw mut out, err))?;
+        let streams = usize::try_from(out.streams).ok().filter(|streams| *streams > 0);
+        Ok(Outline { streams, spaces: Ret::from_raw(out.spaces)? })
+    }
+}
+
 /// Makes an object of a plugin.
 pub fn create<K: ?Sized + PluginKind>(
     entry: &'static Entry,
@@ -202,7 +249,7 @@ pub fn create<K: ?Sized + PluginKind>(
     caller: Caller,
 ) -> Result<Box<K>> {
     ensure!(
-        entry.size >= size_of::<Entry>() && entry.kind == K::KIND as u32,
+        entry.size >= std::mem::offset_of!(Entry, outline) && entry.kind == K::KIND as u32,
         "it is no {} plugin of this boundary",
         K::KIND.name()
     );

@@ -30,10 +30,10 @@ mod structs;
 
 pub use call::{Caller, Method, Monitor, call, guard};
 pub use cross::{Arg, Ret};
-pub use library::{check_options, create, init, metric, options_schema, step_seed};
+pub use library::{check_options, create, init, metric, options_schema, outline, step_seed};
 pub use lists::read_str;
 pub use panics::{caught, collect_panics};
 
 pub(crate) use answer::{check_answer, check_numbers, check_shape};
 pub(crate) use interface::interface;
-pub(crate) use library::{check_options_of, create_of, init_library, options_schema_of};
+pub(crate) use library::{check_options_of, create_of, init_library, options_schema_of, outline_of};

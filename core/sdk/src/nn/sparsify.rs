@@ -20,6 +20,9 @@ pub fn sparsify(layer: &dyn Layer, params: &Params<'_>, share: f64, seed: u64) -
         (0.0..=1.0).contains(&share),
         "the share of weights that are zero must be within 0…1, and is {share}"
     );
+    if params.only_counts()? {
+        return Ok(());
+    }
     for layout in layer.weights()? {
         let name = &layout.name;
         let found = params.list(name)?.into_iter().find(|(found, _)| found == name);

@@ -219,9 +219,13 @@ fn normalising_factor(
     name: &str,
     params: &Params<'_>,
 ) -> Result<f64> {
+    // A layer of stand-ins has nothing to measure.
+    if params.only_counts()? {
+        return Ok(1.0);
+    }
     // Thousands of outputs, from a few million inputs at most.
     let rows = (4096 / size.outs).min((1 << 22) / size.ins).clamp(2, 256);
-    let x = params.random(name)?.normal(&[rows, size.ins], 1.0).f_to_device(params.device()?)?;
+    let x = params.random(name)?.f_normal(&[rows, size.ins], 1.0)?.f_to_device(params.device()?)?;
     let _no_grad = tch::no_grad_guard();
     let y = layer.forward(&before.apply(&x)?, 0..size.outs)?;
     let deviation = y.f_to_kind(Kind::Double)?.f_std(false)?.f_double_value(&[])?;

@@ -17,7 +17,7 @@ efference_sdk::options! {
     /// Options of `mgu`.
     pub struct Options {
         /// How many layers stand in a row in each of the cell's stacks.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 4_096))]
         pub layers: i64 = 1,
         /// How far a state can go from zero; a little more than 1 lets it reach ±1 itself.
         pub out_mult: f64 = 1.2,

@@ -44,8 +44,8 @@ use crate::devtools::Failure;
 use crate::reward::Normaliser;
 use crate::stream::Stream;
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Error, Frame, Frames, Picture, Plugin, Result, ResultExt,
-    RewardRange, Spaces, StepType, bail, tracing,
+    ActionGroup, Environment, EnvironmentSetup, Error, Frame, Frames, Outline, Picture, Plugin, Result,
+    ResultExt, RewardRange, Spaces, StepType, bail, tracing,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -85,6 +85,11 @@ impl Plugin for Browser {
     type Options = Options;
     type Kind = dyn Environment;
 
+    fn outline(options: &Options) -> Result<Outline> {
+        options.check()?;
+        Ok(Outline { streams: Some(options.streams), spaces: Some(options.spaces()) })
+    }
+
     fn new(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
         let url = options.check()?;
         let program = chromium::find(&options.chromium)?;
@@ -104,6 +109,17 @@ impl Plugin for Browser {
         };
         browser.wait_for_pages()?;
         Ok(browser)
+    }
+}
+
+impl Options {
+    fn spaces(&self) -> Spaces {
+        let (width, height) = self.view();
+        Spaces {
+            observation: 3 * width * height + MOUSE,
+            actions: ACTIONS.to_vec(),
+            reward: RewardRange { min: -reward::MAX, max: reward::MAX },
+        }
     }
 }
 
@@ -149,12 +165,7 @@ impl Environment for Browser {
     }
 
     fn spaces(&self) -> Result<Option<Spaces>> {
-        let (width, height) = self.options.view();
-        Ok(Some(Spaces {
-            observation: 3 * width * height + MOUSE,
-            actions: ACTIONS.to_vec(),
-            reward: RewardRange { min: -reward::MAX, max: reward::MAX },
-        }))
+        Ok(Some(self.options.spaces()))
     }
 
     fn picture(&self, _stream: u64, observation: &[f32]) -> Result<Option<Picture>> {

@@ -47,6 +47,20 @@ impl Dataset {
         Ok(Dataset { rows, columns, classes, pixels, labels, random, checksum: crc.sum() })
     }
 
+    /// Elements of an observation, as far as the files say it at once; `None` if they are not as they should be.
+    pub(crate) fn observation_of(options: &Options) -> Option<usize> {
+        let [rows, columns] = idx::picture_size(&options.images).ok()?;
+        let side = options.shrink;
+        if rows % side != 0 || columns % side != 0 {
+            return None;
+        }
+        let classes = match options.labels {
+            Source::Random => options.classes,
+            Source::File => usize::from(idx::labels(&options.label_file).ok()?.into_iter().max()?) + 1,
+        };
+        Some(rows / side * (columns / side) + classes)
+    }
+
     /// How many pictures there are.
     pub(crate) fn count(&self) -> usize {
         self.labels.len()

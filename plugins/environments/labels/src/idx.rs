@@ -23,6 +23,12 @@ pub(crate) struct Pictures {
     pub(crate) pixels: Vec<u8>,
 }
 
+/// Rows and columns of the pictures of a file.
+pub(crate) fn picture_size(path: &str) -> Result<[usize; 2]> {
+    let (_, [_, rows, columns]) = open(path, "pictures", "images")?;
+    Ok([rows as usize, columns as usize])
+}
+
 /// Reads the first `count` pictures of a file. What is behind them is not looked at.
 pub(crate) fn pictures(path: &str, count: usize) -> Result<Pictures> {
     let (mut file, [pictures, rows, columns]) = open(path, "pictures", "images")?;

@@ -34,8 +34,8 @@ pub use options::{Options, Order, Source};
 use dataset::Dataset;
 use efference_sdk::serde::{Deserialize, Serialize};
 use efference_sdk::{
-    Environment, EnvironmentSetup, Frame, Frames, Picture, Plugin, Restores, Result, ResultExt, RewardRange,
-    Spaces, StepType, ensure, metric, serde_json,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, ResultExt,
+    RewardRange, Spaces, StepType, ensure, metric, serde_json,
 };
 use std::time::Duration;
 use stream::{Ordering, Place, Stream};
@@ -71,9 +71,21 @@ impl Plugin for Labels {
     type Options = Options;
     type Kind = dyn Environment;
 
+    /// What a file says is known only while it is there; that it is missing is found out when the environment is made.
+    fn outline(options: &Options) -> Result<Outline> {
+        options.check()?;
+        let spaces = Dataset::observation_of(options).map(|observation| Spaces {
+            observation,
+            actions: Vec::new(),
+            reward: RewardRange::default(),
+        });
+        Ok(Outline { streams: Some(options.streams), spaces })
+    }
+
     /// Errors: a file that is missing, no IDX file, cut off, damaged, or holds fewer pictures than `count`.
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         options.check()?;
+        options.warn_of_unused();
         let dataset = Dataset::new(&options, setup.seed)?;
         let (order, streams) = (options.order, options.streams);
         let ordering = Ordering { order, seed: setup.seed, streams, count: dataset.count() };

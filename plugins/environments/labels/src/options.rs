@@ -1,5 +1,8 @@
 //! The options of `labels`.
-use efference_sdk::{Result, ensure, serde_json, tracing};
+use efference_sdk::{Error, Result, ensure, serde_json, tracing};
+
+/// The most pictures of all streams in a pass; the order of each stream takes 4 bytes a picture.
+const MOST_PLACES: usize = 1 << 30;
 
 efference_sdk::options! {
     /// Where the labels come from.
@@ -55,14 +58,25 @@ impl Options {
         ensure!((2..=10_000).contains(&classes), "classes = {classes} must be in 2 … 10,000");
         ensure!((1..=10_000_000).contains(&count), "count = {count} must be in 1 … 10,000,000");
         ensure!((1..=1_024).contains(&streams), "streams = {streams} must be in 1 … 1,024");
-        let default = Options::default();
+        if streams.saturating_mul(count) > MOST_PLACES {
+            let message = format!(
+                "each of {streams} streams goes through {count} pictures in an order of its own, which is more than \
+                 {MOST_PLACES} places in all: set environment.streams or environment.count lower"
+            );
+            return Err(Error::msg(message).in_option("streams"));
+        }
+        Ok(())
+    }
+
+    /// Says which options were set though nothing reads them.
+    pub(crate) fn warn_of_unused(&self) {
+        let (default, classes) = (Options::default(), self.classes);
         if self.labels == Source::File && classes != default.classes {
             tracing::warn!("environment 'labels': classes = {classes} has no effect with labels = \"file\"");
         }
         if self.labels == Source::Random && self.label_file != default.label_file {
             tracing::warn!("environment 'labels': label_file has no effect with labels = \"random\"");
         }
-        Ok(())
     }
 
     /// Errors unless the options that matter are those of `saved`. Where the files lie does not matter; what is in them

@@ -3,6 +3,7 @@ use efference_process::{Options, Process};
 use efference_sdk::{
     ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Restores, Result, StepType,
 };
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,7 @@ fn fails(process: Result<Process>, texts: &[&str]) {
 /// The example, if there is Python.
 fn random_walk() -> Option<Process> {
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("SKIPPED: there is no python3");
+        let _ = writeln!(std::io::stderr(), "SKIPPED a test of the plugin process: there is no python3");
         return None;
     }
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/random_walk.py");

@@ -5,8 +5,8 @@ use crate::options::Options;
 use crate::protocol::{Form, Limits, REWARD_LENGTH, Reply};
 use crate::script;
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Error, Frames, Picture, Plugin, Result, StepType, ensure,
-    tracing,
+    ActionGroup, Environment, EnvironmentSetup, Error, Frames, Outline, Picture, Plugin, Result, StepType,
+    ensure, tracing,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -43,12 +43,15 @@ impl Plugin for WebEnv {
     type Options = Options;
     type Kind = dyn Environment;
 
+    /// How many streams there will be, and what they observe, only WebEnv knows.
+    fn outline(options: &Options) -> Result<Outline> {
+        options.check()?;
+        Ok(Outline::default())
+    }
+
     fn new(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
+        options.check()?;
         let folder = options.checked_checkout()?;
-        ensure!(
-            !options.node.trim().is_empty(),
-            "the option 'node' is empty: it must be the Node program, such as \"node\""
-        );
         let form = Form::new(options.value_kind, options.byte_order);
         let limits = Limits {
             streams: options.max_streams,

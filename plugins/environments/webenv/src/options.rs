@@ -1,6 +1,6 @@
 //! Options of the plugin.
 use efference_sdk::serde_json::Value;
-use efference_sdk::{Result, bail, ensure};
+use efference_sdk::{Error, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
 efference_sdk::options! {
@@ -78,6 +78,15 @@ efference_sdk::options! {
 }
 
 impl Options {
+    /// What is wrong with the options by themselves, whatever the folder of the checkout has.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.node.trim().is_empty() {
+            let message = "the option 'node' is empty: it must be the Node program, such as \"node\"";
+            return Err(Error::msg(message).in_option("node"));
+        }
+        Ok(())
+    }
+
     /// The folder of the checkout, absolute; an error with the remedy if it is none.
     pub(crate) fn checked_checkout(&self) -> Result<PathBuf> {
         const HELP: &str =

@@ -9,9 +9,9 @@
 use crate::options::Options;
 use crate::picture;
 use crate::random::SplitMix64;
-use crate::world::World;
+use crate::world::{World, observations};
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
+use efference_sdk::{Error, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
 use std::ops::Range;
 
 pub(crate) struct Bounce {
@@ -45,27 +45,46 @@ struct SavedBall([u64; 4]);
 
 impl Bounce {
     pub(crate) fn new(options: &Options, seed: u64) -> Result<Self> {
-        let Options { size, radius, softness, speed, .. } = *options;
-        // Else it could fly past one wall, be mirrored, and stand behind the other.
-        let room = size as f64 - 2.0 * radius;
-        ensure!(
-            radius > 0.0 && speed <= room,
-            "a ball of radius {radius} has {room} cells of a box of size {size} to fly in, fewer than its speed {speed}: make the box larger, or the ball smaller or slower"
-        );
-        ensure!(
-            softness > 0.0 && speed >= 0.0,
-            "softness = {softness} must be above 0, and speed = {speed} not below"
-        );
-        let room = Room { size, radius, softness, speed };
+        let room = Room::new(options)?;
         let balls: Vec<Ball> =
             (0..options.streams).map(|s| room.throw(&mut SplitMix64::of_stream(seed, s))).collect();
-        let mut pictures = vec![vec![-1.0; size * size]; balls.len()];
+        let mut pictures = observations(balls.len(), room.size * room.size)?;
         balls.iter().zip(&mut pictures).for_each(|(ball, picture)| room.draw(ball, picture));
         Ok(Bounce { room, balls, pictures })
     }
 }
 
+/// What the options say of all streams.
+pub(crate) fn spaces(options: &Options) -> Result<Spaces> {
+    Ok(Room::new(options)?.spaces())
+}
+
 impl Room {
+    fn new(options: &Options) -> Result<Room> {
+        let Options { size, radius, softness, speed, .. } = *options;
+        // Else it could fly past one wall, be mirrored, and stand behind the other.
+        let room = size as f64 - 2.0 * radius;
+        if !(radius > 0.0 && speed <= room) {
+            let message = format!(
+                "a ball of radius {radius} has {room} cells of a box of size {size} to fly in, fewer than its speed {speed}: make the box larger, or the ball smaller or slower"
+            );
+            // The one that is not the default was said, as a rule.
+            let default = Options::default();
+            let by_speed = radius == default.radius && speed != default.speed;
+            return Err(Error::msg(message).in_option(if by_speed { "speed" } else { "radius" }));
+        }
+        ensure!(
+            softness > 0.0 && speed >= 0.0,
+            "softness = {softness} must be above 0, and speed = {speed} not below"
+        );
+        Ok(Room { size, radius, softness, speed })
+    }
+
+    fn spaces(&self) -> Spaces {
+        let observation = self.size * self.size;
+        Spaces { observation, actions: Vec::new(), reward: RewardRange::default() }
+    }
+
     /// A ball anywhere, flying anywhere.
     fn throw(&self, random: &mut SplitMix64) -> Ball {
         let room = self.size as f64 - 2.0 * self.radius;
@@ -133,8 +152,7 @@ impl Room {
 
 impl World for Bounce {
     fn spaces(&self) -> Spaces {
-        let observation = self.room.size * self.room.size;
-        Spaces { observation, actions: Vec::new(), reward: RewardRange::default() }
+        self.room.spaces()
     }
 
     fn observation(&self, stream: usize) -> &[f32] {

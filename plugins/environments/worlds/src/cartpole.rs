@@ -106,10 +106,15 @@ fn sin_cos(angle: f64) -> (f64, f64) {
     (angle * series(2), series(1))
 }
 
+/// What all streams observe and want.
+pub(crate) fn spaces() -> Spaces {
+    let reward = RewardRange { min: 0.0, max: 1.0 };
+    Spaces { observation: 4, actions: vec![ActionGroup::choice(2)], reward }
+}
+
 impl World for CartPole {
     fn spaces(&self) -> Spaces {
-        let reward = RewardRange { min: 0.0, max: 1.0 };
-        Spaces { observation: 4, actions: vec![ActionGroup::choice(2)], reward }
+        spaces()
     }
 
     fn observation(&self, stream: usize) -> &[f32] {

@@ -8,9 +8,9 @@
 use crate::options::{Control, Options};
 use crate::picture;
 use crate::random::SplitMix64;
-use crate::world::{World, chosen};
+use crate::world::{World, chosen, observations};
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{ActionGroup, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
+use efference_sdk::{ActionGroup, Error, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
 
 pub(crate) struct Catch {
     court: Court,
@@ -38,23 +38,41 @@ struct Game {
 
 impl Catch {
     pub(crate) fn new(options: &Options, seed: u64) -> Result<Self> {
-        let Options { size, paddle, control, seen_rows, .. } = *options;
-        ensure!(size >= 2, "size = {size}, but a dot needs at least 2 rows to fall");
-        ensure!(
-            (1..=size).contains(&paddle),
-            "paddle = {paddle} must be at least 1 and fit into a box of size {size}"
-        );
-        let seen_rows = if seen_rows == 0 { size } else { seen_rows };
-        let court = Court { size, paddle, control, seen_rows };
+        let court = Court::new(options)?;
         let games: Vec<Game> =
             (0..options.streams).map(|s| court.begin(SplitMix64::of_stream(seed, s))).collect();
-        let mut pictures = vec![vec![-1.0; size * size]; games.len()];
+        let mut pictures = observations(games.len(), court.size * court.size)?;
         games.iter().zip(&mut pictures).for_each(|(game, picture)| court.draw(game, picture, 1.0));
         Ok(Catch { court, games, pictures })
     }
 }
 
+/// What the options say of all streams.
+pub(crate) fn spaces(options: &Options) -> Result<Spaces> {
+    Ok(Court::new(options)?.spaces())
+}
+
 impl Court {
+    fn new(options: &Options) -> Result<Court> {
+        let Options { size, paddle, control, seen_rows, .. } = *options;
+        ensure!(size >= 2, "size = {size}, but a dot needs at least 2 rows to fall");
+        if !(1..=size).contains(&paddle) {
+            let message = format!("paddle = {paddle} must be at least 1 and fit into a box of size {size}");
+            return Err(Error::msg(message).in_option("paddle"));
+        }
+        let seen_rows = if seen_rows == 0 { size } else { seen_rows };
+        Ok(Court { size, paddle, control, seen_rows })
+    }
+
+    fn spaces(&self) -> Spaces {
+        let action = match self.control {
+            Control::Choice => ActionGroup::choice(3),
+            Control::Lever => ActionGroup::VALUE,
+        };
+        let observation = self.size * self.size;
+        Spaces { observation, actions: vec![action], reward: RewardRange::default() }
+    }
+
     fn begin(&self, mut random: SplitMix64) -> Game {
         let (column, paddle) = (random.below(self.size), random.below(self.size - self.paddle + 1));
         Game { random, row: 0, column, paddle }
@@ -102,12 +120,7 @@ impl Court {
 
 impl World for Catch {
     fn spaces(&self) -> Spaces {
-        let action = match self.court.control {
-            Control::Choice => ActionGroup::choice(3),
-            Control::Lever => ActionGroup::VALUE,
-        };
-        let observation = self.court.size * self.court.size;
-        Spaces { observation, actions: vec![action], reward: RewardRange::default() }
+        self.court.spaces()
     }
 
     fn observation(&self, stream: usize) -> &[f32] {

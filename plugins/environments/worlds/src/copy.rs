@@ -23,7 +23,7 @@
 //! before do not count for the new batch. Metrics: `copy_n`, `copy_r`, and after each batch `copy_bits`.
 use crate::options::Options;
 use crate::random::SplitMix64;
-use crate::world::World;
+use crate::world::{World, observations};
 use crate::{exact, picture};
 use efference_sdk::serde::{Deserialize, Serialize};
 use efference_sdk::{Picture, Result, RewardRange, Spaces, StepType, ensure, metric, serde_json};
@@ -142,18 +142,18 @@ impl Copy {
         let task = Task { bits, most_repeats, batch, grow_below };
         let tapes: Vec<Tape> =
             (0..options.streams).map(|s| Tape::new(SplitMix64::of_stream(seed, s), &course, bits)).collect();
-        let mut observations = vec![vec![-1.0; task.observation()]; tapes.len()];
+        let mut observations = observations(tapes.len(), spaces(bits).observation)?;
         tapes.iter().zip(&mut observations).for_each(|(tape, observation)| task.write(tape, observation));
         Ok(Copy { task, course, tapes, observations })
     }
 }
 
-impl Task {
-    /// Elements of an observation.
-    fn observation(&self) -> usize {
-        2 * self.bits + 3
-    }
+/// What all streams observe and want, of vectors of so many bits.
+pub(crate) fn spaces(bits: usize) -> Spaces {
+    Spaces { observation: 2 * bits + 3, actions: Vec::new(), reward: RewardRange::default() }
+}
 
+impl Task {
     fn write(&self, tape: &Tape, observation: &mut [f32]) {
         let n = tape.vectors.len();
         let (inputs, targets) = observation.split_at_mut(self.bits + 2);
@@ -198,8 +198,7 @@ fn entropy(prediction: f32, target: f32) -> f64 {
 
 impl World for Copy {
     fn spaces(&self) -> Spaces {
-        let observation = self.task.observation();
-        Spaces { observation, actions: Vec::new(), reward: RewardRange::default() }
+        spaces(self.task.bits)
     }
 
     fn observation(&self, stream: usize) -> &[f32] {
@@ -239,7 +238,7 @@ impl World for Copy {
 
     /// Two columns, inputs left and targets right: the bits from the top, then the flags, then the count.
     fn picture(&self, observation: &[f32]) -> Result<Picture> {
-        picture::require_length(observation, self.task.observation())?;
+        picture::require_length(observation, self.spaces().observation)?;
         let (inputs, targets) = observation.split_at(self.task.bits + 2);
         // The count has no target beside it.
         let number = |row: usize, column: usize| if column == 0 { inputs.get(row) } else { targets.get(row) };

@@ -27,8 +27,8 @@ pub use options::{Control, Options, WorldName};
 
 use efference_sdk::serde::{Deserialize, Serialize};
 use efference_sdk::{
-    Environment, EnvironmentSetup, Frame, Frames, Picture, Plugin, Restores, Result, ResultExt, Spaces,
-    ensure, serde_json,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, ResultExt,
+    Spaces, ensure, serde_json,
 };
 use std::time::Duration;
 use world::World;
@@ -63,6 +63,18 @@ impl Plugin for Worlds {
     type Kind = dyn Environment;
 
     /// Errors: options that contradict each other, such as a ball too large for its box.
+    fn outline(options: &Options) -> Result<Outline> {
+        let spaces = match options.world {
+            WorldName::Bounce => bounce::spaces(options)?,
+            WorldName::Catch => catch::spaces(options)?,
+            WorldName::CartPole => cartpole::spaces(),
+            WorldName::Memory => memory::spaces(),
+            WorldName::Copy => copy::spaces(options.bits),
+        };
+        Ok(Outline { streams: Some(options.streams), spaces: Some(spaces) })
+    }
+
+    /// Errors: as of [`outline`](Self::outline), and too little memory.
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         ensure!(options.streams > 0, "streams = 0, but a world needs one stream at least");
         options.warn_of_unused();

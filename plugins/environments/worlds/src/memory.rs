@@ -67,9 +67,14 @@ impl Memory {
     }
 }
 
+/// What all streams observe and want.
+pub(crate) fn spaces() -> Spaces {
+    Spaces { observation: 3, actions: vec![ActionGroup::choice(2)], reward: RewardRange::default() }
+}
+
 impl World for Memory {
     fn spaces(&self) -> Spaces {
-        Spaces { observation: 3, actions: vec![ActionGroup::choice(2)], reward: RewardRange::default() }
+        spaces()
     }
 
     fn observation(&self, stream: usize) -> &[f32] {

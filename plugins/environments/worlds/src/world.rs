@@ -1,5 +1,5 @@
 //! What each world implements.
-use efference_sdk::{Picture, Result, Spaces, StepType, serde_json};
+use efference_sdk::{Picture, Result, ResultExt, Spaces, StepType, serde_json};
 
 /// The dynamics of a world and the state of its streams, which are numbered from 0.
 ///
@@ -23,6 +23,23 @@ pub(crate) trait World: Send {
     fn save(&self) -> Result<serde_json::Value>;
     /// Takes up what `save` returned, or returns an error and changes nothing.
     fn restore(&mut self, saved: serde_json::Value) -> Result<()>;
+}
+
+/// An observation of −1 for each stream.
+///
+/// # Errors
+/// If there is no room for them.
+pub(crate) fn observations(streams: usize, elements: usize) -> Result<Vec<Vec<f32>>> {
+    let one = || {
+        let mut observation = Vec::new();
+        observation.try_reserve_exact(elements).map(|()| {
+            observation.resize(elements, -1.0);
+            observation
+        })
+    };
+    (0..streams).map(|_| one()).collect::<Result<_, _>>().with_context(|| {
+        format!("there is no memory for the observations of {streams} streams, of {elements} elements each")
+    })
 }
 
 /// Which of its alternatives a choice is: the largest element, the first one of several.

@@ -1,8 +1,8 @@
 //! Goal plugin: predict, and follow the gradient of a learned reward.
 use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{
-    Goal, GoalSetup, Loss, LossInput, Nonlinearity, ObservationLoss, Plugin, Prediction, Result, Size, Stack,
-    StackSpec, ensure, tch,
+    Goal, GoalSetup, Loss, LossInput, Nonlinearity, ObservationLoss, ParamStore, Plugin, Prediction, Result,
+    Size, Stack, StackSpec, ensure, tch,
 };
 
 efference_sdk::options! {
@@ -14,7 +14,7 @@ efference_sdk::options! {
         /// How the error of an observation is measured: "l1" or "l2".
         pub observation_loss: ObservationLoss = ObservationLoss::L2,
         /// How many layers the model of the reward has.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 4_096))]
         pub layers: i64 = 2,
         /// What stands between the layers of the model.
         pub nonlinearity: Nonlinearity = Nonlinearity::Softsign,
@@ -80,7 +80,8 @@ impl Plugin for GradMax {
         let model = Stack::new(spec, layers, &trained)?;
         let target = Stack::new(spec, layers, &frozen)?;
         let pairs = trained.tensors()?.into_iter().zip(frozen.tensors()?).map(|((_, m), (_, t))| (m, t));
-        let mut pairs: Vec<_> = pairs.collect();
+        // Stand-ins have no values to follow.
+        let mut pairs: Vec<_> = if params.only_counts()? { Vec::new() } else { pairs.collect() };
         let _no_grad = tch::no_grad_guard();
         for (model, target) in &mut pairs {
             target.f_copy_(model)?;

@@ -75,7 +75,7 @@ impl Layer for Dense {
     }
 
     fn multiply_accumulates(&self) -> Result<Option<u64>> {
-        Ok(Some((self.size.ins * self.size.outs) as u64))
+        Ok(Some((self.size.ins as u64).saturating_mul(self.size.outs as u64)))
     }
 
     fn weights(&self) -> Result<Vec<WeightLayout>> {

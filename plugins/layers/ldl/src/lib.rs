@@ -106,11 +106,14 @@ impl Plugin for Ldl {
         );
         let plan = (on_cpu && options.kernel != Kernel::Libtorch)
             .then(|| native::Plan::new(size, &factors, options.nonlinearity, options.skip_connections));
+        let only_counts = params.only_counts()?;
         let mut parameters = Vec::new();
         for (i, sub_layer) in factors.sub_layers.iter().enumerate() {
             let mut add = |name: String, shape: &[i64], deviation: f64| -> Result<()> {
-                let numbers = params.random(&name)?.normal(shape, deviation);
+                let numbers = params.random(&name)?.f_normal(shape, deviation)?;
                 let numbers = match &plan {
+                    // Stand-ins lie at one place in memory, in any order.
+                    Some(_) if only_counts => numbers,
                     Some(plan) => native::lay_out(plan, i, &numbers)?,
                     None => numbers,
                 };
@@ -122,7 +125,8 @@ impl Plugin for Ldl {
                 add(format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?;
             }
         }
-        let native = plan.map(|plan| native::Native::new(plan, &parameters, options.bias)).transpose()?;
+        let native =
+            plan.map(|plan| native::Native::new(plan, &parameters, options.bias, only_counts)).transpose()?;
         let trained = parameters.iter().all(Tensor::requires_grad);
         Ok(Ldl {
             size,

@@ -18,10 +18,10 @@ efference_sdk::options! {
     /// Options of `bptt`.
     pub struct Options {
         /// How many steps gradient travels back before it is cut off.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1_000_000))]
         pub unroll_length: i64 = 1,
         /// How many unrolls gather gradients for one update of the parameters.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1_000_000))]
         pub unrolls_per_update: i64 = 1,
         /// What the cell receives: state and observation side by side, one over the other, their sum, or the
         /// state alone.
@@ -41,7 +41,7 @@ efference_sdk::options! {
         /// Whether there is one; else the future's gradient is taken as zero.
         pub enabled: bool = true,
         /// How many layers it has.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 4_096))]
         pub layers: i64 = 2,
         /// What stands between its layers.
         pub nonlinearity: Nonlinearity = Nonlinearity::Softsign,
@@ -143,7 +143,10 @@ fn layout(options: &Options, setup: &TrainerSetup<'_>) -> Result<InputLayout> {
     let concat = options.merge == Merge::Concat;
     let front = if concat { 2 * size } else { size };
     let observation = match setup.spaces {
-        Some(spaces) if concat => size + reserved..size + reserved + spaces.observation as i64,
+        Some(spaces) if concat => {
+            let observed = i64::try_from(spaces.observation).unwrap_or(i64::MAX);
+            size + reserved..(size + reserved).saturating_add(observed)
+        }
         _ => 0..0,
     };
     if !options.action_input {
@@ -155,9 +158,10 @@ fn layout(options: &Options, setup: &TrainerSetup<'_>) -> Result<InputLayout> {
              not; set it to false"
         )
     };
-    let actions = spaces.action_width() as i64;
+    let actions = i64::try_from(spaces.action_width()).unwrap_or(i64::MAX);
     ensure!(actions > 0, "action_input = true, and the environment wants no actions; set it to false");
-    Ok(InputLayout { width: front + actions, observation, action: front..front + actions })
+    let width = front.saturating_add(actions);
+    Ok(InputLayout { width, observation, action: front..width })
 }
 
 impl Trainer for Bptt {
@@ -239,6 +243,10 @@ impl Trainer for Bptt {
         self.unroll = unroll as u64;
         self.unrolls = unrolls.clamp(0, self.options.unrolls_per_update - 1);
         Ok(())
+    }
+
+    fn unroll_length(&self) -> Result<u64> {
+        Ok(self.options.unroll_length as u64)
     }
 
     fn saves_exactly(&self) -> Result<bool> {

@@ -20,10 +20,10 @@ pub struct Native {
 
 impl Native {
     /// Shares the parameters: each sub-layer's weights, followed, if `biased`, by its biases; all of them lie in memory
-    /// as [`lay_out`] does it.
-    pub fn new(plan: Plan, parameters: &[Tensor], biased: bool) -> Result<Self> {
+    /// as [`lay_out`] does it. Parameters that are only counted lie nowhere, and nothing is computed with them.
+    pub fn new(plan: Plan, parameters: &[Tensor], biased: bool, only_counts: bool) -> Result<Self> {
         let each = if biased { 2 } else { 1 };
-        for (i, p) in parameters.iter().enumerate() {
+        for (i, p) in parameters.iter().enumerate().filter(|_| !only_counts) {
             let as_it_lies = p.f_detach()?.f_permute(axes(&plan.order(i / each)))?;
             ensure!(as_it_lies.is_contiguous(), "a parameter of shape {:?} lies wrong in memory", p.size());
         }

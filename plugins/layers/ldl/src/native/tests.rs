@@ -225,7 +225,7 @@ fn the_operation_is_differentiated_by_libtorch() {
         };
         let (weights, biases) = (laid_out(&case.weights), laid_out(&case.biases));
         let parameters = as_made(&weights, &biases);
-        let native = Native::new(case.plan(), &parameters, !case.biases.is_empty()).unwrap();
+        let native = Native::new(case.plan(), &parameters, !case.biases.is_empty(), false).unwrap();
         let x = random.normal(&[2, case.size.ins], 1.0).set_requires_grad(true);
         let gy = random.normal(&[2, case.size.outs], 1.0);
         let y = SharedVjp::new(native).apply(&x, &parameters).unwrap();

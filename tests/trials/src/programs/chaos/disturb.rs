@@ -128,8 +128,8 @@ impl Disturbance {
             }
             KillProgram | KillEngine | KillAll => Expected::Killed,
             Stop(..) => Expected::Stops,
-            FileRemoved("metrics.jsonl" | "fingerprints.bin") | DirectoryRenamed => Expected::Said,
-            FileRemoved(_) => Expected::FinishesOrFails,
+            FileRemoved("metrics.jsonl" | "fingerprints.bin") => Expected::Said,
+            FileRemoved(_) | DirectoryRenamed => Expected::FinishesOrFails,
             DiskFull | FileLimit => Expected::Anything,
         }
     }
