@@ -3,6 +3,7 @@ use crate::hash::sha256;
 use crate::{FileManifest, Identity, PluginInfo, Refusal};
 use efference_abi::Kind;
 use efference_spec::{PluginPath, expand_home, nearest};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -192,7 +193,16 @@ fn libraries_in(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         entries.map(|e| e.path()).filter(|p| p.extension() == Some(OsStr::new("so"))).collect();
     files.sort();
+    let all: HashSet<PathBuf> = files.iter().cloned().collect();
+    files.retain(|file| !without_hash(file).is_some_and(|newest| all.contains(&newest)));
     files
+}
+
+/// `libx.so` for `libx-0123456789abcdef.so`: so cargo calls earlier builds of an example, beside the newest one.
+fn without_hash(file: &Path) -> Option<PathBuf> {
+    let (name, hash) = file.file_stem()?.to_str()?.rsplit_once('-')?;
+    let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| file.with_file_name(format!("{name}.so")))
 }
 
 fn names_a_plugin(file: &Path) -> bool {

@@ -65,6 +65,12 @@ fn directories_are_listed_in_order_and_the_first_of_a_name_counts() {
     let first = library(near.path(), "libmine.so", &GOOD.source());
     let all = "layer/ldl\\t9.9.9\\tAnother.\\nenvironment/worlds\\t1.0.0\\tSmall.\\n";
     let second = library(far.path(), "libefference_more.so", &Manifest { plugins: all, ..GOOD }.source());
+    // An earlier build of an example, as cargo leaves it, is not the one that counts.
+    library(
+        far.path(),
+        "libefference_more-0123456789abcdef.so",
+        &Manifest { libtorch: "1.0.0", ..GOOD }.source(),
+    );
     library(far.path(), "libfamiliar.so", "int nothing;");
     library(far.path(), "libefference_none.so", "int nothing;");
     fs::write(far.path().join("libempty.so"), "").unwrap();

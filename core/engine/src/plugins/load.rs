@@ -101,6 +101,10 @@ impl PrivateCopy {
 }
 
 fn private_file(file: &Path, bytes: &[u8]) -> io::Result<File> {
+    // A limit on the size of files (`ulimit -f`) is one on this too, and ends the process by a signal.
+    if largest_file().is_some_and(|largest| (bytes.len() as u64) > largest) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     // What maps and profilers show: the name of the library, of which the system takes 249 bytes.
     let name = file.file_name().unwrap_or_default().as_bytes();
     let name = CString::new(&name[..name.len().min(200)])?;
@@ -123,6 +127,14 @@ fn private_file(file: &Path, bytes: &[u8]) -> io::Result<File> {
         0 => Ok(copy),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Bytes of a file that this process may write, where that is limited.
+fn largest_file() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the system call writes into the struct.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    (read == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// Loads what the library needs and finds relative to its own place (`$ORIGIN`), which the copy of it does not have. What

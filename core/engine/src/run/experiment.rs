@@ -209,7 +209,9 @@ impl Experiment {
         }
         self.frames.check().map_err(|e| e.in_plugin(&self.plugins.environment))?;
         let size = self.model.state_size();
-        self.frames.check_size(size, self.model.reserved())?;
+        // What fitted before and does not now is the environment's doing.
+        let too_small = |e: Error| if self.step > 0 { e.in_plugin(&self.plugins.environment) } else { e };
+        self.frames.check_size(size, self.model.reserved()).map_err(too_small)?;
         let polled = Instant::now();
         self.compare();
         let compared = Instant::now();
