@@ -294,7 +294,7 @@ fn a_state_that_is_too_small_is_said_of_the_state() {
     place.write("small.toml", SMALL.replace("size = 64", "size = 16"));
     let answer = place.efference(&["run", "small.toml"]).expect(1);
     let answer =
-        answer.says(&["`state.size` is 16: stream 0 observes 36 values", "need a state of 40. Set `size`"]);
+        answer.says(&["`state.size` is 16: a stream observes 36 values", "need a state of 40. Set `size`"]);
     assert!(!answer.stderr.contains("options of environment"), "{answer}");
     assert_eq!(place.run("small").end()["plugin"], serde_json::Value::Null);
 }

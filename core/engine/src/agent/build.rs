@@ -64,8 +64,8 @@ fn check_room(state_size: i64, reserved: i64, spaces: Option<&Spaces>) -> Result
         return Ok(());
     }
     let message = format!(
-        "a stream observes {observation} values and wants {actions} actions, which with the {reserved} reserved slots of \
-         the goal need a state of {needed}; it has {state_size}. Set `size` under [state] to {needed} or more"
+        "`state.size` is {state_size}: a stream observes {observation} values and wants {actions} actions, which with the \
+         {reserved} reserved slots of the goal need a state of {needed}. Set `size` under [state] to {needed} or more"
     );
     Err(Error::msg(message).in_option("state.size"))
 }

@@ -4,6 +4,7 @@ use crate::agent::{Counted, Model, Rehearsed};
 use crate::run::{Experiment, LoadedSpec, StepOutcome, device};
 use efference_runs::budget::{Arithmetic, Budget, MemoryNeeds};
 use efference_sdk::{Error, Outline, Result, Spaces, Trainer, bail};
+use std::mem::{self, ManuallyDrop};
 use tch::Device;
 
 /// What came of estimating an experiment.
@@ -75,6 +76,7 @@ pub(super) fn estimate(parts: &LoadedSpec<'_>, limit: u64) -> Estimate {
     let counted = Budget { parameters: trained, memory, arithmetic: None, streams, device };
     // Around its layers, a rehearsed step computes. Where that takes long, or more memory than there is, it is not made.
     if size > MOST_ELEMENTS || memory.total() > limit {
+        mem::forget((model, trainer)); // as in `rehearse`
         return Estimate::Budget(counted, None);
     }
     match rehearse(parts, *model, trainer, &assumed, size) {
@@ -117,7 +119,9 @@ fn rehearse(
     size: i64,
 ) -> Result<Rehearsal> {
     let most = (MOST_ELEMENTS / size.max(1)).clamp(2, MOST_STEPS as i64) as u64;
-    let mut experiment = parts.experiment(Box::new(StandIn::new(spaces)), spaces, (model, trainer));
+    // Not dropped: a plugin that dies or hangs when it is dropped is not to do so before the run has begun.
+    let mut experiment =
+        ManuallyDrop::new(parts.experiment(Box::new(StandIn::new(spaces)), spaces, (model, trainer)));
     let until_update = |experiment: &mut Experiment| -> Result<(u64, bool)> {
         let (before, _) = experiment.model().rehearsed();
         for step in 1..=most {
