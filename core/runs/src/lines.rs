@@ -101,8 +101,8 @@ impl MetricLines {
     }
 
     /// See [`GrowingFile::look_after`].
-    pub(super) fn look_after(&mut self) -> Option<String> {
-        self.file.look_after()
+    pub(super) fn look_after(&mut self, now: bool) -> Option<String> {
+        self.file.look_after(now)
     }
 
     fn written(&mut self) {
