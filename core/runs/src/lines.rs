@@ -122,6 +122,12 @@ pub(super) fn cut(path: &Path, lines: u64) -> Result<Option<u64>, FileError> {
     Ok(step_of(&bytes[start..end]))
 }
 
+/// How many whole lines there are.
+pub(super) fn count(path: &Path) -> Result<u64, FileError> {
+    let Some(bytes) = read(path)? else { return Ok(0) };
+    Ok(bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
+}
+
 /// Cuts a file of lines before the first that is of a step after `step`.
 pub(super) fn cut_after(path: &Path, step: u64) -> Result<(), FileError> {
     let Some(bytes) = read(path)? else { return Ok(()) };
