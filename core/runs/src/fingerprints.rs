@@ -82,8 +82,8 @@ impl FingerprintFile {
     }
 
     /// See [`GrowingFile::look_after`].
-    pub(super) fn look_after(&mut self) -> Option<String> {
-        self.0.look_after()
+    pub(super) fn look_after(&mut self, now: bool) -> Option<String> {
+        self.0.look_after(now)
     }
 }
 

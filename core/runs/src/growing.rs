@@ -148,10 +148,10 @@ impl GrowingFile {
         if self.file.metadata()?.len() > self.whole { self.file.set_len(self.whole) } else { Ok(()) }
     }
 
-    /// Looks, once a second at most, whether others have removed, replaced or cut the file, and makes good what can be: it is
+    /// Looks, once a second at most unless it is to be `now`, whether others have removed, replaced or cut the file, and makes good what can be: it is
     /// written again from what the system still has of it. The sentence that says so comes once a file.
-    pub(crate) fn look_after(&mut self) -> Option<String> {
-        if self.looked.elapsed() < LOOK_EVERY {
+    pub(crate) fn look_after(&mut self, now: bool) -> Option<String> {
+        if !now && self.looked.elapsed() < LOOK_EVERY {
             return None;
         }
         self.looked = Instant::now();
@@ -245,8 +245,8 @@ mod tests {
     use super::*;
 
     fn look(file: &mut GrowingFile) -> Option<String> {
-        file.looked = Instant::now().checked_sub(LOOK_EVERY).unwrap();
-        file.look_after()
+        assert_eq!(file.look_after(false), None, "not a second has gone by");
+        file.look_after(true)
     }
 
     fn with_two_lines(path: &Path) -> GrowingFile {

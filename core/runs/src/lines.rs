@@ -101,8 +101,8 @@ impl MetricLines {
     }
 
     /// See [`GrowingFile::look_after`].
-    pub(super) fn look_after(&mut self) -> Option<String> {
-        self.file.look_after()
+    pub(super) fn look_after(&mut self, now: bool) -> Option<String> {
+        self.file.look_after(now)
     }
 
     fn written(&mut self) {
@@ -120,6 +120,12 @@ pub(super) fn cut(path: &Path, lines: u64) -> Result<Option<u64>, FileError> {
     }
     set_len(path, end)?;
     Ok(step_of(&bytes[start..end]))
+}
+
+/// How many whole lines there are.
+pub(super) fn count(path: &Path) -> Result<u64, FileError> {
+    let Some(bytes) = read(path)? else { return Ok(0) };
+    Ok(bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
 }
 
 /// Cuts a file of lines before the first that is of a step after `step`.

@@ -136,8 +136,8 @@ impl EventFile {
     }
 
     /// See [`GrowingFile::look_after`].
-    pub(super) fn look_after(&mut self) -> Option<String> {
-        self.file.look_after()
+    pub(super) fn look_after(&mut self, now: bool) -> Option<String> {
+        self.file.look_after(now)
     }
 
     fn summary(&mut self, step: u64, seconds: f64, values: Vec<Summary_Value>) {

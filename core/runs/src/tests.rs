@@ -398,6 +398,10 @@ fn a_record_is_cut_at_a_checkpoint_and_goes_on_without_a_seam() {
     recorder.finish().unwrap();
     fs::write(run.evaluations(), "{\"step\":20}\n{\"step\":30}\n").unwrap();
 
+    let before = fs::read_to_string(run.metrics()).unwrap();
+    let refused = run.cut(25, 1_000).unwrap_err().to_string();
+    assert!(refused.contains("and the checkpoint rests on 1000: others have removed or cut it"), "{refused}");
+    assert_eq!(fs::read_to_string(run.metrics()).unwrap(), before);
     run.cut(25, 2).unwrap();
     let steps_of = |kind: &str| -> Vec<i64> {
         let mut files: Vec<_> =

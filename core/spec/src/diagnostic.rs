@@ -156,7 +156,7 @@ impl Diagnostics {
     }
 
     /// The report for a person: each diagnostic with its line, a caret and the help, then how many there are. After the
-    /// first [`MOST_SHOWN`] it only says how many more there are.
+    /// first fifty it only says how many more there are.
     pub fn report(&self, style: &ReportStyle) -> String {
         let mut theme = if style.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
         if !style.unicode {

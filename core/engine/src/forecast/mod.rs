@@ -1,8 +1,8 @@
 //! What an experiment takes, and what stands in its way, before anything is allocated or started for it.
 //!
 //! The agent is built with parameters that take no memory, and makes some steps whose layers compute nothing
-//! ([`Model::rehearse`]): so plugins count exactly as in a run, without a word from their authors. The environment is
-//! not made; what its options say of it ([`Outline`]) is enough.
+//! (`Model::rehearse`): so plugins count exactly as in a run, without a word from their authors. The environment is
+//! not made; what its options say of it (`Outline`) is enough.
 mod changes;
 mod estimate;
 mod gpu;

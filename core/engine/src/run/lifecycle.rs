@@ -123,6 +123,9 @@ impl Begun {
     /// Opens the experiment, and brings it to where the run begins.
     fn open(&self, prepared: &LoadedSpec<'_>, output: &mut File) -> sdk::Result<Experiment> {
         check_memory(prepared)?;
+        if let (Some(from), true) = (&self.from, self.resumed) {
+            self.directory.check_lines(from.manifest.lines)?;
+        }
         let mut experiment = prepared.open(Some(self.directory.path()), true)?;
         if let Some(from) = &self.from {
             let fit = if self.resumed { Fit::All } else { Fit::WhatFits };
@@ -305,6 +308,10 @@ fn steps(
     let mut checkpoints = Checkpoints::new(&begun.directory, &spec.checkpoint)?;
     let mut recording =
         Recording::start(spec, &begun.directory, experiment, origin.clone(), begun.from.as_ref())?;
+    if let (Some(from), true) = (&begun.from, begun.resumed) {
+        // Once more, now that nobody can remove the file unnoticed.
+        begun.directory.check_lines(from.manifest.lines)?;
+    }
     match &begun.from {
         Some(_) if begun.resumed => checkpoints.go_on_after(from),
         Some(_) => checkpoints.first(experiment, &mut recording)?,

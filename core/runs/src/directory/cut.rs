@@ -10,8 +10,9 @@ impl RunDirectory {
     /// left unfinished is removed. Only for the process that has the run's lock.
     ///
     /// # Errors
-    /// If a file cannot be read or cut.
+    /// If a file cannot be read or cut, or as [`check_lines`](Self::check_lines): then nothing is changed.
     pub fn cut(&self, step: u64, lines: u64) -> Result<(), FileError> {
+        self.check_lines(lines)?;
         // First: what is cut in part has not ended.
         let end = self.path.join("end.json");
         match fs::remove_file(&end) {
@@ -25,6 +26,22 @@ impl RunDirectory {
         pictures::cut(&self.path.join("pictures"), step)?;
         self.remove_unfinished();
         Ok(())
+    }
+
+    /// Fails if there are fewer lines of metrics than a checkpoint rests on: what came then would stand in their place.
+    ///
+    /// # Errors
+    /// If there are, or the file cannot be read.
+    pub fn check_lines(&self, lines: u64) -> Result<(), FileError> {
+        let found = lines::count(&self.metrics())?;
+        if found >= lines {
+            return Ok(());
+        }
+        let why = format!(
+            "it has {found} lines, and the checkpoint rests on {lines}: others have removed or cut it. `efference fork` makes \
+             a new run of the checkpoint"
+        );
+        Err(FileError::new("go on with", &self.metrics(), &io::Error::other(why)))
     }
 
     /// Removes files that an earlier process was writing when it died, and unfinished checkpoints. Only for the process that

@@ -202,7 +202,8 @@ impl Writer {
     }
 
     fn try_to_write(&mut self, sync: bool) -> Result<(), FileError> {
-        self.look_after();
+        // At the end too, and before a checkpoint rests on it.
+        self.look_after(sync);
         let lines = if sync { self.lines.sync() } else { self.lines.flush() };
         lines.and(self.evaluations.flush())?;
         // What follows can be done without: a disk that does not take it holds up nothing.
@@ -222,12 +223,12 @@ impl Writer {
     }
 
     /// Makes good what others have done to the files, and says it.
-    fn look_after(&mut self) {
+    fn look_after(&mut self, now: bool) {
         let notes = [
-            self.lines.look_after(),
-            self.evaluations.file.as_mut().and_then(GrowingFile::look_after),
-            self.fingerprints.as_mut().and_then(FingerprintFile::look_after),
-            self.events.as_mut().and_then(EventFile::look_after),
+            self.lines.look_after(now),
+            self.evaluations.file.as_mut().and_then(|f| f.look_after(now)),
+            self.fingerprints.as_mut().and_then(|f| f.look_after(now)),
+            self.events.as_mut().and_then(|f| f.look_after(now)),
         ];
         for note in notes.into_iter().flatten() {
             tracing::warn!("{note}");

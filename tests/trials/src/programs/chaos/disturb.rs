@@ -81,8 +81,6 @@ pub(crate) enum Expected {
     Killed,
     /// It goes on, or fails and says why.
     FinishesOrFails,
-    /// As before, and it is said on standard error in any case: something of the record is lost.
-    Said,
     /// As before, where not even the end may have had room.
     Anything,
 }
@@ -123,13 +121,10 @@ impl Disturbance {
 
     pub(crate) fn expected(self) -> Expected {
         match self {
-            Nothing | Pause | SlowReader | ClosedReader | NoWorkingDirectory | DiskFullForAWhile => {
-                Expected::Finishes
-            }
+            Nothing | Pause | SlowReader | ClosedReader | DiskFullForAWhile => Expected::Finishes,
             KillProgram | KillEngine | KillAll => Expected::Killed,
             Stop(..) => Expected::Stops,
-            FileRemoved("metrics.jsonl" | "fingerprints.bin") => Expected::Said,
-            FileRemoved(_) | DirectoryRenamed => Expected::FinishesOrFails,
+            FileRemoved(_) | DirectoryRenamed | NoWorkingDirectory => Expected::FinishesOrFails,
             DiskFull | FileLimit => Expected::Anything,
         }
     }

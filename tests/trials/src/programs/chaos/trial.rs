@@ -1,5 +1,6 @@
 //! One trial: a run that is disturbed, goes on, is disturbed again, and at last is brought to its end.
 use crate::check;
+use crate::disturb::Disturbance::{DiskFull, DiskFullForAWhile, FileLimit, FileRemoved};
 use crate::disturb::{self, ALL, Disturbance, Expected};
 use crate::session::{Ended, Output, Session};
 use efference_runs::directory::{Ending, RunDirectory};
@@ -126,7 +127,7 @@ pub(crate) fn trial(
         .map_err(|e| e.to_string())?;
     count(counts, |counts| counts.trials += 1);
     let mut history: Vec<String> = Vec::new();
-    let mut removed = false;
+    let (mut removed, mut full) = (false, false);
     let rounds: Vec<Disturbance> =
         (0..random.u32(1..5)).map(|_| kinds[random.usize(..kinds.len())]).collect();
     let disk = rounds.iter().any(|kind| kind.needs_small_disk());
@@ -148,6 +149,7 @@ pub(crate) fn trial(
                 .and_then(|()| fs::write(session.place.join("spec.toml"), spec(variant).0))
                 .map_err(|e| e.to_string())?;
         }
+        let before = session.run().and_then(|run| how_it_ended(&run));
         let (output, limit) = kind.start(&mut random);
         let mut started = start(&mut session, output, limit)?;
         count(counts, |counts| counts.runs += 1);
@@ -169,11 +171,21 @@ pub(crate) fn trial(
         if removed && expects == Expected::Finishes {
             expects = Expected::FinishesOrFails;
         }
-        expected(expects, run.as_ref(), &ended)?;
+        expected(expects, before, run.as_ref(), &ended)?;
         let Some(run) = run else { return Ok(()) };
         finished = run.end().is_ok_and(|end| end.is_some_and(|end| end.how == Ending::Finished));
-        // What was removed is not there; that it is said is all that can be asked for.
-        removed |= done && matches!(kind, Disturbance::FileRemoved(_));
+        // What was removed may be gone, if that was said or came after the last look at it. Where nothing was said, it was
+        // before the run had it open: then all of it is there.
+        removed |= done
+            && match kind {
+                FileRemoved(name @ ("metrics.jsonl" | "fingerprints.bin")) => {
+                    !ended.stderr.is_empty() || !run.path().join(name).exists()
+                }
+                FileRemoved(_) => true,
+                _ => false,
+            };
+        // Pictures that a disk did not take are left out.
+        full |= done && matches!(kind, DiskFull | DiskFullForAWhile | FileLimit);
         if !removed {
             check::record(&run)?;
             count(counts, |counts| counts.records += 1);
@@ -188,7 +200,7 @@ pub(crate) fn trial(
         }
         check::tidy(&session, &run)?;
         count(counts, |counts| counts.compared += 1);
-        check::same(&run, &undisturbed, steps)
+        check::same(&run, &undisturbed, steps, full)
     });
     session.end_all();
     if disk {
@@ -207,16 +219,25 @@ fn count(counts: &Mutex<Counts>, change: impl FnOnce(&mut Counts)) {
     change(&mut counts.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Whether what came is what may come.
-fn expected(expected: Expected, run: Option<&RunDirectory>, ended: &Ended) -> Result<(), String> {
-    let how = run.and_then(|run| run.end().ok().flatten()).map(|end| end.how);
+fn how_it_ended(run: &RunDirectory) -> Option<Ending> {
+    run.end().ok().flatten().map(|end| end.how)
+}
+
+/// Whether what came is what may come; `before` is how the run had ended the time before.
+fn expected(
+    expected: Expected,
+    before: Option<Ending>,
+    run: Option<&RunDirectory>,
+    ended: &Ended,
+) -> Result<(), String> {
+    let how = run.and_then(how_it_ended);
     // Asked to stop before it began, it leaves everything as it was.
-    if expected == Expected::Stops && ended.by_signal() && ended.stdout.is_empty() && how.is_none() {
+    if expected == Expected::Stops && ended.by_signal() && ended.stdout.is_empty() && how == before {
         return Ok(());
     }
     // A run whose directory is not there yet or any more is not begun, and that is said.
     let refused = !ended.status.success() && ended.stdout.is_empty() && !ended.stderr.is_empty();
-    if matches!(expected, Expected::Said | Expected::FinishesOrFails) && refused {
+    if refused && (expected == Expected::FinishesOrFails || run.is_none()) {
         return Ok(());
     }
     let finished = || ended.status.success() && how == Some(Ending::Finished);
@@ -226,7 +247,6 @@ fn expected(expected: Expected, run: Option<&RunDirectory>, ended: &Ended) -> Re
         Expected::Stops => finished() || how == Some(Ending::Stopped),
         Expected::Killed | Expected::Anything => true,
         Expected::FinishesOrFails => finished() || !ended.status.success(),
-        Expected::Said => !ended.stderr.is_empty() && (finished() || !ended.status.success()),
     };
     if !right {
         return Err(format!("{expected:?} was to come, and end.json says {how:?}: {ended}"));
