@@ -73,6 +73,10 @@ pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
             format!("it says that it is {width} × {height} pixels, and {LARGEST_PAIR} a side are the most");
         return Err(damaged(cause));
     }
+    // No picture of a run has a palette; and png 0.18.1 panics at one whose length is no multiple of 3 (image-png's issue 694).
+    if reader.info().color_type == png::ColorType::Indexed {
+        return Err(damaged("it has a palette, as no picture of a run has".to_owned()));
+    }
     let size = reader.output_buffer_size().ok_or_else(|| damaged("it is too large".to_owned()))?;
     let mut bytes = vec![0; size];
     let info = reader.next_frame(&mut bytes).map_err(|e| damaged(e.to_string()))?;
@@ -82,7 +86,7 @@ pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
         png::ColorType::Rgba => bytes.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
         png::ColorType::Grayscale => bytes.iter().flat_map(|grey| [*grey; 3]).collect(),
         png::ColorType::GrayscaleAlpha => bytes.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
-        png::ColorType::Indexed => return Err(damaged("its palette could not be expanded".to_owned())),
+        png::ColorType::Indexed => return Err(damaged("it has a palette".to_owned())),
     };
     Ok(Picture { width: info.width as usize, height: info.height as usize, rgb })
 }
@@ -131,5 +135,30 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         let error = read_picture(&path).unwrap_err().to_string();
         assert!(error.contains("196608 × 196608 pixels, and 16420 a side are the most"), "{error}");
+    }
+
+    /// An IHDR with a palette, a PLTE of 7 bytes and pixels: png 0.18.1 panics when it expands the palette.
+    #[test]
+    fn a_palette_that_is_cut_off_ends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("step-1-stream-0.png");
+        let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+        let pixels = b"\x78\x01\x01\x02\x00\xfd\xff\x00\x00\x00\x02\x00\x01"; // a stored block: filter 0, colour 0
+        for (kind, data) in [
+            (b"IHDR", &b"\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0"[..]),
+            (b"PLTE", b"1234567"),
+            (b"IDAT", pixels),
+            (b"IEND", b""),
+        ] {
+            bytes.extend_from_slice(&(data.len() as u32).to_be_bytes());
+            let start = bytes.len();
+            bytes.extend_from_slice(kind);
+            bytes.extend_from_slice(data);
+            let crc = crc32fast::hash(&bytes[start..]).to_be_bytes();
+            bytes.extend_from_slice(&crc);
+        }
+        fs::write(&path, &bytes).unwrap();
+        let error = read_picture(&path).unwrap_err().to_string();
+        assert!(error.contains("it has a palette"), "{error}");
     }
 }

@@ -1,4 +1,7 @@
 //! What a browser sends: messages of DevTools, each ended by a zero byte, with pictures and rewards in them.
+//!
+//! An input that begins as a picture is put into such a message, so that what reads pictures is reached past their base64.
+use base64_simd::STANDARD;
 use efference_browser::replay::{SESSION, replay};
 use efference_trials::fuzz::{Entry, Failure, Scratch, Target, entry, holds, write};
 use std::fs::File;
@@ -23,16 +26,21 @@ struct DevTools {
     file: PathBuf,
 }
 
+fn event(method: &str, params: String) -> Vec<u8> {
+    format!("{{\"method\":\"{method}\",\"params\":{params},\"sessionId\":\"{SESSION}\"}}\0").into_bytes()
+}
+
+/// A picture in base64, as the browser sends it.
+fn frame(base64: &str) -> Vec<u8> {
+    event(
+        "Page.screencastFrame",
+        format!("{{\"data\":\"{base64}\",\"metadata\":{{\"offsetTop\":0}},\"sessionId\":1}}"),
+    )
+}
+
 impl Target for DevTools {
     fn seeds(&self) -> Vec<Vec<u8>> {
-        let event = |method: &str, params: String| {
-            format!("{{\"method\":\"{method}\",\"params\":{params},\"sessionId\":\"{SESSION}\"}}\0")
-                .into_bytes()
-        };
-        let frame = event(
-            "Page.screencastFrame",
-            format!("{{\"data\":\"{PNG}\",\"metadata\":{{\"offsetTop\":0}},\"sessionId\":1}}"),
-        );
+        let frame = frame(PNG);
         let reward = event(
             "Runtime.bindingCalled",
             "{\"name\":\"efferenceReward\",\"payload\":\"[0.5,2]\",\"executionContextId\":2}".to_owned(),
@@ -98,6 +106,10 @@ impl Target for DevTools {
             b"data:",
             b"iVBORw0KGgo",
             b"/9j/4AAQSkZJRgAB",
+            b"IHDR",
+            b"PLTE",
+            b"tRNS",
+            b"IDAT",
             b"{",
             b"}",
             b"[",
@@ -108,7 +120,11 @@ impl Target for DevTools {
     }
 
     fn check(&mut self, input: &[u8]) -> Result<bool, Failure> {
-        write(&self.file, input);
+        let is_picture = input.starts_with(b"\x89PNG") || input.starts_with(b"\xff\xd8");
+        match is_picture {
+            true => write(&self.file, frame(&STANDARD.encode_to_string(input))),
+            false => write(&self.file, input),
+        }
         let messages = File::open(&self.file).unwrap_or_else(|e| panic!("cannot open what was written: {e}"));
         let seen =
             replay(messages.into(), SIZE).map_err(|e| Failure::new("there is no replay", e.to_string()))?;

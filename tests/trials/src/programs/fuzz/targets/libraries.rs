@@ -39,8 +39,9 @@ pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
         .open(&path)
         .map_err(|e| format!("cannot open {}: {e}", path.display()))?;
     let host = efference_cli::engine_identity();
-    let regions = regions.ok_or_else(|| format!("{} has no manifest", first.display()))?;
+    let mut regions = regions.ok_or_else(|| format!("{} has no manifest", first.display()))?;
     let unsealed = whole.len().saturating_sub(SEAL);
+    regions.push(unsealed..whole.len());
     Ok(Box::new(Libraries { path, file, whole, unsealed, regions, host }))
 }
 
@@ -125,7 +126,8 @@ impl Target for Libraries {
             changed.iter().all(|range| range.end <= self.unsealed || self.is_as_before(range.clone()));
         changed.into_iter().for_each(|range| self.put(&self.whole[range.clone()], range.start));
         holds("a damaged library is loaded", loaded.is_err() || same || !sealed, || format!("{input:02x?}"))?;
-        Ok(read.is_ok())
+        // Of inputs that change nothing there are enough.
+        Ok((read.is_ok() || loaded.is_ok()) && !same)
     }
 }
 
