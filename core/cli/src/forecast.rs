@@ -2,6 +2,7 @@
 //!
 //! What is remembered belongs to the resolved spec, to what is in the plugins' files, and to the engine. It is a count, which
 //! no machine changes; the limits of this machine are looked at each time.
+use crate::temporary::TemporaryPlace;
 use crate::{engine, engine_identity};
 use clap::Args;
 use efference_abi::Kind;
@@ -57,8 +58,11 @@ pub(crate) fn forecasts(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
             if let (Some(digest), true) = (&digests[*i], remembered) {
                 cache.write(digest, &serde_json::to_string(&forecast).unwrap_or_default());
             }
-            for (_, other) in (digests.iter().zip(&mut found)).filter(|(digest, _)| **digest == digests[*i]) {
-                other.get_or_insert(forecast.clone());
+            for (j, other) in found.iter_mut().enumerate() {
+                // What has no digest is the same question as nothing else.
+                if j == *i || digests[j].is_some() && digests[j] == digests[*i] {
+                    other.get_or_insert(forecast.clone());
+                }
             }
         }
     }
@@ -103,8 +107,8 @@ fn paths(spec: &Spec) -> Vec<PluginPath> {
 
 /// Asks the engine.
 fn ask(specs: &[&Spec]) -> Result<Vec<Forecast>, String> {
-    let place =
-        tempfile::tempdir().map_err(|e| format!("there is no room for a temporary directory: {e}"))?;
+    let place = TemporaryPlace::new("forecast")
+        .map_err(|e| format!("no temporary directory could be made; see the variable TMPDIR: {e}"))?;
     let mut command = engine::command()?;
     command.arg("forecast").stdin(Stdio::null()).stderr(Stdio::inherit());
     for (i, spec) in specs.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! `efference check`.
 use crate::forecast::forecasts;
+use crate::output::say_note;
 use crate::spec_file::{self, SpecArgs};
 use crate::{print, report};
 use clap::Args;
@@ -45,7 +46,7 @@ pub fn run(arguments: &CheckArgs) -> u8 {
         }
         Err(why) => {
             print(&good);
-            eprintln!("note: what it takes is not known: {why}");
+            say_note(format!("what it takes is not known: {why}"));
             0
         }
     }

@@ -144,7 +144,7 @@ pub(super) fn messages(death: Death, doing: &Doing) -> (Option<String>, Vec<Stri
     }
 }
 
-/// As [`sentence`], of an engine that was only to end.
+/// What is said of an engine that had only to end.
 pub(super) fn after_the_end(death: Death, doing: &Doing) -> String {
     let where_ = doing.call.as_ref().map_or(String::new(), |call| format!(" ({})", during(call)));
     format!("the engine {}{where_} when the run had ended: nothing of it is lost", death.verb())

@@ -145,7 +145,7 @@ impl Ended<'_> {
     }
 }
 
-/// `it goes on from step 800 by …`, if there is a checkpoint.
+/// ``go on from step 800 with `efference resume …` ``, if there is a checkpoint.
 fn how_to_resume(run: &RunDirectory, shown: &Path) -> Option<String> {
     let step = CheckpointFiles::new(run.checkpoints()).newest(None).ok()??;
     Some(format!("go on from step {step} with `efference resume {}`", shown.display()))

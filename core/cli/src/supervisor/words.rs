@@ -1,6 +1,8 @@
 //! Words that the sentences about an engine have in common.
+use crate::output::say_report;
 use efference_runs::directory::RunDirectory;
 use efference_runs::time::rfc3339;
+use efference_spec::visible;
 use efference_supervision::{Doing, Phase};
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -19,12 +21,11 @@ pub(super) fn during((plugin, method): &(String, String)) -> String {
     format!("{plugin}, in {method}")
 }
 
-/// Says something on standard error, beside what the engine shows there. A reader that went away is no error.
+/// Says something on standard error, beside what the engine shows there.
 pub(super) fn say(text: impl Display) {
-    let mut to = io::stderr().lock();
     // A bar that the engine draws is drawn again below.
-    let clear = if to.is_terminal() { "\r\x1b[2K" } else { "" };
-    let _ = writeln!(to, "{clear}{text}").and_then(|()| to.flush());
+    let clear = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    say_report(&format!("{clear}{}\n", visible(&text.to_string())));
 }
 
 /// Notes something in a run's log, which may be gone, or on a full disk.

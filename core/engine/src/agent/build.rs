@@ -12,9 +12,10 @@ use super::store::{MOST_COUNTED, ParameterStore};
 use crate::plugins::CallMonitor;
 use efference_sdk::{
     AgentBuilder, Cell, CellSetup, Error, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result,
-    ResultExt, Size, Spaces, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
+    ResultExt, Size, Stack, StackSpec, Trainer, TrainerSetup, bail, ensure,
 };
 use std::cell::Cell as Slot;
+use std::fmt::Display;
 use std::sync::Arc;
 use tch::Device;
 
@@ -55,16 +56,19 @@ impl AgentBuilder for Builder<'_> {
     }
 }
 
-/// Fails if a state has no room for what the environment says that a stream observes and does.
-fn check_room(state_size: i64, reserved: i64, spaces: Option<&Spaces>) -> Result<()> {
-    let Some(Spaces { observation, .. }) = spaces else { return Ok(()) };
-    let actions = spaces.map_or(0, Spaces::action_width);
-    let needed = (reserved as usize).saturating_add(*observation).saturating_add(actions);
+/// Fails if a state has no room for what a stream, so called, observes and does.
+pub(crate) fn check_room(
+    state_size: i64,
+    reserved: i64,
+    stream: impl Display,
+    (observation, actions): (usize, usize),
+) -> Result<()> {
+    let needed = (reserved as usize).saturating_add(observation).saturating_add(actions);
     if needed <= state_size as usize {
         return Ok(());
     }
     let message = format!(
-        "`state.size` is {state_size}: a stream observes {observation} values and wants {actions} actions, which with the \
+        "`state.size` is {state_size}: {stream} observes {observation} values and wants {actions} actions, which with the \
          {reserved} reserved slots of the goal need a state of {needed}. Set `size` under [state] to {needed} or more"
     );
     Err(Error::msg(message).in_option("state.size"))
@@ -121,7 +125,9 @@ impl Model {
             );
             Ok(())
         })?;
-        check_room(state_size, reserved, spaces)?;
+        if let Some(spaces) = spaces {
+            check_room(state_size, reserved, "a stream", (spaces.observation, spaces.action_width()))?;
+        }
         let optimizers = Optimizers::new(Vec::new(), &[], config.optimizer);
         let sharing = config.sharing;
         let parts =

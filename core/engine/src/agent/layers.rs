@@ -50,14 +50,11 @@ impl Layers {
 impl LayerFactory for Layers {
     fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn Layer>> {
         let setup = LayerSetup { size, params: params.clone() };
-        let before = params.tensors()?.len();
         let (layer, cost) =
             self.config.plugin.create_layer_with_cost(&self.config.options, &setup, &self.monitor)?;
         if let Some(rehearsal) = &self.rehearsal {
-            let made = params.tensors()?;
-            let trained = made.iter().skip(before).filter(|(_, t)| t.requires_grad()).count();
             let (monitor, rehearsal) = (self.monitor.clone(), rehearsal.clone());
-            return Ok(Box::new(RehearsedLayer::new(layer, cost, trained, monitor, rehearsal)?));
+            return Ok(Box::new(RehearsedLayer::new(layer, cost, monitor, rehearsal)?));
         }
         let layer = Arc::new(Shared(layer));
         let mut made = self.made.borrow_mut();

@@ -24,6 +24,7 @@ mod transition;
 mod transition_by_autograd;
 mod transition_by_vjp;
 
+pub(crate) use build::check_room;
 pub use config::{AgentConfig, PluginConfig};
 pub(crate) use counted::{Counted, Rehearsed};
 pub use loss_means::LossMeans;

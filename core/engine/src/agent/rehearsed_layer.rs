@@ -11,8 +11,6 @@ pub(super) struct RehearsedLayer {
     /// Which was made, and is never computed with.
     layer: Box<dyn Layer>,
     cost: CostModel,
-    /// How many of its parameters are trained.
-    trained: usize,
     /// A zero that asks for gradients if the layer has trained parameters: so results do as well.
     zero: Tensor,
     monitor: Arc<CallMonitor>,
@@ -20,16 +18,15 @@ pub(super) struct RehearsedLayer {
 }
 
 impl RehearsedLayer {
-    /// In place of `layer`, `trained` of whose parameters are trained.
+    /// In place of `layer`, whose work is counted by `cost`.
     pub(super) fn new(
         layer: Box<dyn Layer>,
         cost: CostModel,
-        trained: usize,
         monitor: Arc<CallMonitor>,
         rehearsal: Arc<Rehearsal>,
     ) -> Result<Self> {
-        let zero = zeros(&[1])?.f_set_requires_grad(trained > 0)?;
-        Ok(RehearsedLayer { layer, cost, trained, zero, monitor, rehearsal })
+        let zero = zeros(&[1])?.f_set_requires_grad(cost.trained > 0)?;
+        Ok(RehearsedLayer { layer, cost, zero, monitor, rehearsal })
     }
 
     fn rows(x: &Tensor) -> u64 {
@@ -55,7 +52,7 @@ impl Layer for RehearsedLayer {
         self.monitor.add_work(self.cost.forward(rows));
         if y.requires_grad() {
             let to_input = u64::from(x.requires_grad());
-            self.monitor.add_work(self.cost.backward(rows, 1, to_input, self.cost.trained));
+            self.monitor.add_work(self.cost.backward(rows, 1, to_input, self.cost.trained > 0));
             self.saves(rows);
         }
         Ok(y)
@@ -87,7 +84,7 @@ impl Vjp for RehearsedLayer {
     }
 
     fn backward(&self, _: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
-        let trains = self.cost.trained && grad.needs_any_param_grad();
+        let trains = self.cost.trained > 0 && grad.needs_any_param_grad();
         let (rows, paths, to_input) =
             (grad.batch() as u64, grad.path_count() as u64, grad.input_paths as u64);
         self.monitor.add_work(self.cost.backward(rows, paths, to_input, trains));
@@ -97,7 +94,7 @@ impl Vjp for RehearsedLayer {
             paths => Some(zeros(&[paths * grad.batch(), self.cost.ins as i64])?),
         };
         // No gradient of the parameters: it would take as much memory as they do.
-        let params = if grad.needs_any_param_grad() { self.trained } else { 0 };
+        let params = if grad.needs_any_param_grad() { self.cost.trained } else { 0 };
         Ok(GradInput { input, params: (0..params).map(|_| None).collect() })
     }
 }

@@ -128,7 +128,7 @@ impl Plugin {
             ins: setup.size.ins as u64,
             outs: setup.size.outs as u64,
             parameters: tensors.iter().map(|(_, t)| t.numel() as u64).sum(),
-            trained: tensors.iter().any(|(_, t)| t.requires_grad()),
+            trained: tensors.iter().filter(|(_, t)| t.requires_grad()).count(),
             multiply_accumulates: layer.multiply_accumulates()?,
         };
         let _ = monitor.cost.set(cost);

@@ -113,7 +113,7 @@ impl Monitor for ObjectMonitor {
             let rows = x.size()[0] as u64;
             let mut work = cost.forward(rows);
             if y.requires_grad() {
-                work += cost.backward(rows, 1, u64::from(x.requires_grad()), cost.trained);
+                work += cost.backward(rows, 1, u64::from(x.requires_grad()), cost.trained > 0);
             }
             work
         });
@@ -122,7 +122,7 @@ impl Monitor for ObjectMonitor {
 
     fn backward(&self, grad: &GradOutput<'_>) {
         self.count(|cost| {
-            let trains = cost.trained && grad.needs_any_param_grad();
+            let trains = cost.trained > 0 && grad.needs_any_param_grad();
             cost.backward(grad.batch() as u64, grad.path_count() as u64, grad.input_paths as u64, trains)
         });
     }

@@ -59,8 +59,8 @@ pub(crate) struct CostModel {
     pub(crate) outs: u64,
     /// Numbers in its parameters and buffers.
     pub(super) parameters: u64,
-    /// Whether any of them are trained.
-    pub(crate) trained: bool,
+    /// How many of those tensors are trained.
+    pub(crate) trained: usize,
     /// Of a forward pass over one row; `None` if it does not know, which counts as one for each parameter.
     pub(super) multiply_accumulates: Option<u64>,
 }
@@ -99,13 +99,8 @@ impl CostModel {
 mod tests {
     use super::*;
 
-    const DENSE: CostModel = CostModel {
-        ins: 300,
-        outs: 200,
-        parameters: 60_200,
-        trained: true,
-        multiply_accumulates: Some(60_000),
-    };
+    const DENSE: CostModel =
+        CostModel { ins: 300, outs: 200, parameters: 60_200, trained: 1, multiply_accumulates: Some(60_000) };
 
     #[test]
     fn a_forward_pass_is_one_product_a_row() {

@@ -1,4 +1,5 @@
 //! The frames of one step, and the tensors that a trainer gets of them.
+use crate::agent::check_room;
 use efference_sdk::{
     ActionGroup, Frame, Frames, Result, RewardRange, Spaces, StepType, action_width, bail, ensure,
 };
@@ -237,17 +238,8 @@ impl FrameBuffer {
     pub(super) fn check_size(&self, state_size: i64, reserved: i64) -> Result<()> {
         for active in &self.active {
             let (stream, observed) = (active.stream, active.end - active.start);
-            let groups = self.actions(active);
-            // A group may claim any width.
-            let actions = groups.iter().fold(0usize, |sum, group| sum.saturating_add(group.width()));
-            let needed = (reserved as usize + observed).saturating_add(actions);
-            if needed > state_size as usize {
-                bail!(
-                    "`state.size` is {state_size}: stream {stream} observes {observed} values and wants {actions} \
-                     actions, which with the {reserved} reserved slots of the goal need a state of {needed}. Set `size` \
-                     under [state] to {needed} or more"
-                );
-            }
+            let wanted = (observed, action_width(self.actions(active)));
+            check_room(state_size, reserved, format_args!("stream {stream}"), wanted)?;
         }
         Ok(())
     }

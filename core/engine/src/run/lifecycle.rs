@@ -124,6 +124,7 @@ impl Begun {
     fn open(&self, prepared: &LoadedSpec<'_>, output: &mut File) -> sdk::Result<Experiment> {
         check_memory(prepared)?;
         if let (Some(from), true) = (&self.from, self.resumed) {
+            // Before anything is changed, also of the checkpoints.
             self.directory.check_lines(from.manifest.lines)?;
         }
         let mut experiment = prepared.open(Some(self.directory.path()), true)?;

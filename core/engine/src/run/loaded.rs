@@ -222,8 +222,7 @@ fn state_size(said: StateSize, spaces: Option<&Spaces>) -> sdk::Result<i64> {
              under [state]"
         ),
     };
-    let actions = spaces.actions.iter().map(|group| group.width());
-    let needed = actions.fold(spaces.observation, usize::saturating_add);
+    let needed = spaces.observation.saturating_add(spaces.action_width());
     let needed = needed.saturating_add(Prediction::RESERVED as usize);
     let size = needed.checked_mul(2).and_then(usize::checked_next_power_of_two);
     let size = size.and_then(|size| i64::try_from(size).ok()).filter(|size| *size <= StateSize::LARGEST);
