@@ -1,12 +1,8 @@
 //! The program: started so that it cannot outlive this process, and ended with all that is in its process group.
-//!
-//! Rules of the unsafe code here: what runs between fork and exec takes no memory and calls async-signal-safe functions
-//! alone; `kill` takes numbers, and a group's number is used only while its leader has not been waited for.
-#![allow(unsafe_code)]
-use crate::tail::Tail;
-use efference_sdk::{Error, Result, bail};
-use std::io;
-use std::os::unix::process::CommandExt;
+//! A group's number is used only while its leader has not been waited for: so it cannot be anyone else's.
+use efference_child_process::Printed;
+use efference_child_process::group::{self, Signal};
+use efference_sdk::{Error, Result, bail, tracing};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
@@ -19,10 +15,10 @@ const CHECK_PERIOD: Duration = Duration::from_millis(5);
 /// A running program, or one that has ended.
 pub(crate) struct Program {
     state: Arc<Mutex<State>>,
-    /// What it printed last on its standard error.
-    pub(crate) tail: Arc<Tail>,
+    /// On its standard error.
+    printed: Arc<Printed>,
     /// Disconnects when its standard error has ended.
-    printed: mpsc::Receiver<()>,
+    printing: mpsc::Receiver<()>,
 }
 
 enum State {
@@ -35,15 +31,13 @@ impl Program {
     pub(crate) fn start(program: &str, arguments: &[String]) -> Result<(Program, ChildStdin, ChildStdout)> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0);
-        ends_with_this_thread(&mut command);
-        let tail = Arc::new(Tail::default());
+        group::own_group_that_ends_with_this_thread(&mut command, Signal::Kill);
+        let printed = Arc::new(Printed::default());
         let (started, is_started) = mpsc::channel();
-        let (printing, printed) = mpsc::channel::<()>();
-        let theirs = tail.clone();
+        let (prints, printing) = mpsc::channel::<()>();
+        let theirs = printed.clone();
         // It gets a signal when the thread that has started it ends. This one ends after it.
         Builder::new().name("process".to_owned()).spawn(move || {
-            let _printing = printing;
             let mut child = match command.spawn() {
                 Ok(child) => child,
                 Err(e) => return drop(started.send(Err(e))),
@@ -55,7 +49,7 @@ impl Program {
                 if let Some(stderr) = stderr {
                     theirs.read(stderr);
                 }
-                drop(_printing);
+                drop(prints);
                 while ended(&state).is_none() {
                     thread::sleep(Duration::from_millis(200));
                 }
@@ -67,7 +61,7 @@ impl Program {
                 "cannot start '{program}', the program of the option 'command'. Install it, or say where it is"
             ))
         })?;
-        let started = Program { state, tail, printed };
+        let started = Program { state, printed, printing };
         match (stdin, stdout) {
             (Some(stdin), Some(stdout)) => Ok((started, stdin, stdout)),
             _ => bail!("the program was started without its pipes"),
@@ -89,9 +83,23 @@ impl Program {
     /// What it printed last, after waiting a little for what is still under way.
     pub(crate) fn last_words(&self) -> String {
         if ended(&self.state).is_some() {
-            let _ = self.printed.recv_timeout(Duration::from_millis(500));
+            let _ = self.printing.recv_timeout(Duration::from_millis(500));
         }
-        self.tail.quoted()
+        match self.printed.tail() {
+            tail if tail.is_empty() => "it printed nothing on its standard error".to_owned(),
+            tail => format!("it printed last:{tail}"),
+        }
+    }
+
+    /// Writes to the log what it printed since the last call.
+    pub(crate) fn log(&self) {
+        let (left_out, lines) = self.printed.take();
+        if left_out > 0 {
+            tracing::info!("the program printed {left_out} lines more than fit here");
+        }
+        for line in lines {
+            tracing::info!("the program printed: {line}");
+        }
     }
 }
 
@@ -100,7 +108,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         if self.wait(GRACE).is_none() {
             if let State::Running(child) = &*lock(&self.state) {
-                kill_group(child);
+                group::kill_group(child.id());
             }
             self.wait(GRACE);
         }
@@ -116,50 +124,13 @@ fn ended(state: &Mutex<State>) -> Option<ExitStatus> {
     let mut state = lock(state);
     match &mut *state {
         State::Ended(status) => Some(*status),
-        State::Running(child) if has_ended(child) => {
+        State::Running(child) if group::has_ended(child.id()) => {
             // Before it is waited for: until then its group's number is not anyone else's.
-            kill_group(child);
+            group::kill_group(child.id());
             let status = child.wait().unwrap_or_default();
             *state = State::Ended(status);
             Some(status)
         }
         State::Running(_) => None,
-    }
-}
-
-/// Whether it has ended; it stays there to be waited for.
-fn has_ended(child: &Child) -> bool {
-    // SAFETY: `siginfo_t` is plain data, for which zeros are valid.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `info` is a local that outlives the call.
-    let done = unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, options) };
-    // SAFETY: waitid has filled in the fields of a child, or left the zeros.
-    done != 0 || unsafe { info.si_pid() } != 0
-}
-
-fn kill_group(leader: &Child) {
-    // SAFETY: takes numbers; the leader is a child that was not waited for.
-    unsafe { libc::kill(-(leader.id() as libc::pid_t), libc::SIGKILL) };
-}
-
-/// Has the child killed when the thread that starts it ends, in whatever way.
-fn ends_with_this_thread(command: &mut Command) {
-    #[cfg(target_os = "linux")]
-    {
-        let parent = std::process::id() as libc::pid_t;
-        let before_exec = move || {
-            // SAFETY: both take and return numbers, and are async-signal-safe.
-            let (failed, came_from) = unsafe {
-                (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong), libc::getppid())
-            };
-            if failed != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // The parent may have died before the wish for a signal was known.
-            if came_from == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
-        };
-        // SAFETY: the closure follows the rules above; errors made from numbers take no memory.
-        unsafe { command.pre_exec(before_exec) };
     }
 }

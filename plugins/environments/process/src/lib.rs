@@ -70,7 +70,6 @@ mod child;
 mod link;
 mod message;
 mod options;
-mod tail;
 
 pub use options::Options;
 
@@ -243,7 +242,7 @@ impl Environment for Process {
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let elements = self.description.spaces().observation;
         let session = self.session.get_mut().unwrap_or_else(PoisonError::into_inner);
-        session.link.program.tail.log();
+        session.link.program.log();
         if session.over {
             return frames.close();
         }

@@ -154,7 +154,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.stdin = None;
-        self.program.tail.log();
+        self.program.log();
     }
 }
 

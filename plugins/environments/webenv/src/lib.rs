@@ -17,12 +17,10 @@
 mod environment;
 mod frame_buffer;
 mod link;
-mod log;
 mod options;
 mod process;
 pub mod protocol;
 mod script;
-mod system;
 
 pub use environment::WebEnv;
 pub use options::{ByteOrder, Options, ValueKind};

@@ -1,8 +1,8 @@
 //! The plugin's end of the pipes to Node: three threads, so that neither side ever waits for the other's pipe.
 use crate::frame_buffer::{FrameBuffer, OutputEnd};
-use crate::log::Log;
 use crate::process::{Pipes, Process};
 use crate::protocol::{Form, Limits, PacketReader};
+use efference_child_process::Printed;
 use efference_sdk::{Result, ResultExt, bail};
 use std::io::Write;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(crate) struct Start {
 pub(crate) struct Link {
     pub(crate) process: Arc<Process>,
     pub(crate) buffer: Arc<FrameBuffer>,
-    pub(crate) log: Arc<Log>,
+    pub(crate) log: Arc<Printed>,
     replies: Option<Sender<Vec<u8>>>,
     unread: Arc<AtomicUsize>,
     /// Each disconnects when its threads have ended.
@@ -40,7 +40,7 @@ pub(crate) struct Link {
 impl Link {
     /// Starts Node, and sends the handshake.
     pub(crate) fn start(start: Start) -> Result<Link> {
-        let (log, buffer) = (Arc::new(Log::default()), Arc::new(FrameBuffer::default()));
+        let (log, buffer) = (Arc::new(Printed::without(is_a_place)), Arc::new(FrameBuffer::default()));
         let unread = Arc::new(AtomicUsize::new(0));
         let (running, threads_ended) = mpsc::channel();
         let (logging, log_ended) = mpsc::channel();
@@ -119,6 +119,11 @@ impl Drop for Link {
         // They end with their pipes. Should something that Node has started hold one open, they are left behind.
         let _ = self.threads_ended.recv_timeout(Duration::from_secs(1));
     }
+}
+
+/// Where in its sources something happened helps nobody here, and would push out what happened.
+fn is_a_place(line: &str) -> bool {
+    line.trim_start().starts_with("at ")
 }
 
 fn read(stdout: ChildStdout, form: Form, limits: Limits, buffer: &FrameBuffer) {

@@ -1,5 +1,5 @@
 //! The Node process: started so that it cannot outlive this one, and ended with all that it has started.
-use crate::system;
+use efference_child_process::group::{self, Signal};
 use efference_sdk::{Error, Result};
 use std::io;
 use std::path::Path;
@@ -49,7 +49,7 @@ impl Process {
         let mut command = Command::new(program);
         command.arg("-e").arg(script).current_dir(folder).env(MARK, &mark);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        system::own_group_that_ends_with_this_thread(&mut command);
+        group::own_group_that_ends_with_this_thread(&mut command, Signal::Interrupt);
         let mut child = command.spawn().map_err(|e| cannot_start(node, e))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let process = Process { id: child.id(), mark, state: Mutex::new(State::Running(child)) };
@@ -70,9 +70,9 @@ impl Process {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         match &mut *state {
             State::Ended(status) => Some(*status),
-            State::Running(child) if system::has_ended(child.id()) => {
+            State::Running(child) if group::has_ended(child.id()) => {
                 // Before it is waited for: as long as it is there, its group's number is not anyone else's.
-                system::kill_group(child.id());
+                group::kill_group(child.id());
                 let status = child.wait().unwrap_or_default();
                 *state = State::Ended(status);
                 drop(state);
@@ -103,9 +103,9 @@ impl Process {
                 send(child.id());
             }
         };
-        signal(system::interrupt);
+        signal(group::interrupt);
         if self.wait(GRACE).is_none() {
-            signal(system::kill_group);
+            signal(group::kill_group);
             self.wait(GRACE);
         }
     }
@@ -120,7 +120,7 @@ impl Process {
             };
             let marked = |environment: Vec<u8>| environment.split(|b| *b == 0).any(|v| v == mark.as_bytes());
             if std::fs::read(process.path().join("environ")).is_ok_and(marked) {
-                system::kill(id);
+                group::kill(id);
             }
         }
     }

@@ -1,16 +1,26 @@
-//! What Node prints: kept for the log and for errors, bounded and escaped.
+//! What a program prints: for the log and for errors, bounded and escaped.
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a line that are kept, lines that wait for the log, and lines that errors quote.
 const LINE: usize = 500;
 const WAITING: usize = 50;
 const QUOTED: usize = 12;
 
-/// Shared by the thread that reads stderr and the host's.
-#[derive(Debug, Default)]
-pub(crate) struct Log(Mutex<Lines>);
+/// The last lines that a program has printed. Shared by the thread that reads them and whoever asks for them.
+#[derive(Debug)]
+pub struct Printed {
+    lines: Mutex<Lines>,
+    /// Whether an error does without a line, as it would push out others that say more.
+    is_noise: fn(&str) -> bool,
+}
+
+impl Default for Printed {
+    fn default() -> Self {
+        Printed::without(|_| false)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -19,9 +29,14 @@ struct Lines {
     tail: VecDeque<String>,
 }
 
-impl Log {
+impl Printed {
+    /// Errors do without lines that are `noise`.
+    pub fn without(is_noise: fn(&str) -> bool) -> Printed {
+        Printed { lines: Mutex::default(), is_noise }
+    }
+
     /// Reads lines until there are no more.
-    pub(crate) fn read(&self, from: impl Read) {
+    pub fn read(&self, from: impl Read) {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         loop {
@@ -45,9 +60,8 @@ impl Log {
     }
 
     fn put(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        // Where in its sources something happened helps nobody here, and would push out what happened.
-        if !line.trim_start().starts_with("at ") {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if !(self.is_noise)(&line) {
             if lines.tail.len() == QUOTED {
                 lines.tail.pop_front();
             }
@@ -61,14 +75,14 @@ impl Log {
     }
 
     /// Takes the lines that wait, and how many before them were too many.
-    pub(crate) fn take(&self) -> (usize, VecDeque<String>) {
-        let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
+    pub fn take(&self) -> (usize, VecDeque<String>) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         (std::mem::take(&mut lines.dropped), std::mem::take(&mut lines.waiting))
     }
 
     /// The last lines, to be quoted in an error.
-    pub(crate) fn tail(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
+    pub fn tail(&self) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.tail.iter().map(|line| format!("\n  | {line}")).collect()
     }
 }
@@ -79,7 +93,7 @@ mod tests {
 
     #[test]
     fn lines_are_bounded_in_length_and_number_and_escaped() {
-        let log = Log::default();
+        let log = Printed::without(|line| line.trim_start().starts_with("at "));
         let mut text = b"\x1b[31mred\n\n".to_vec();
         text.extend([b'x'; 100_000]);
         text.extend(b"\nlast");
