@@ -64,7 +64,7 @@
 //!
 //! A program that ends without `close`, is silent for longer than the option `silence_timeout`, or sends what is no message ends
 //! the run, and the error shows what it printed last on its standard error. It is in a process group of its own, which is
-//! ended with the run, in whatever way the run ends.
+//! ended with the run. Where the run is killed (SIGKILL), so is the program, and what the program has started is on its own.
 
 mod child;
 mod link;
