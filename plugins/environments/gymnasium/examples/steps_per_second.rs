@@ -1,4 +1,5 @@
-//! Compares steps per second of a plain loop in Python with the plugin's, both with random actions, by turns:
+//! Compares steps per second of a plain loop in Python with the plugin's, both with random actions, by turns. Both sides of the
+//! plugin want a processor of their own:
 //! `cargo run --release -p efference-gymnasium --example steps_per_second -- PYTHON ID [STREAMS [ROUNDS [SECONDS]]]`
 #![allow(clippy::print_stdout)] // the output of this command
 
@@ -117,6 +118,8 @@ fn main() -> Result<()> {
     let environment = Gymnasium::new(options, &EnvironmentSetup::with_seed(1))?;
     let mut plugged =
         Plugged { environment, waiting: Waiting::default(), random: Random::new(1), action: Vec::new() };
+    // The first steps have resets with seeds, which some environments take long for.
+    plugged.rate(seconds)?;
     let (mut loops, mut plugin, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         loops.push(plain(python, id, streams, seconds)?);

@@ -35,14 +35,20 @@ pub(crate) fn fake_python() -> Option<(tempfile::TempDir, String)> {
         skip("there is no python3");
         return None;
     }
+    Some(python_of("python3", "tests/fake"))
+}
+
+/// A Python that has the modules of a folder of this crate as well; see [`fake_python`].
+pub(crate) fn python_of(python: &str, modules: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
-    let python: PathBuf = folder.path().join("python");
-    let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake");
-    let script = format!("#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH='{fake}' exec python3 \"$@\"\n");
-    std::fs::write(&python, script).unwrap();
-    std::fs::set_permissions(&python, PermissionsExt::from_mode(0o755)).unwrap();
-    let python = python.display().to_string();
-    Some((folder, python))
+    let program: PathBuf = folder.path().join("python");
+    let modules = format!("{}/{modules}", env!("CARGO_MANIFEST_DIR"));
+    let script =
+        format!("#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH='{modules}' exec '{python}' \"$@\"\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = program.display().to_string();
+    (folder, program)
 }
 
 /// A frame that came.

@@ -2,5 +2,6 @@
 
 mod driver;
 mod faults;
+mod odd;
 mod packages;
 mod real;
