@@ -17,8 +17,9 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// How long it looks into the memory at most before it sleeps.
-const SPIN: Duration = Duration::from_micros(100);
+/// How long it looks into the memory at most before it sleeps: to be woken can take a virtual machine 0.1 ms, which is much
+/// beside a step of an Atari game, and the host's thread has nothing else to do.
+const SPIN: Duration = Duration::from_micros(500);
 /// How many times it does without at most, where that did not help.
 const MOST_PAUSE: u32 = 1024;
 /// How often a wait is interrupted to see whether all is well.
@@ -189,7 +190,7 @@ impl Session {
     /// as where other programs want the processors, it is not done the next times.
     fn wait_shortly(&mut self, deadline: Instant) -> Result<()> {
         if self.usual > SPIN {
-            self.block(deadline.min(self.asked + self.usual.saturating_sub(SPIN)))?;
+            self.block(deadline.min(self.asked + self.usual.saturating_sub(SPIN / 2)))?;
         }
         let until = Instant::now() + SPIN;
         while !self.is_done() {
