@@ -1,0 +1,156 @@
+//! Intentional updates (Sharifnassab et al., "Intentional updates for streaming reinforcement learning", arXiv 2604.19033).
+use super::{Optimizer, Rows, laid_out_as, power};
+use crate::agent::elements::change;
+use efference_sdk::autograd::slice_in_memory_order;
+use efference_sdk::{Result, ensure};
+use tch::Tensor;
+
+/// Which share of an error an update removes; and by how much an update changes what an error weighs.
+const INTENT: [f64; 2] = [0.5, 0.05];
+/// How much of the means of errors is kept in a step.
+const ERROR_DECAY: f64 = 0.9998;
+/// An error counts for so many times the root of the mean square of errors at most.
+const ERROR_LIMIT: f64 = 20.0;
+
+/// What a group remembers of its steps.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    /// Updates so far.
+    updates: f64,
+    /// The running mean of `Σ g² / s`.
+    effect: f64,
+    /// Errors so far, and the running means of their squares and sizes.
+    errors: f64,
+    square: f64,
+    size: f64,
+}
+
+impl Memory {
+    /// Begins with a mean square of 1, as the paper's program does.
+    const NEW: Memory = Memory { updates: 0.0, effect: 0.0, errors: 0.0, square: 1.0, size: 0.0 };
+
+    fn of(shared: &[f64]) -> Result<Self> {
+        match *shared {
+            [] => Ok(Self::NEW),
+            [updates, effect, errors, square, size] => Ok(Memory { updates, effect, errors, square, size }),
+            _ => {
+                ensure!(
+                    false,
+                    "an optimizer of kind \"intentional\" remembers 5 elements, not {}",
+                    shared.len()
+                );
+                Ok(Self::NEW)
+            }
+        }
+    }
+
+    fn into_shared(self) -> Vec<f64> {
+        let Memory { updates, effect, errors, square, size } = self;
+        vec![updates, effect, errors, square, size]
+    }
+
+    /// Counts an error in, and limits it; one that weighs a value is divided by the mean of their sizes.
+    fn take_error(&mut self, error: f64, weighs: bool) -> f64 {
+        self.errors += 1.0;
+        self.square += (1.0 - ERROR_DECAY) * (error * error - self.square);
+        let unbiased = 1.0 - ERROR_DECAY.powf(self.errors);
+        let limit = ERROR_LIMIT * (self.square / unbiased).sqrt();
+        let error = error.clamp(-limit, limit);
+        if !weighs {
+            return error;
+        }
+        self.size += (1.0 - ERROR_DECAY) * (error.abs() - self.size);
+        error / (self.size / unbiased).max(1e-12)
+    }
+}
+
+impl Optimizer {
+    /// With `g` the gradients of a term's value, `z` their traces, `δ` the errors and `n` the number of rows; means over rows,
+    /// sums over all parameters of the group:
+    ///
+    /// ```text
+    /// v ← beta2 · v + (1 − beta2) · mean g²          s = √v̂ + epsilon
+    /// σ ← σ + (1 − decay) · (mean Σ g² / s − σ)      α = intent / (n · √(σ̂ · Σ z² / s))
+    /// p ← p + Σ_rows α · δ · z / s
+    /// ```
+    ///
+    /// `v̂` and `σ̂` are without the bias of their zeros at the beginning. Errors are limited to 20 times the root of their
+    /// running mean square; errors that weigh a value are divided by the running mean of their sizes. So an update of a value
+    /// removes about the share `intent` of its error, and one of a policy changes the log-probability by about `intent`.
+    pub(super) fn follow_intentionally(
+        &mut self,
+        parameters: &[(String, Tensor)],
+        rows: &Rows<'_>,
+    ) -> Result<()> {
+        let mut memory = Memory::of(&self.shared)?;
+        memory.updates += 1.0;
+        let n = rows.rows.len() as f64;
+        let (beta2, epsilon) = (self.settings.beta2, self.settings.epsilon as f32);
+        // Σ g² / s of all rows, and Σ z² / s of each.
+        let (mut effect, mut lengths) = (0.0, vec![0.0; rows.rows.len()]);
+        for (i, (name, p)) in parameters.iter().enumerate() {
+            self.count_update(name, p);
+            let Some(state) = self.states.get_mut(name) else { continue };
+            if state.tensors.is_empty() {
+                state.tensors.push(p.f_zeros_like()?);
+            }
+            let v = &state.tensors[0];
+            change([v], None, |[v], _| v.iter_mut().for_each(|v| *v *= beta2 as f32))?;
+            for row in &rows.rows {
+                let share = ((1.0 - beta2) / n) as f32;
+                change([v], row.gradients[i], |[v], g| {
+                    v.iter_mut().zip(g).for_each(|(v, g)| *v += share * g * g);
+                })?;
+            }
+            let scale = Scale { unbiased: (1.0 / (1.0 - power(beta2, state.steps))) as f32, epsilon };
+            for (row, length) in rows.rows.iter().zip(&mut lengths) {
+                effect += scale.squares(v, row.gradients[i])?;
+                *length += scale.squares(v, row.traces[i])?;
+            }
+        }
+        memory.effect += (1.0 - rows.decay) * (effect / n - memory.effect);
+        let effect = memory.effect / (1.0 - rows.decay.powf(memory.updates));
+
+        let intent = self.settings.intent.unwrap_or(INTENT[usize::from(rows.weighs)]);
+        let steps = rows.rows.iter().zip(&lengths).map(|(row, length)| {
+            let size = intent / (n * (effect * length).sqrt().max(1e-8));
+            (size * memory.take_error(row.error, rows.weighs)) as f32
+        });
+        let steps: Vec<f32> = steps.collect();
+        for (i, (name, p)) in parameters.iter().enumerate() {
+            let Some(state) = self.states.get(name) else { continue };
+            let (v, steps_before) = (slice_in_memory_order(&state.tensors[0])?, state.steps);
+            let scale = Scale { unbiased: (1.0 / (1.0 - power(beta2, steps_before))) as f32, epsilon };
+            for (row, step) in rows.rows.iter().zip(&steps) {
+                change([p], row.traces[i], |[p], z| {
+                    for ((p, z), v) in p.iter_mut().zip(z).zip(v) {
+                        *p += step * z / scale.of(*v);
+                    }
+                })?;
+            }
+        }
+        self.shared = memory.into_shared();
+        Ok(())
+    }
+}
+
+/// `s = √(v · unbiased) + epsilon`
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    unbiased: f32,
+    epsilon: f32,
+}
+
+impl Scale {
+    fn of(self, v: f32) -> f32 {
+        (v * self.unbiased).sqrt() + self.epsilon
+    }
+
+    /// `Σ x² / s`; 0 without `x`.
+    fn squares(self, v: &Tensor, x: Option<&Tensor>) -> Result<f64> {
+        let Some(x) = x else { return Ok(0.0) };
+        let x = laid_out_as(v, x)?;
+        let elements = slice_in_memory_order(&x)?.iter().zip(slice_in_memory_order(v)?);
+        Ok(elements.map(|(x, v)| f64::from(x * x / self.of(*v))).sum())
+    }
+}
