@@ -169,7 +169,7 @@ pub struct OptimizerSettings {
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub kappa: Option<f64>,
     /// intentional: which share of a term's error an update removes, or by how much an update changes the value of a term
-    /// whose error weighs it. None: 0.5 and 0.05.
+    /// whose error weighs it. None: 0.25 and 0.05.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub intent: Option<f64>,
 }

@@ -5,8 +5,9 @@ use efference_sdk::autograd::slice_in_memory_order;
 use efference_sdk::{Result, ensure};
 use tch::Tensor;
 
-/// Which share of an error an update removes; and by how much an update changes what an error weighs.
-const INTENT: [f64; 2] = [0.5, 0.05];
+/// Which share of an error an update removes (the paper: 0.25 for Q(λ), 0.5 for the value of AC(λ)); and by how much an update
+/// changes what an error weighs.
+const INTENT: [f64; 2] = [0.25, 0.05];
 /// How much of the means of errors is kept in a step.
 const ERROR_DECAY: f64 = 0.9998;
 /// An error counts for so many times the root of the mean square of errors at most.
