@@ -365,6 +365,7 @@ fn unused_by_the_optimizer(tree: &Value) -> Vec<KeyDiagnostic> {
             ("intent", &["intentional"]),
         ] {
             let differs = |value: &Value| match (value.as_f64(), defaults[key].as_f64()) {
+                (None, None) if defaults[key].is_null() => !value.is_null() && value != NONE,
                 (None, None) => *value != defaults[key],
                 (value, default) => value != default,
             };
