@@ -4,6 +4,7 @@ use super::layers::Layers;
 use super::loss_means::LossMeans;
 use super::missing_gradients::MissingGradients;
 use super::rehearsal::Rehearsal;
+use super::roles::Roles;
 use super::shared_cell::SharedCell;
 use super::slow_cell::SlowCell;
 use super::store::ParameterStore;
@@ -40,6 +41,8 @@ pub struct Model {
     pub(super) optimizers: RefCell<Optimizers>,
     pub(super) means: RefCell<LossMeans>,
     pub(super) missing_gradients: RefCell<MissingGradients>,
+    /// What elements of an observation are for, if not all are both seen and predicted.
+    pub(super) roles: Option<Roles>,
     /// The bits of the losses of this step.
     pub(super) loss_fingerprint: Cell<Fingerprint>,
     /// Of an agent that only rehearses.
@@ -105,6 +108,7 @@ impl Model {
             optimizers: RefCell::new(optimizers),
             means: RefCell::default(),
             missing_gradients: RefCell::default(),
+            roles: None,
             loss_fingerprint: Cell::default(),
             rehearsal,
             times: Cell::default(),

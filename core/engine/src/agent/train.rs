@@ -23,7 +23,8 @@ impl Agent for Model {
     }
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
-        let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        let goal_loss = |input: &LossInput<'_>| self.goal.borrow_mut().loss(input);
+        let loss = self.timed(|t| &mut t.loss, || self.with_target(input, goal_loss))?;
         if !self.frozen.get()
             && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
         {
