@@ -6,6 +6,8 @@
 //! (`more.rs`): linear extrapolation, and the same moment a period ago.
 mod more;
 
+pub use more::MoreBaselines;
+
 use more::More;
 use std::collections::HashMap;
 
@@ -54,15 +56,6 @@ impl Errors {
             period: self.period.map(|e| e / n),
         }
     }
-}
-
-/// Which baselines there are beside the last value and the mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MoreBaselines {
-    /// Linear extrapolation.
-    pub linear: bool,
-    /// The same moment so many frames ago.
-    pub period: Option<usize>,
 }
 
 /// How much better than the best baseline: `1 − error / min(error_last, error_mean, …)`.

@@ -11,7 +11,7 @@ use super::store::ParameterStore;
 use super::transition::{CellTransition, GraphSharing};
 use crate::plugins::{CallMonitor, OpCount, set_step_seed};
 use efference_runs::Fingerprint;
-use efference_sdk::{ActionGroup, ActionRequest, Goal, Moment, Result, Stack, bail, derive_seed};
+use efference_sdk::{ActionGroup, ActionRequest, Comparison, Goal, Moment, Result, Stack, bail, derive_seed};
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -143,6 +143,26 @@ impl Model {
     /// Its parameters and buffers.
     pub fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    /// From now on the elements of an observation are for what this says.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub(crate) fn set_roles(&mut self, comparison: &Comparison) -> Result<()> {
+        self.roles = Roles::new(comparison, self.reserved, self.device)?;
+        Ok(())
+    }
+
+    /// What the agent sees of the step's observation, (rows, length) with the reserved slots.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub(crate) fn hide(&self, observation: Tensor) -> Result<Tensor> {
+        match &self.roles {
+            Some(roles) => roles.hide(observation),
+            None => Ok(observation),
+        }
     }
 
     /// From now on updates change nothing.

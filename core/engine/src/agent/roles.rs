@@ -6,10 +6,9 @@
 //! | seen and predicted | what came | what came |
 //! | only seen | what came | the state itself: no error, no gradient |
 //! | only predicted | missing | what came |
-use super::model::Model;
 use efference_sdk::{Comparison, LossInput, Result, Role, ensure};
 use std::cell::RefCell;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// The elements, as places in a state, and what came of those that are only predicted.
 pub(super) struct Roles {
@@ -22,12 +21,23 @@ pub(super) struct Roles {
 }
 
 impl Roles {
+    /// Of what an environment says, for a goal with so many reserved slots; `None`: all elements are seen and predicted.
+    pub(super) fn new(comparison: &Comparison, reserved: i64, device: Device) -> Result<Option<Roles>> {
+        let places = |role| -> Result<Tensor> {
+            let all: Vec<i64> = comparison.elements(role).map(|element| reserved + element as i64).collect();
+            Ok(Tensor::f_from_slice(&all)?.f_to_device(device)?)
+        };
+        let (seen, predicted) = (places(Role::SEEN)?, places(Role::PREDICTED)?);
+        let any = seen.numel() + predicted.numel() > 0;
+        Ok(any.then(|| Roles { seen, predicted, came: RefCell::default() }))
+    }
+
     fn hides(&self) -> bool {
         self.predicted.numel() > 0
     }
 
     /// The observation as the agent sees it.
-    fn hide(&self, observation: Tensor) -> Result<Tensor> {
+    pub(super) fn hide(&self, observation: Tensor) -> Result<Tensor> {
         if !self.hides() {
             return Ok(observation);
         }
@@ -38,7 +48,7 @@ impl Roles {
     }
 
     /// What the prediction of a state is compared with.
-    fn target(&self, input: &LossInput<'_>) -> Result<Tensor> {
+    pub(super) fn target(&self, input: &LossInput<'_>) -> Result<Tensor> {
         let state = input.state.f_detach()?;
         let mut target = input.target.f_index_copy(1, &self.seen, &state.f_index_select(1, &self.seen)?)?;
         if self.hides() {
@@ -62,46 +72,6 @@ impl Roles {
 /// What tells a tensor's elements from those of others.
 fn place(tensor: &Tensor) -> usize {
     tensor.data_ptr() as usize
-}
-
-impl Model {
-    /// From now on elements are for what this says.
-    ///
-    /// # Errors
-    /// If a tensor cannot be made.
-    pub(crate) fn set_roles(&mut self, comparison: &Comparison) -> Result<()> {
-        let places = |role| -> Result<Tensor> {
-            let all: Vec<i64> = comparison.elements(role).map(|e| self.reserved + e as i64).collect();
-            Ok(Tensor::f_from_slice(&all)?.f_to_device(self.device)?)
-        };
-        let (seen, predicted) = (places(Role::SEEN)?, places(Role::PREDICTED)?);
-        let any = seen.numel() + predicted.numel() > 0;
-        self.roles = any.then(|| Roles { seen, predicted, came: RefCell::default() });
-        Ok(())
-    }
-
-    /// What the agent sees of the step's observation, (rows, length) with the reserved slots.
-    ///
-    /// # Errors
-    /// If a tensor cannot be made.
-    pub(crate) fn hide(&self, observation: Tensor) -> Result<Tensor> {
-        match &self.roles {
-            Some(roles) => roles.hide(observation),
-            None => Ok(observation),
-        }
-    }
-
-    /// Has `f` compare with what is to be predicted.
-    pub(super) fn with_target<R>(
-        &self,
-        input: &LossInput<'_>,
-        f: impl FnOnce(&LossInput<'_>) -> Result<R>,
-    ) -> Result<R> {
-        match &self.roles {
-            Some(roles) => f(&LossInput { target: &roles.target(input)?, ..*input }),
-            None => f(input),
-        }
-    }
 }
 
 /// Elements of all frames of a period that are remembered of a stream, at most.

@@ -1,5 +1,13 @@
 //! Baselines of streams that are series: linear extrapolation, and the same moment a period ago.
-use super::MoreBaselines;
+
+/// Which baselines there are beside the last value and the mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MoreBaselines {
+    /// Linear extrapolation.
+    pub linear: bool,
+    /// The same moment so many frames ago.
+    pub period: Option<usize>,
+}
 
 /// What they remember of a stream.
 #[derive(Debug)]
@@ -143,7 +151,9 @@ mod tests {
             }
         };
         let frame = |frame: usize| -> Vec<f32> { (0..6).map(|i| value(frame, i)).collect() };
-        (0..9).for_each(|f| drop(straight.observe(1, &frame(f), Some(&[0.0; 6]))));
+        for f in 0..9 {
+            straight.observe(1, &frame(f), Some(&[0.0; 6]));
+        }
         let saved: Vec<(String, Vec<f32>)> =
             straight.save()[0].1.iter().map(|(name, x)| ((*name).to_owned(), x.to_vec())).collect();
         let find =

@@ -9,7 +9,7 @@ pub(crate) enum Values {
     /// Numbers in this range, in the data's own units.
     Within(f64, f64),
     /// One of these, by its place; each takes an element.
-    Choice(Vec<String>),
+    OneOf(Vec<String>),
 }
 
 /// A column, or a block of columns of the same kind, such as the pixels of a picture.
@@ -40,7 +40,7 @@ pub(crate) enum Shows {
     /// How far a number is from its last value, scaled.
     Change,
     /// Whether a value is this choice: 1, else −1.
-    Choice(u32),
+    OneOf(u32),
 }
 
 /// An element of an observation.
@@ -84,8 +84,8 @@ impl Layout {
             _ => None,
         });
         let mut element = |shows, role| self.elements.push(Element { value, shows, role });
-        if let Values::Choice(choices) = &column.values {
-            (0..choices.len()).for_each(|choice| element(Shows::Choice(choice as u32), role));
+        if let Values::OneOf(choices) = &column.values {
+            (0..choices.len()).for_each(|choice| element(Shows::OneOf(choice as u32), role));
             if role != Role::SEEN {
                 self.choices.push((value, first..first + choices.len()));
             }

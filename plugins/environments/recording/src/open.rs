@@ -64,7 +64,13 @@ pub(crate) fn outline(options: &Options) -> Result<(usize, Option<Layout>)> {
     let format = format_of(&paths, options)?;
     check_columns(format, options)?;
     let columns = match format {
-        Format::Csv | Format::Auto => table::outline(&paths, options, OUTLINED)?,
+        Format::Csv | Format::Auto => {
+            let (columns, rows) = table::outline(&paths, options, OUTLINED)?;
+            for (path, rows) in paths.iter().zip(rows) {
+                rows.map_or(Ok(()), |rows| check_period(options, rows, path))?;
+            }
+            columns
+        }
         Format::Npy => {
             for path in &paths {
                 check_period(options, npy::rows(path)?, path)?;
@@ -80,7 +86,7 @@ pub(crate) fn outline(options: &Options) -> Result<(usize, Option<Layout>)> {
             let soon = options.symbols == Symbols::Characters && bytes <= OUTLINED;
             match options.symbols {
                 Symbols::Bytes => {
-                    Some(vec![Column::block("text", 1, Values::Choice(vec![String::new(); 256]))])
+                    Some(vec![Column::block("text", 1, Values::OneOf(vec![String::new(); 256]))])
                 }
                 Symbols::Characters if soon => Some(text::open_all(&paths, options)?.0),
                 Symbols::Characters => None,
@@ -185,7 +191,7 @@ fn layout(mut columns: Vec<Column>, options: &Options) -> Result<Layout> {
     let limits = options.min.len();
     if !(limits <= 1 || limits == numbers.len()) {
         let message = format!(
-            "min and max have {limits} numbers, and there are {} columns of numbers: say one for all, or one for each",
+            "min and max are of {limits} columns, and there are {} columns of numbers: say one for all of them, or one for each",
             numbers.len()
         );
         return Err(Error::msg(message).in_option("min"));
@@ -204,7 +210,7 @@ fn layout(mut columns: Vec<Column>, options: &Options) -> Result<Layout> {
     let remembered = options.period.saturating_mul(layout.numbers.len().max(1));
     ensure!(
         remembered <= MOST_REMEMBERED,
-        "period = {} of {} predicted numbers: {remembered} numbers of each stream would be remembered, and at most \
+        "period = {} of {} predicted values: {remembered} values of each stream would be remembered, and at most \
          {MOST_REMEMBERED} are. Set environment.period lower, or to 0",
         options.period,
         layout.numbers.len()

@@ -29,7 +29,7 @@ struct Moments {
 /// What is beyond counts as this in statistics.
 const LARGEST: f64 = 1e145;
 
-/// How many numbers the statistics of a value are.
+/// Elements that the statistics of a value are.
 const NUMBERS: usize = 7;
 
 impl Moments {
@@ -117,7 +117,7 @@ impl Scaling {
                 Shows::Change => {
                     scaled(value - last[element.value], (0.0, moments.change_span(self.deviations)))
                 }
-                Shows::Choice(choice) => {
+                Shows::OneOf(choice) => {
                     if value == f64::from(choice) {
                         1.0
                     } else {
@@ -157,7 +157,7 @@ impl Scaling {
         self.moments.iter().flat_map(|moments| moments.to_array())
     }
 
-    /// How many numbers [`save`](Self::save) returns.
+    /// The length of what [`save`](Self::save) returns.
     pub(crate) fn saved_len(&self) -> usize {
         NUMBERS * self.moments.len()
     }

@@ -44,19 +44,25 @@ pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Colu
     Ok((columns, sources))
 }
 
-/// The columns, as far as so many bytes of the tables say; `None`: they do not.
+/// What so many bytes of tables say: the columns, if they say it, and how many rows each has, of those that were read whole.
 ///
 /// # Errors
 /// What is wrong within them.
-pub(crate) fn outline(paths: &[PathBuf], options: &Options, bytes: u64) -> Result<Option<Vec<Column>>> {
+pub(crate) fn outline(
+    paths: &[PathBuf],
+    options: &Options,
+    bytes: u64,
+) -> Result<(Option<Vec<Column>>, Vec<Option<u64>>)> {
     let mut scan = Scan::new(options);
-    let mut whole = true;
+    let mut rows = Vec::new();
     for path in paths {
-        whole &= scan.file(path, (bytes / paths.len().max(1) as u64).max(1 << 16))?.whole;
+        let scanned = scan.file(path, (bytes / paths.len().max(1) as u64).max(1 << 16))?;
+        rows.push(scanned.whole.then_some(scanned.rows));
     }
     // A text that is further down would take an element too.
+    let whole = rows.iter().all(Option::is_some);
     let known = whole || scan.kinds().all(|kind| matches!(kind, Kind::Number));
-    Ok(known.then(|| scan.columns()))
+    Ok((known.then(|| scan.columns()), rows))
 }
 
 /// A table that is read row by row.

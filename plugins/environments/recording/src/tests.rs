@@ -1,1 +1,7 @@
-//! Tests.
+//! What recordings show, what they refuse, and that they go on exactly.
+
+mod bad_input;
+mod driver;
+mod formats;
+mod saving;
+mod streams;

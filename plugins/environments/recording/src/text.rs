@@ -40,7 +40,7 @@ pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Colu
             names
         }
     };
-    Ok((vec![Column::block("text", 1, Values::Choice(names))], sources))
+    Ok((vec![Column::block("text", 1, Values::OneOf(names))], sources))
 }
 
 /// Reads all of a text: how many rows it has, and its checksum.
@@ -61,7 +61,6 @@ fn scan(path: &Path, options: &Options, places: &mut HashMap<char, u32>) -> Resu
                 return Err(Error::msg(message).in_option("symbols"));
             };
             byte += bytes;
-            line += u64::from(character == '\n');
             if !places.contains_key(&character) {
                 if places.len() == options.categories {
                     let message = format!(
@@ -74,6 +73,7 @@ fn scan(path: &Path, options: &Options, places: &mut HashMap<char, u32>) -> Resu
                 }
                 places.insert(character, places.len() as u32);
             }
+            line += u64::from(character == '\n');
             rows += 1;
         }
     }

@@ -13,7 +13,7 @@ pub(crate) struct Sums {
     relative: f64,
 }
 
-/// How many numbers the sums of one predictor are.
+/// Elements that the sums of one predictor are.
 const NUMBERS: usize = 4;
 
 impl Sums {
@@ -67,7 +67,7 @@ impl Units {
 
     /// Records the means of a row.
     pub(crate) fn record_row(&self) {
-        self.each(|name, sums| {
+        self.for_each(|name, sums| {
             metric(&format!("recording/mae{name}"), sums.absolute / sums.count);
             metric(&format!("recording/mse{name}"), sums.squared / sums.count);
             metric(&format!("recording/smape{name}"), 100.0 * sums.relative / sums.count);
@@ -80,7 +80,7 @@ impl Units {
 
     /// Records the means of the whole run so far.
     pub(crate) fn record_run(&self) {
-        self.each(|name, sums| {
+        self.for_each(|name, sums| {
             latest_metric(&format!("recording/run_mae{name}"), sums.absolute / sums.count);
             latest_metric(&format!("recording/run_rmse{name}"), (sums.squared / sums.count).sqrt());
             latest_metric(&format!("recording/run_smape{name}"), 100.0 * sums.relative / sums.count);
@@ -91,7 +91,7 @@ impl Units {
         }
     }
 
-    fn each(&self, f: impl Fn(&str, &Sums)) {
+    fn for_each(&self, f: impl Fn(&str, &Sums)) {
         for (name, sums) in WHOSE.iter().zip(&self.numbers).filter(|(_, sums)| sums.count > 0.0) {
             f(name, sums);
         }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_missing_values_and_texts_are_told_apart() {
+    fn a_value_is_a_number_a_text_or_missing() {
         for (written, found) in [
             ("1.5", Cell::Number(1.5)),
             (" -3e2 ", Cell::Number(-300.0)),

@@ -85,7 +85,7 @@ impl<'a> Scan<'a> {
             name: chosen.name.clone(),
             width: 1,
             values: match &chosen.kind {
-                Some(Kind::Texts(texts)) => Values::Choice(texts.names()),
+                Some(Kind::Texts(texts)) => Values::OneOf(texts.names()),
                 _ => Values::Numbers,
             },
             role: chosen.role,
@@ -165,7 +165,7 @@ impl<'a> Scan<'a> {
                 column.take(&record[*place], (&shown, line), self.options, self.decimal)?;
             }
             if let Some(time) = time {
-                clock.see(&record[time], (&shown, line), self.decimal);
+                clock.observe(&record[time], (&shown, line), self.decimal);
             }
             scanned.rows += 1;
             there = next(&mut reader, &mut record, path)?;
@@ -386,7 +386,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn see(&mut self, bytes: &[u8], (file, line): (&str, u64), decimal: u8) {
+    fn observe(&mut self, bytes: &[u8], (file, line): (&str, u64), decimal: u8) {
         let Cell::Number(now) = cell(bytes, decimal) else { return };
         if self.before.is_some_and(|before| now < before) && !self.reported {
             self.reported = true;
