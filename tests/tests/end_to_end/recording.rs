@@ -49,7 +49,8 @@ fn a_run_on_streams_of_unequal_lengths_ends_well_with_the_last_of_them() {
     let place = workplace();
     place.write("short.csv", table(37));
     let both = "environment.files=[\"flow.csv\", \"short.csv\"]";
-    place.efference(&["run", "flow.toml", "--set", both]).expect(0);
+    let flow = "environment.columns=[\"flow\", \"state\"]";
+    place.efference(&["run", "flow.toml", "--set", both, "--set", flow]).expect(0);
     let run = place.run("flow");
     let end = run.end();
     assert_eq!((end["how"].as_str(), end["step"].as_u64()), (Some("finished"), Some(100)), "{end}");
@@ -121,7 +122,7 @@ fn check_finds_what_is_wrong_with_a_table_and_names_line_column_and_help() {
     check(&[])
         .expect(2)
         .says(&["flow.csv, line 4, column \"height\": \"two\" is no number", "environment.text"]);
-    check(&["environment.separator=;"]).expect(2).says(&["set environment.separator = \",\""]);
+    check(&["environment.separator=;"]).expect(2).says(&["environment.separator = \",\""]);
     place.write("flow.csv", table(3));
     check(&[]).expect(2).says(&["period = 6", "has 3 rows"]);
 }

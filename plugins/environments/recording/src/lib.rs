@@ -43,9 +43,10 @@
 //! | mean of 200 · distance / (size of both), in % | `recording/smape` | `recording/run_smape` |
 //! | share of texts or characters that were foreseen | `recording/accuracy` | `recording/run_accuracy` |
 //!
-//! over all predicted numbers of all streams. The first row of a stream is compared with nothing, as there is neither a
-//! prediction of it nor a last value: the second one is the first that counts, for the agent as for the last value, and it is
-//! an agent that has learned nothing which predicts it. In a `loop`, what comes from the second pass on has been seen before.
+//! over all predicted numbers of all streams. Of a stream's first row there is no prediction, and no last value: it counts as
+//! predicted 0 by the agent, the last value and the period alike, as in River, so that what is published of it can be compared; so does a
+//! number that was never observed before. With `first_row = false` these do not count. The second row is predicted by an agent
+//! that has learned nothing, and counts. In a `loop`, what comes from the second pass on has been seen before.
 
 mod audio;
 mod column;
@@ -167,7 +168,7 @@ impl Environment for Recording {
             let (layout, stream) = (&self.layout, &mut self.streams[number]);
             let scaling = of_stream(&self.scalings, number);
             scaling.elements(layout, &stream.row, &stream.last, &mut stream.observation);
-            let units = stream.compare(layout, scaling, self.options.period);
+            let units = stream.compare(layout, scaling, &self.options);
             units.record_row();
             self.units.join(&units);
             frames.frame(Frame {
@@ -220,6 +221,12 @@ impl Environment for Recording {
         of.prediction.clear();
         of.prediction.extend_from_slice(prediction);
         of.ready = true;
+        if self.options.first_row && of.is_at_first_row() && !prediction.is_empty() {
+            let units = of.first_row(&self.layout, self.options.period > 0);
+            units.record_row();
+            self.units.join(&units);
+            self.units.record_run();
+        }
         Ok(())
     }
 

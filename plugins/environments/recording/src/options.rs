@@ -107,6 +107,8 @@ efference_sdk::options! {
         /// Frames after which the same comes again, about (24 hours): then the same moment a period ago is a baseline; 0: none.
         #[schemars(range(max = 16_777_216))]
         pub period: usize = 0,
+        /// Whether a stream's first row counts in the data's own units, as if all had predicted 0 (River counts so); else the second is the first that does.
+        pub first_row: bool = true,
         /// Pictures and video: columns of pixels that are shown.
         #[schemars(range(min = 1, max = 4_096))]
         pub width: usize = 32,

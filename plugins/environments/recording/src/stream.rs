@@ -1,5 +1,6 @@
 //! A stream: one file, row by row, and what is remembered of it.
 use crate::column::Layout;
+use crate::options::Options;
 use crate::scaling::Scaling;
 use crate::source::Source;
 use crate::units::Units;
@@ -43,9 +44,25 @@ impl Stream {
         }
     }
 
-    /// Compares what was predicted of the row with it, by the rows before it. What was never observed before is not compared:
-    /// the last value has nothing to say of it either.
-    pub(crate) fn compare(&self, layout: &Layout, scaling: &Scaling, period: usize) -> Units {
+    /// Whether the row that was sent last is the first of the run.
+    pub(crate) fn is_at_first_row(&self) -> bool {
+        self.pass == 0 && self.source.place().row == 1
+    }
+
+    /// The first row, of which all have predicted 0.
+    pub(crate) fn first_row(&self, layout: &Layout, period: bool) -> Units {
+        let mut units = Units::default();
+        for value in layout.numbers.iter().map(|(value, _)| self.row[*value]).filter(|value| !value.is_nan())
+        {
+            units.number(value, 0.0, 0.0, period.then_some(0.0));
+        }
+        units
+    }
+
+    /// Compares what was predicted of the row with it, by the rows before it. What was never observed before counts as
+    /// predicted 0 by all, or not at all.
+    pub(crate) fn compare(&self, layout: &Layout, scaling: &Scaling, options: &Options) -> Units {
+        let period = options.period;
         let mut units = Units::default();
         if self.prediction.is_empty() {
             return units;
@@ -53,7 +70,13 @@ impl Stream {
         let then = (period > 0).then(|| &self.season[self.moment * layout.numbers.len()..]);
         for (i, (value, element)) in layout.numbers.iter().enumerate() {
             let (now, last) = (self.row[*value], self.last[*value]);
-            if now.is_nan() || last.is_nan() {
+            if now.is_nan() {
+                continue;
+            }
+            if last.is_nan() {
+                if options.first_row {
+                    units.number(now, 0.0, 0.0, (period > 0).then_some(0.0));
+                }
                 continue;
             }
             let predicted = scaling.back(layout, (*value, *element), self.prediction[*element], last);

@@ -59,9 +59,9 @@ fn units(options: Options, predictions: &[f32]) -> Units {
 }
 
 #[test]
-fn errors_are_in_the_data_s_own_units_and_the_first_row_is_compared_with_nothing() {
+fn errors_are_in_the_data_s_own_units() {
     let place = Place::new();
-    let options = Options { period: 2, ..place.with("t.csv", "x\n10\n20\n40\n\n30\n5\n") };
+    let options = Options { period: 2, first_row: false, ..place.with("t.csv", "x\n10\n20\n40\n\n30\n5\n") };
     // Predicted after row 1: all were 10, so that it is 10. After row 2: .5 of 10…20 is 17.5; after row 3: 0 of 10…40 is 25.
     let units = units(options, &[0.3, 0.5, 0.0, -1.0, 0.0]);
     // 20, 40, 30 and 5 came; before them was 10, 20, 40, 30; two rows before them nothing (so the last), 10, 20, 40.
@@ -77,12 +77,31 @@ fn errors_are_in_the_data_s_own_units_and_the_first_row_is_compared_with_nothing
 }
 
 #[test]
+fn the_first_row_and_what_was_never_observed_before_count_as_predicted_0_by_all_if_they_are_to() {
+    let place = Place::new();
+    let options = Options { period: 1, ..place.with("t.csv", "x,y\n10,\n12,\n12,7\n") };
+    // x: 10 by 0, 12 by 10, 12 by the upper end of 10…12; y: 7 by 0.
+    let counted = units(options.clone(), &[1.0; 3]);
+    let mut wanted = Units::default();
+    for (came, predicted, last) in [(10.0, 0.0, 0.0), (12.0, 10.0, 10.0), (12.0, 12.0, 12.0), (7.0, 0.0, 0.0)]
+    {
+        wanted.number(came, predicted, last, Some(last));
+    }
+    assert_eq!(counted, wanted);
+    let mut without = Units::default();
+    without.number(12.0, 10.0, 10.0, Some(10.0));
+    without.number(12.0, 12.0, 12.0, Some(12.0));
+    assert_eq!(units(Options { first_row: false, ..options }, &[1.0; 3]), without);
+}
+
+#[test]
 fn to_predict_no_change_is_to_predict_the_last_value() {
     let place = Place::new();
     let options =
         Options { predict: Predict::Change, ..place.with("t.csv", "x,y\n10,1\n20,\n40,4\n30,3\n5,9\n") };
     let units = units(options, &[0.0; 5]);
     assert_eq!(units.numbers[0], units.numbers[1]);
+    assert_ne!(units, Units::default());
 }
 
 #[test]
