@@ -77,6 +77,9 @@ pub fn skill(errors: Errors) -> Option<f64> {
     }
 }
 
+/// What is remembered of a stream, by name.
+pub type Remembered<'a> = Vec<(&'static str, &'a [f32])>;
+
 /// Watches the frames of all streams.
 #[derive(Debug, Default)]
 pub struct Baselines {
@@ -148,7 +151,7 @@ impl Baselines {
 
     /// What is remembered of each stream, by name: for each element its last value, its mean, how often it was observed, and
     /// what the further baselines need.
-    pub fn save(&self) -> Vec<(u64, Vec<(&'static str, &[f32])>)> {
+    pub fn save(&self) -> Vec<(u64, Remembered<'_>)> {
         let mut all: Vec<_> = self.streams.iter().map(|(id, stream)| (*id, stream.save())).collect();
         all.sort_by_key(|(id, _)| *id);
         all
@@ -169,7 +172,7 @@ impl Baselines {
 }
 
 impl Stream {
-    fn save(&self) -> Vec<(&'static str, &[f32])> {
+    fn save(&self) -> Remembered<'_> {
         let mut all = vec![("last", &self.last[..]), ("mean", &self.mean), ("seen", &self.seen)];
         all.extend(self.more.iter().flat_map(More::save));
         all

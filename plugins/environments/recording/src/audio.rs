@@ -2,7 +2,7 @@
 //! no frame is left out. Samples are in −1…1, which is also their own unit.
 use crate::column::{Column, Values};
 use crate::options::Options;
-use crate::source::{Place, Source, checksum_of, has_changed, in_files, open};
+use crate::source::{Place, Source, Sources, checksum_of, has_changed, in_files, open};
 use efference_sdk::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use symphonia::core::audio::SampleBuffer;
@@ -20,9 +20,9 @@ const WIDEST: usize = 1 << 20;
 ///
 /// # Errors
 /// A file that is no such sound, or without a whole frame: a sentence with its path.
-pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Vec<Box<dyn Source>>)> {
+pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Sources)> {
     let columns = outline(paths, options)?;
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut sources: Sources = Vec::new();
     for path in paths {
         let sound = Sound {
             path: path.clone(),

@@ -1,7 +1,7 @@
 //! Arrays of NumPy's (`numpy.save`). The first axis is time; the rest of them, in C order, are the values of a row.
 use crate::column::{Column, Values};
 use crate::options::Options;
-use crate::source::{Place, Source, Summed, has_changed, in_files, open};
+use crate::source::{Place, Source, Sources, Summed, has_changed, in_files, open};
 use efference_sdk::{Error, Result, Role, bail, ensure};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -36,9 +36,9 @@ const LONGEST_HEAD: u64 = 1 << 16;
 ///
 /// # Errors
 /// A file that is no such array: a sentence with its path.
-pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Vec<Box<dyn Source>>)> {
+pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Sources)> {
     let (columns, chosen) = outline(paths, options)?;
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut sources: Sources = Vec::new();
     for path in paths {
         let mut file = open(path)?;
         let head = head(&mut file, path)?;

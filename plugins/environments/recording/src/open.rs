@@ -3,7 +3,7 @@ use crate::column::{Column, Layout, Values};
 use crate::options::{Format, Options, Predict, Symbols};
 use crate::pictures::{Folder, Gif};
 use crate::pixels::Size;
-use crate::source::{Source, find, in_files, open};
+use crate::source::{Source, Sources, find, in_files, open};
 use crate::video::Film;
 use crate::{audio, npy, table, text};
 use efference_sdk::{Error, Result, Role, ensure};
@@ -15,11 +15,14 @@ const OUTLINED: u64 = 16 << 20;
 /// What is opened.
 pub(crate) struct Opened {
     pub(crate) layout: Layout,
-    pub(crate) sources: Vec<Box<dyn Source>>,
+    pub(crate) sources: Sources,
     pub(crate) paths: Vec<PathBuf>,
     /// Of pictures.
     pub(crate) size: Option<Size>,
 }
+
+/// How pictures of a size are opened.
+type OpenPictures<'a> = dyn Fn(&Path, Size) -> Result<Box<dyn Source>> + 'a;
 
 /// Opens the files.
 ///
@@ -31,12 +34,12 @@ pub(crate) fn open_all(options: &Options) -> Result<Opened> {
     let format = format_of(&paths, options)?;
     check_columns(format, options)?;
     let size = shows_pictures(format).then(|| Size::of(options)).transpose()?;
-    let pictures = |open: &dyn Fn(&Path, Size) -> Result<Box<dyn Source>>| -> Result<_> {
+    let pictures = |open: &OpenPictures| -> Result<_> {
         let size = size.map_or_else(|| Size::of(options), Ok)?;
         let sources = paths.iter().map(|path| open(path, size)).collect::<Result<Vec<_>>>()?;
         Ok((size.columns(), sources))
     };
-    let (columns, sources): (Vec<Column>, Vec<Box<dyn Source>>) = match format {
+    let (columns, sources): (Vec<Column>, Sources) = match format {
         Format::Csv | Format::Auto => table::open_all(&paths, options)?,
         Format::Npy => npy::open_all(&paths, options)?,
         Format::Audio => audio::open_all(&paths, options)?,

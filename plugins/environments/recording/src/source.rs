@@ -31,6 +31,9 @@ pub(crate) trait Source: Send {
     fn rows(&self) -> Option<u64>;
 }
 
+/// A source a stream.
+pub(crate) type Sources = Vec<Box<dyn Source>>;
+
 /// Opens a file.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ mod scan;
 
 use crate::column::Column;
 use crate::options::Options;
-use crate::source::{Place, Source, has_changed};
+use crate::source::{Place, Source, Sources, has_changed};
 use cell::{Cell, cell};
 use efference_sdk::{Result, bail, ensure};
 use reader::{Reader, reader};
@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A table that cannot be read: a sentence with file, line and column.
-pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Vec<Box<dyn Source>>)> {
+pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Sources)> {
     let mut scan = Scan::new(options);
     let scanned = paths.iter().map(|path| scan.file(path, u64::MAX)).collect::<Result<Vec<_>>>()?;
     scan.warn();
     let columns = scan.columns();
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut sources: Sources = Vec::new();
     for (path, scanned) in paths.iter().zip(scanned) {
         let mut table = Table {
             path: path.clone(),
@@ -44,7 +44,10 @@ pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Colu
     Ok((columns, sources))
 }
 
-/// What so many bytes of tables say: the columns, if they say it, and how many rows each has, of those that were read whole.
+/// How many rows files have, those that were read whole.
+pub(crate) type Rows = Vec<Option<u64>>;
+
+/// What so many bytes of tables say: the columns, if they say it, and their rows.
 ///
 /// # Errors
 /// What is wrong within them.
@@ -52,7 +55,7 @@ pub(crate) fn outline(
     paths: &[PathBuf],
     options: &Options,
     bytes: u64,
-) -> Result<(Option<Vec<Column>>, Vec<Option<u64>>)> {
+) -> Result<(Option<Vec<Column>>, Rows)> {
     let mut scan = Scan::new(options);
     let mut rows = Vec::new();
     for path in paths {

@@ -1,7 +1,7 @@
 //! UTF-8 text: a character, or a byte, is a frame.
 use crate::column::{Column, Values};
 use crate::options::{Options, Symbols};
-use crate::source::{Place, Source, Summed, has_changed, in_files, open};
+use crate::source::{Place, Source, Sources, Summed, has_changed, in_files, open};
 use efference_sdk::{Error, Result, bail, ensure};
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A text that is empty, no UTF-8, or of too many different characters.
-pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Vec<Box<dyn Source>>)> {
+pub(crate) fn open_all(paths: &[PathBuf], options: &Options) -> Result<(Vec<Column>, Sources)> {
     let (mut places, mut found) = (HashMap::new(), Vec::new());
     for path in paths {
         found.push(scan(path, options, &mut places)?);
     }
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut sources: Sources = Vec::new();
     for (path, (rows, checksum)) in paths.iter().zip(found) {
         let file = BufReader::new(open(path)?);
         let mut text = Text {

@@ -67,11 +67,19 @@ pub(super) struct Scan<'a> {
     columns: Vec<Chosen>,
     /// The file that said which columns there are.
     first: Option<String>,
+    /// What is odd and no error.
+    odd: Vec<String>,
 }
 
 impl<'a> Scan<'a> {
     pub(super) fn new(options: &'a Options) -> Scan<'a> {
-        Scan { options, decimal: options.decimal.as_bytes()[0], columns: Vec::new(), first: None }
+        Scan {
+            options,
+            decimal: options.decimal.as_bytes()[0],
+            columns: Vec::new(),
+            first: None,
+            odd: Vec::new(),
+        }
     }
 
     /// What the columns hold, as far as was read.
@@ -95,6 +103,7 @@ impl<'a> Scan<'a> {
 
     /// Says what is odd and no error.
     pub(super) fn warn(&self) {
+        self.odd.iter().for_each(|odd| tracing::warn!("{odd}"));
         for column in &self.columns {
             match &column.kind {
                 None => tracing::warn!("the column {:?} has no value in any row", column.name),
@@ -141,9 +150,9 @@ impl<'a> Scan<'a> {
         let mut there = true;
         if self.options.header {
             if names.iter().all(|name| matches!(cell(name.as_bytes(), self.decimal), Cell::Number(_))) {
-                tracing::warn!(
+                self.odd.push(format!(
                     "{shown}: all names of its header are numbers. If it is no header, set environment.header = false"
-                );
+                ));
             }
             there = next(&mut reader, &mut record, path)?;
         }
@@ -165,7 +174,8 @@ impl<'a> Scan<'a> {
                 column.take(&record[*place], (&shown, line), self.options, self.decimal)?;
             }
             if let Some(time) = time {
-                clock.observe(&record[time], (&shown, line), self.decimal);
+                let odd = clock.observe(&record[time], (&shown, line), self.decimal);
+                self.odd.extend(odd);
             }
             scanned.rows += 1;
             there = next(&mut reader, &mut record, path)?;
@@ -386,14 +396,15 @@ struct Clock {
 }
 
 impl Clock {
-    fn observe(&mut self, bytes: &[u8], (file, line): (&str, u64), decimal: u8) {
-        let Cell::Number(now) = cell(bytes, decimal) else { return };
-        if self.before.is_some_and(|before| now < before) && !self.reported {
-            self.reported = true;
-            tracing::warn!(
-                "{file}, line {line}: the time goes back to {now}. Rows are taken in the file's order; this is reported once"
-            );
-        }
+    fn observe(&mut self, bytes: &[u8], (file, line): (&str, u64), decimal: u8) -> Option<String> {
+        let Cell::Number(now) = cell(bytes, decimal) else { return None };
+        let back = self.before.is_some_and(|before| now < before) && !self.reported;
         self.before = Some(now);
+        self.reported |= back;
+        back.then(|| {
+            format!(
+                "{file}, line {line}: the time goes back to {now}. Rows are taken in the file's order; this is reported once"
+            )
+        })
     }
 }
