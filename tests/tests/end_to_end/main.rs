@@ -18,6 +18,7 @@ mod labels;
 mod plugins;
 mod process;
 mod program;
+mod recording;
 mod refusals;
 mod resume;
 mod seeing;

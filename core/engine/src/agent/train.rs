@@ -24,7 +24,16 @@ impl Agent for Model {
     }
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
-        let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        let loss = self.timed(
+            |t| &mut t.loss,
+            || match &self.roles {
+                None => self.goal.borrow_mut().loss(input),
+                Some(roles) => {
+                    let target = roles.target(input)?;
+                    self.goal.borrow_mut().loss(&LossInput { target: &target, ..*input })
+                }
+            },
+        )?;
         if !self.frozen.get()
             && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
         {
