@@ -73,7 +73,7 @@ mod trainer;
 
 pub use autograd::{GradInput, GradOutput, Vjp};
 pub use bridge::{metric, step_seed};
-pub use cell::{Cell, CellSetup, GradMask, GradPath, Transition};
+pub use cell::{Cell, CellSetup, GradMask, GradPath, Recurrence, Transition};
 pub use environment::{
     ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores, RewardRange,
     Spaces, StepType, action_width,

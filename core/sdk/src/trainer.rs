@@ -1,6 +1,6 @@
 //! Trainers: how gradients travel through time.
 use crate::bridge::{check_numbers, interface};
-use crate::{Loss, LossInput, Moment, Nonlinearity, Result, Saved, Spaces, ensure};
+use crate::{Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, ensure};
 use std::ops::Range;
 use tch::{Device, Tensor};
 
@@ -102,6 +102,9 @@ interface! {
         shared fn step() -> u64;
         /// How many elements at the end of a state are the [cell's own memory](crate::Cell::memory).
         shared fn memory() -> i64;
+        /// How the [cell's state recurs](crate::Cell::recurrence), if it does so unit by unit, with the full names of
+        /// parameters.
+        shared fn recurrence() -> Option<Recurrence> = Ok(None);
     }
 }
 
@@ -133,6 +136,9 @@ interface! {
         /// Steps whose graph is held at once, before a backward pass frees it; 0: not known. By it the memory of a run is
         /// estimated.
         shared fn unroll_length() -> u64 = Ok(0);
+        /// The agent is complete, and this is what will be trained: called once, before the first step. A trainer that the
+        /// agent does not fit refuses it here, where `efference check` finds it.
+        exclusive fn begin(agent: &dyn Agent) -> () = Ok(());
     }
 }
 
