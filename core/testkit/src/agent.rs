@@ -3,8 +3,8 @@ use crate::{MemoryStore, evaluate_paths};
 use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionRequest, Agent, AgentBuilder, Cell, Goal, GradPath, LayerFactory, Loss, LossInput, Moment,
-    NetworkSpec, ParamStore, Params, Result, Saved, Size, Stack, StackSpec, Term, TrainerSetup, Transition,
-    bail, derive_seed, ensure, group,
+    NetworkSpec, ParamStore, Params, Recurrence, Result, Saved, Size, Stack, StackSpec, Term, TrainerSetup,
+    Transition, autograd, bail, derive_seed, ensure, group, weighted_traces,
 };
 use std::cell::{Cell as Slot, RefCell};
 use std::collections::BTreeMap;
@@ -141,6 +141,7 @@ impl Agent for PlainAgent<'_> {
             name: t.name.clone(),
             value: t.value.detach(),
             error: t.error.as_ref().map(Tensor::detach),
+            traces: t.traces.clone(),
         });
         let metrics = loss.metrics.iter().map(|(name, t)| (name.clone(), t.detach()));
         *self.last_loss.borrow_mut() = Loss { terms: terms.collect(), metrics: metrics.collect() };
@@ -187,11 +188,22 @@ impl Agent for PlainAgent<'_> {
         Ok(())
     }
 
+    fn follow(
+        &self,
+        name: &str,
+        group: &str,
+        _: f64,
+        errors: &[f64],
+        traces: &[Option<&Tensor>],
+        _: &[Option<&Tensor>],
+    ) -> Result<()> {
+        let sums = weighted_traces(errors, traces)?;
+        self.descend(name, group, &sums.iter().map(Option::as_ref).collect::<Vec<_>>())
+    }
+
     fn clear_gradients(&self, group: &str) -> Result<()> {
-        for (_, mut parameter) in Agent::parameters(self, group)? {
-            if parameter.f_grad()?.defined() {
-                parameter.zero_grad();
-            }
+        for (_, parameter) in Agent::parameters(self, group)? {
+            autograd::clear_gradient(&parameter);
         }
         Ok(())
     }
@@ -206,5 +218,11 @@ impl Agent for PlainAgent<'_> {
 
     fn memory(&self) -> Result<i64> {
         self.cell()?.memory()
+    }
+
+    fn recurrence(&self) -> Result<Option<Recurrence>> {
+        let Some(Recurrence { elements, parts, units }) = self.cell()?.recurrence()? else { return Ok(None) };
+        let units = units.into_iter().map(|(name, units)| (format!("cell.{name}"), units)).collect();
+        Ok(Some(Recurrence { elements, parts, units }))
     }
 }

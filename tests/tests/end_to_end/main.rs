@@ -19,6 +19,7 @@ mod labels;
 mod plugins;
 mod process;
 mod program;
+mod recording;
 mod refusals;
 mod resume;
 mod seeing;

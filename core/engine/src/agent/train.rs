@@ -1,8 +1,11 @@
 //! The agent as the trainer sees it.
+use super::groups::Followed;
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
-use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, autograd, bail, derive_seed, group};
+use efference_sdk::{
+    Agent, Loss, LossInput, Recurrence, Result, ResultExt, Saved, autograd, bail, derive_seed, group,
+};
 use tch::{Device, Tensor};
 
 impl Agent for Model {
@@ -23,7 +26,16 @@ impl Agent for Model {
     }
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
-        let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        let loss = self.timed(
+            |t| &mut t.loss,
+            || match &self.roles {
+                None => self.goal.borrow_mut().loss(input),
+                Some(roles) => {
+                    let target = roles.target(input)?;
+                    self.goal.borrow_mut().loss(&LossInput { target: &target, ..*input })
+                }
+            },
+        )?;
         if !self.frozen.get()
             && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
         {
@@ -77,6 +89,29 @@ impl Agent for Model {
         })
     }
 
+    fn follow(
+        &self,
+        name: &str,
+        group: &str,
+        decay: f64,
+        errors: &[f64],
+        traces: &[Option<&Tensor>],
+        gradients: &[Option<&Tensor>],
+    ) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.descend(name, group);
+        }
+        if self.frozen.get() {
+            return Ok(());
+        }
+        let weighs = self.goal.borrow().weighs(name)?;
+        let followed = Followed { decay, weighs, errors, traces, gradients };
+        self.updated(group, || {
+            let moved = self.optimizers.borrow_mut().follow(name, group, &followed, &self.store);
+            moved.map(|moved| moved.bytes)
+        })
+    }
+
     fn clear_gradients(&self, group: &str) -> Result<()> {
         clear_gradients(&self.parameters(group)?)
     }
@@ -91,6 +126,10 @@ impl Agent for Model {
 
     fn memory(&self) -> Result<i64> {
         Ok(self.memory)
+    }
+
+    fn recurrence(&self) -> Result<Option<Recurrence>> {
+        self.cell_recurrence()
     }
 }
 
