@@ -78,7 +78,9 @@ pub struct LossTerm {
     pub name: Str,
     /// One number, or one a row. Handed over.
     pub value: *mut Tensor,
-    /// One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Handed over.
+    /// One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Or (2, rows): behind
+    /// the errors, what becomes of each row's trace in this step: 1: it goes on, 0: it begins anew, −1: it rests. Handed
+    /// over.
     pub error: *mut Tensor,
 }
 
@@ -161,5 +163,10 @@ pub struct GoalVTable {
             out: *mut c_void,
             err: *mut Error,
         ) -> Status,
+    >,
+    /// Whether the error of the term of this name is a weight of its value, such as an advantage, and not how far the value
+    /// is from its target.
+    pub weighs: Option<
+        unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut bool, err: *mut Error) -> Status,
     >,
 }

@@ -5,6 +5,7 @@ mod build;
 mod config;
 mod counted;
 mod diagnose;
+mod elements;
 mod fingerprints;
 mod grad_paths;
 mod groups;

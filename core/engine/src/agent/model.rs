@@ -260,7 +260,10 @@ impl Model {
         match &self.cell {
             Some(cell) => Ok(cell),
             None => {
-                bail!("asked for a transition before the cell was made: a trainer trains in `step` alone")
+                bail!(
+                    "asked for a transition where there is no cell: a trainer trains in `step` alone, and says in `input` how \
+                     wide the cell's input is"
+                )
             }
         }
     }

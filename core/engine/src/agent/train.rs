@@ -1,4 +1,5 @@
 //! The agent as the trainer sees it.
+use super::groups::Followed;
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
@@ -82,6 +83,29 @@ impl Agent for Model {
         }
         self.updated(group, || {
             let moved = self.optimizers.borrow_mut().descend(name, group, gradients, &self.store);
+            moved.map(|moved| moved.bytes)
+        })
+    }
+
+    fn follow(
+        &self,
+        name: &str,
+        group: &str,
+        decay: f64,
+        errors: &[f64],
+        traces: &[Option<&Tensor>],
+        gradients: &[Option<&Tensor>],
+    ) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.descend(name, group);
+        }
+        if self.frozen.get() {
+            return Ok(());
+        }
+        let weighs = self.goal.borrow().weighs(name)?;
+        let followed = Followed { decay, weighs, errors, traces, gradients };
+        self.updated(group, || {
+            let moved = self.optimizers.borrow_mut().follow(name, group, &followed, &self.store);
             moved.map(|moved| moved.bytes)
         })
     }
