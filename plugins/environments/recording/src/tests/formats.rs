@@ -183,7 +183,9 @@ fn video_is_read_by_the_users_ffmpeg_which_is_named_where_it_is_missing() {
     assert_eq!(rows(script("printf '\\000\\377\\377\\000'")), [[-1.0, 1.0], [1.0, -1.0]]);
     let said = place.plain(&refused(script("echo 'film.mp4: Invalid data' >&2; exit 183")));
     assert!(
-        said.starts_with("film.mp4 cannot be read after 0 pictures: ffmpeg has ended (exit status: 183)"),
+        said.starts_with(
+            "film.mp4 cannot be read after 0 pictures: ffmpeg has ended (exit status: 183); it printed last:"
+        ),
         "{said}"
     );
     assert!(said.ends_with("  | film.mp4: Invalid data"), "{said}");
