@@ -329,6 +329,26 @@ typedef struct ef_Slice______Tensor {
     size_t len;
 } ef_Slice______Tensor;
 
+// The integers from `start` up to, but not including, `end`.
+typedef struct ef_Range {
+    // The first.
+    int64_t start;
+    // One past the last.
+    int64_t end;
+} ef_Range;
+
+// A recurrence whose units do not see each other: the next elements of a unit depend on the state before through that
+// unit's elements alone, and the rest of the state before is not looked at.
+typedef struct ef_Recurrence {
+    // Where in a state the units are: the first part of each unit, then the second part of each, and so on.
+    struct ef_Range elements;
+    // Elements of a unit; 0: there is no such recurrence.
+    int64_t parts;
+    // Which unit each element of a parameter feeds, for parameters whose elements feed one unit each, or none: the
+    // parameter's name, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
+    struct ef_List_NamedTensor units;
+} ef_Recurrence;
+
 // Functions of the agent, as a trainer sees it during a step. A parameter group is all parameters whose name is the
 // group's, or begins with it and a dot: the cell's, the goal's or a part of it, those of a network; empty: all.
 typedef struct ef_AgentVTable {
@@ -371,6 +391,8 @@ typedef struct ef_AgentVTable {
     ef_Status (*step)(void *this_, uint64_t *out, struct ef_Error *err);
     // How many elements at the end of a state are the cell's own memory.
     ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
+    // How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
+    ef_Status (*recurrence)(void *this_, struct ef_Recurrence *out, struct ef_Error *err);
 } ef_AgentVTable;
 
 // What came from the environment for one step.
@@ -392,14 +414,6 @@ typedef struct ef_Size {
     // Features out, at least 1.
     int64_t outs;
 } ef_Size;
-
-// The integers from `start` up to, but not including, `end`.
-typedef struct ef_Range {
-    // The first.
-    int64_t start;
-    // One past the last.
-    int64_t end;
-} ef_Range;
 
 // Functions of a parameter store. Names are joined by dots, such as `z.layer.0.weight.1`.
 typedef struct ef_ParamStoreVTable {
@@ -601,6 +615,9 @@ typedef struct ef_LayerVTable {
     // which ends with its outputs, and each of which begins with as many nodes as the one before ends with. An empty
     // list: the layer does not tell.
     ef_Status (*connections)(void *this_, struct ef_List_Stage *out, struct ef_Error *err);
+    // Which output each element of a parameter feeds, for parameters whose elements feed one output each: the parameter's
+    // name, as the layer added it, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
+    ef_Status (*units)(void *this_, struct ef_List_NamedTensor *out, struct ef_Error *err);
 } ef_LayerVTable;
 
 // An object: whoever made it knows what `this_` points to.
@@ -666,6 +683,8 @@ typedef struct ef_CellVTable {
     // How many elements at the end of a state are the cell's own memory: carried from step to step without gradient
     // and without a limit of their range. Asked for once.
     ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
+    // How its state recurs, if it does so unit by unit. Asked for once.
+    ef_Status (*recurrence)(void *this_, struct ef_Recurrence *out, struct ef_Error *err);
 } ef_CellVTable;
 
 // What an environment is made from.
@@ -1133,6 +1152,9 @@ typedef struct ef_TrainerVTable {
     ef_Status (*saves_exactly)(void *this_, bool *out, struct ef_Error *err);
     // Steps whose graph is held at once, before a backward pass frees it; 0: not known.
     ef_Status (*unroll_length)(void *this_, uint64_t *out, struct ef_Error *err);
+    // The agent is complete, and this is what the trainer will train: called once, before the first step. What does not
+    // fit the trainer is refused here.
+    ef_Status (*begin)(void *this_, struct ef_Object_AgentVTable agent, void *out, struct ef_Error *err);
 } ef_TrainerVTable;
 
 // The call succeeded.

@@ -74,7 +74,7 @@ mod trainer;
 
 pub use autograd::{GradInput, GradOutput, Vjp};
 pub use bridge::{latest_metric, metric, step_seed};
-pub use cell::{Cell, CellSetup, GradMask, GradPath, Transition};
+pub use cell::{Cell, CellSetup, GradMask, GradPath, Recurrence, Transition};
 pub use environment::{
     ActionGroup, Comparison, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores,
     RewardRange, Role, Spaces, StepType, action_width,

@@ -12,6 +12,7 @@ mod disks;
 mod experiments;
 mod foreign;
 mod forks;
+mod gymnasium;
 mod hostile;
 mod input;
 mod labels;

@@ -11,7 +11,10 @@ use super::store::ParameterStore;
 use super::transition::{CellTransition, GraphSharing};
 use crate::plugins::{CallMonitor, OpCount, set_step_seed};
 use efference_runs::Fingerprint;
-use efference_sdk::{ActionGroup, ActionRequest, Comparison, Goal, Moment, Result, Stack, bail, derive_seed};
+use efference_sdk::{
+    ActionGroup, ActionRequest, Comparison, Goal, Moment, Recurrence, Result, Stack, bail, derive_seed,
+    ensure,
+};
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -266,6 +269,20 @@ impl Model {
                 )
             }
         }
+    }
+
+    /// How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
+    pub(super) fn cell_recurrence(&self) -> Result<Option<Recurrence>> {
+        let Some(Recurrence { elements, parts, units }) = self.cell()?.lock().recurrence()? else {
+            return Ok(None);
+        };
+        ensure!(
+            elements.end <= self.state_size,
+            "the cell says that the elements {elements:?} of its state recur, and a state has {}",
+            self.state_size
+        );
+        let units = units.into_iter().map(|(name, units)| (format!("cell.{name}"), units)).collect();
+        Ok(Some(Recurrence { elements, parts, units }))
     }
 
     /// The next states of `x`, by way of the goal.

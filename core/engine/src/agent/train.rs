@@ -3,7 +3,9 @@ use super::groups::Followed;
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
-use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, autograd, bail, derive_seed, group};
+use efference_sdk::{
+    Agent, Loss, LossInput, Recurrence, Result, ResultExt, Saved, autograd, bail, derive_seed, group,
+};
 use tch::{Device, Tensor};
 
 impl Agent for Model {
@@ -124,6 +126,10 @@ impl Agent for Model {
 
     fn memory(&self) -> Result<i64> {
         Ok(self.memory)
+    }
+
+    fn recurrence(&self) -> Result<Option<Recurrence>> {
+        self.cell_recurrence()
     }
 }
 

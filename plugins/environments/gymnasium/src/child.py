@@ -309,6 +309,10 @@ class Pickler(pickle.Pickler):
 
         if isinstance(thing, EzPickle):
             return copyreg.__newobj__, (type(thing),), thing.__dict__, None, None, set_state
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(thing, numpy.dtype) and thing.isbuiltin == 1:
+            # By its name, whereby it is the one that NumPy has, and no other one like it.
+            return numpy.dtype, (thing.str,)
         return NotImplemented
 
 
@@ -428,7 +432,8 @@ class Child:
                 raise Refused("rendered", shape=list(picture.shape))
             self.control.send({"rendered": list(picture.shape[:2]), "bytes": picture.size}, picture.tobytes())
         elif "save" in message:
-            saved = [save(env) for env in self.envs]
+            # Of a copy: what was restored once is then saved as what never was. (A pickle shows which equal strings are one.)
+            saved = [save(pickle.loads(save(env))) for env in self.envs]
             self.control.send({"saved": [len(env) for env in saved], "bytes": sum(map(len, saved))}, b"".join(saved))
         elif "restore" in message:
             saved = [self.control.bytes(length) for length in message["restore"]]

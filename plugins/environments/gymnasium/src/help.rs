@@ -107,7 +107,8 @@ impl Refusal {
                     [one] => format!("The nearest that is: \"{one}\""),
                     some => format!("The nearest that are: \"{}\"", some.join("\", \"")),
                 };
-                ("id", format!("no environment '{id}' is registered: {}. {help}", text.trim_end_matches('.')))
+                let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+                ("id", format!("no environment '{id}' is registered: {text}{end} {help}"))
             }
             Refusal::Wrapper { module, name } => {
                 ("wrappers", format!("the Python module '{module}' has no wrapper '{name}'"))
@@ -216,7 +217,11 @@ mod tests {
                 "no environment 'Some-v0' is registered: It doesn't exist. The nearest that are: \"A-v0\", \"B-v0\"",
                 Some("id"),
             ),
-            (r#"{"error": "unknown", "text": "", "nearest": []}"#, "import = [\"my_package\"]", Some("id")),
+            (
+                r#"{"error": "unknown", "text": "It is not there", "nearest": []}"#,
+                "not there. Give the module that registers it: import = [\"my_package\"]",
+                Some("id"),
+            ),
             (
                 r#"{"error": "space", "path": "mission", "space": "Text"}"#,
                 "without = [\"mission\"]",
