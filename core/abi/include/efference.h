@@ -277,7 +277,9 @@ typedef struct ef_LossTerm {
     struct ef_Str name;
     // One number, or one a row. Handed over.
     ef_Tensor *value;
-    // One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Handed over.
+    // One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Or (2, rows): behind
+    // the errors, what becomes of each row's trace in this step: 1: it goes on, 0: it begins anew, −1: it rests. Handed
+    // over.
     ef_Tensor *error;
 } ef_LossTerm;
 
@@ -328,6 +330,14 @@ typedef struct ef_Slice______Tensor {
     // How many.
     size_t len;
 } ef_Slice______Tensor;
+
+// Borrowed elements.
+typedef struct ef_Slice_f64 {
+    // First element; may be anything if `len` is 0.
+    const double *ptr;
+    // How many.
+    size_t len;
+} ef_Slice_f64;
 
 // The integers from `start` up to, but not including, `end`.
 typedef struct ef_Range {
@@ -391,6 +401,18 @@ typedef struct ef_AgentVTable {
     ef_Status (*step)(void *this_, uint64_t *out, struct ef_Error *err);
     // How many elements at the end of a state are the cell's own memory.
     ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
+    // As `descend`, by eligibility traces of the loss term `name`, so that an optimizer can choose the size of a step by
+    // them: with `n` parameters in the group, `traces` and `gradients` are `n` a row in turn, and `errors` one a row.
+    // `decay` is what is left of a trace a step later.
+    ef_Status (*follow)(void *this_,
+                        struct ef_Str name,
+                        struct ef_Str group,
+                        double decay,
+                        struct ef_Slice_f64 errors,
+                        struct ef_Slice______Tensor traces,
+                        struct ef_Slice______Tensor gradients,
+                        void *out,
+                        struct ef_Error *err);
     // How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
     ef_Status (*recurrence)(void *this_, struct ef_Recurrence *out, struct ef_Error *err);
 } ef_AgentVTable;
@@ -963,6 +985,9 @@ typedef struct ef_GoalVTable {
     ef_Status (*restore)(void *this_, struct ef_List_NamedTensor saved, void *out, struct ef_Error *err);
     // These streams have ended, before those of the next `loss` and `act` were active.
     ef_Status (*ended)(void *this_, struct ef_Slice_u64 streams, void *out, struct ef_Error *err);
+    // Whether the error of the term of this name is a weight of its value, such as an advantage, and not how far the value
+    // is from its target.
+    ef_Status (*weighs)(void *this_, struct ef_Str term, bool *out, struct ef_Error *err);
 } ef_GoalVTable;
 
 // Borrowed elements.
@@ -999,7 +1024,7 @@ typedef struct ef_HostApi {
 
 // How the input that a trainer passes to the cell is laid out.
 typedef struct ef_InputLayout {
-    // Elements in all.
+    // Elements in all; 0: the trainer uses no cell, and none is made.
     int64_t width;
     // Where the observation stands; empty: nowhere, or mixed with the state.
     struct ef_Range observation;

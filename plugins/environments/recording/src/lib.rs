@@ -55,7 +55,6 @@ mod open;
 mod options;
 mod pictures;
 mod pixels;
-mod program;
 mod saved;
 mod scaling;
 mod source;

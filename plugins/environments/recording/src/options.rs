@@ -96,7 +96,7 @@ efference_sdk::options! {
         /// How numbers of no known range are scaled to −1…1 by the rows before: "range" or "deviation".
         pub scale: Scale = Scale::Range,
         /// How many deviations are 1: of a number with scale = "deviation", and of a change.
-        #[schemars(range(min = 0.1, max = 1_000.0))]
+        #[schemars(range(min = 0.001, max = 1_000.0))]
         pub deviations: f64 = 4.0,
         /// Of which rows these statistics are: of those of all streams ("shared") or of the same stream ("own").
         pub statistics: Statistics = Statistics::Shared,
@@ -162,8 +162,8 @@ impl Options {
             );
         }
         ensure!(
-            (0.1..=1_000.0).contains(&self.deviations),
-            "deviations = {} must be in 0.1 … 1,000",
+            (0.001..=1_000.0).contains(&self.deviations),
+            "deviations = {} must be in 0.001 … 1,000",
             self.deviations
         );
         if let Err(error) = self.separator() {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! each limited to ±1. Without a row before, or where all were equal, a value that is as they were is 0, one above them 1
-//! and one below them −1. Back from there it is the mean of the rows before, or their one value.
+//! and one below them −1. Back from there it is the mean of the rows before, or their one value. A change is missing until there
+//! was one before it.
 use crate::column::{Layout, Shows};
 use crate::options::{Options, Scale};
 
@@ -112,8 +113,8 @@ impl Scaling {
                     let none_yet = moments.count == 0.0 && layout.ranges[element.value].is_none();
                     if none_yet { 0.0 } else { scaled(value, self.span(layout, element.value)) }
                 }
-                // Before the first change nothing is known of how large one is.
-                Shows::Change if last[element.value].is_nan() || moments.changes == 0.0 => 0.0,
+                // Of the first row there is no change; when the first one comes, nothing is known of how large one is.
+                Shows::Change if last[element.value].is_nan() || moments.changes == 0.0 => f32::NAN,
                 Shows::Change => {
                     scaled(value - last[element.value], (0.0, moments.change_span(self.deviations)))
                 }
@@ -237,8 +238,9 @@ mod tests {
             scaling.observe(&[value], &[last]);
             last = value;
         }
-        // No change yet; the first one; 4 of changes that were 3; none.
-        assert_eq!(shown, [0.0, 0.0, 4.0 / 6.0, 0.0]);
+        // No change yet; the first one, with none before it; 4 of changes that were 3; none.
+        assert!(shown[0].is_nan() && shown[1].is_nan());
+        assert_eq!(shown[2..], [4.0 / 6.0, 0.0]);
         // Changes of 3, 4 and 0.
         let half = 2.0 * (25.0f64 / 3.0).sqrt();
         assert!((scaling.back(&layout, (0, 1), 0.25, 12.0) - (12.0 + 0.25 * half)).abs() < 1e-12);

@@ -40,18 +40,22 @@ pub(crate) type Sources = Vec<Box<dyn Source>>;
 /// A sentence with its path, and what to do.
 pub(crate) fn open(path: &Path) -> Result<File> {
     let shown = path.display();
-    let opened = File::open(path).and_then(|file| {
-        let is_dir = file.metadata()?.is_dir();
-        Ok((file, is_dir))
-    });
-    let (file, is_dir) = opened.map_err(|error| in_files(cannot_open(path, &error)))?;
-    if is_dir {
+    let cannot = |error: std::io::Error| in_files(cannot_open(path, &error));
+    // Before it is opened: to open a pipe is to wait for a writer.
+    let kind = std::fs::metadata(path).map_err(cannot)?;
+    if kind.is_dir() {
         return Err(in_files(format!(
             "{shown} is a folder: set environment.files to the files in it, such as \"{shown}/*.csv\"; a folder of \
              pictures has environment.format = \"pictures\""
         )));
     }
-    Ok(file)
+    if !kind.is_file() {
+        return Err(in_files(format!(
+            "{shown} is no file but a pipe or a device, which cannot be read twice: save what comes from it to a file. A \
+             program that goes on forever is for the environment `process`"
+        )));
+    }
+    File::open(path).map_err(cannot)
 }
 
 /// What is said of a file that cannot be opened.

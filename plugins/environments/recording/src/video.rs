@@ -1,13 +1,17 @@
 //! Video, by the user's ffmpeg: a child that writes the pictures, in the size that is wanted, to a pipe.
 use crate::options::Options;
 use crate::pixels::Size;
-use crate::program::Program;
 use crate::source::{Place, Source, checksum_of, has_changed, in_files};
+use efference_child_process::Program;
 use efference_sdk::{Error, Result, ensure};
 use std::ffi::OsString;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::ChildStdout;
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// How long ffmpeg may take to end after its last picture.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A film that is read picture by picture.
 pub(crate) struct Film {
@@ -54,7 +58,9 @@ fn start(path: &Path, size: Size, ffmpeg: &str) -> Result<(Program, BufReader<Ch
     let format = if grey { "gray" } else { "rgb24" };
     let rest = ["-an", "-sn", "-dn", "-vf", &scale, "-f", "rawvideo", "-pix_fmt", format, "pipe:1"];
     arguments.extend(rest.map(OsString::from));
-    let (program, pipe) = Program::start(ffmpeg, arguments).map_err(|error| {
+    let mut command = Command::new(ffmpeg);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    let started = Program::start(command).map_err(|error| {
         let message = match error.kind() {
             ErrorKind::NotFound => format!(
                 "there is no program {ffmpeg:?}, which video is read by: install it (`apt-get install ffmpeg`), or set \
@@ -64,6 +70,9 @@ fn start(path: &Path, size: Size, ffmpeg: &str) -> Result<(Program, BufReader<Ch
         };
         Error::msg(message).in_option("ffmpeg")
     })?;
+    let (program, _, Some(pipe)) = started else {
+        efference_sdk::bail!("{ffmpeg:?} was started without a pipe")
+    };
     Ok((program, BufReader::with_capacity(1 << 16, pipe)))
 }
 
@@ -83,9 +92,11 @@ impl Source for Film {
             self.row += 1;
             return Ok(true);
         }
-        let words = self.program.end();
-        if let Err(words) = words {
-            return Err(self.failed(&format!("ffmpeg {words}")));
+        let status = self.program.wait(PATIENCE);
+        if !status.is_some_and(|status| status.success()) {
+            let how =
+                status.map_or_else(|| "does not end".to_owned(), |status| format!("has ended ({status})"));
+            return Err(self.failed(&format!("ffmpeg {how}; {}", self.program.last_words())));
         }
         if length > 0 {
             return Err(self.failed("the last one is cut off"));
@@ -100,7 +111,9 @@ impl Source for Film {
     /// Decoded again from the beginning: what ffmpeg finds by seeking may be another picture.
     fn go(&mut self, place: Place) -> Result<()> {
         let (program, pipe) = start(&self.path, self.size, &self.ffmpeg)?;
-        (self.program, self.pipe) = (program, pipe);
+        // In this order: the one before ends when nobody reads from it.
+        self.pipe = pipe;
+        self.program = program;
         self.row = 0;
         let mut row = vec![0.0; self.size.values()];
         while self.row < place.row {

@@ -202,7 +202,8 @@ impl<'a> Scan<'a> {
             [] => {
                 let all: Vec<usize> = (0..names.len()).filter(|place| Some(*place) != time).collect();
                 for (i, place) in all.iter().enumerate() {
-                    if let Some(other) = all[..i].iter().find(|other| names[**other] == names[*place]) {
+                    let same = |other: &&usize| !names[*place].is_empty() && names[**other] == names[*place];
+                    if let Some(other) = all[..i].iter().find(same) {
                         return Err(same_name(&names[*place], [*other, *place], shown).in_option("columns"));
                     }
                 }

@@ -301,3 +301,76 @@ fn a_quote_that_is_never_closed_takes_no_more_than_a_row_may_have() {
         "{said}"
     );
 }
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let said =
+        refused(Options { files: vec!["/dev/zero".to_owned()], format: Format::Csv, ..Options::default() });
+    assert!(said.starts_with("/dev/zero is no file but a pipe or a device"), "{said}");
+}
+
+/// Changed, cut and lengthened bytes of whole files: each is read or refused, in bounded time and without a panic.
+#[test]
+fn damaged_files_of_all_formats_are_read_or_refused() {
+    let place = Place::new();
+    let picture = place.path().join("whole.png");
+    png(&picture, 4, &[7; 16]);
+    let jpeg = place.path().join("whole.jpg");
+    let bmp = place.path().join("whole.bmp");
+    for path in [&jpeg, &bmp] {
+        image::open(&picture).unwrap().to_luma8().save(path).unwrap();
+    }
+    let gif = place.path().join("whole.gif");
+    image::open(&picture).unwrap().to_rgba8().save(&gif).unwrap();
+    let read = |path| std::fs::read(path).unwrap();
+    let samples: Vec<i16> = (0..64).map(|i| i * 300).collect();
+    let whole = [
+        ("f.csv", b"a,b,s\n1,2,x\n3,,\"y, z\"\n5,6,x\n".to_vec()),
+        ("f.npy", npy("'<f4'", "False", "(3, 2)", &[0; 24])),
+        ("f.wav", wav(2, &samples)),
+        ("f.gif", read(&gif)),
+        ("p/1.png", read(&picture)),
+        ("p/1.jpg", read(&jpeg)),
+        ("p/1.bmp", read(&bmp)),
+        ("f.txt", "aß漢 b\r\n".as_bytes().to_vec()),
+    ];
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below.max(1)
+    };
+    for (name, bytes) in whole {
+        let _ = std::fs::remove_dir_all(place.path().join("p"));
+        for _ in 0..200 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=random(4) {
+                let at = random(damaged.len());
+                match random(4) {
+                    0 => damaged.truncate(at),
+                    1 => damaged.extend_from_slice(&bytes[..random(bytes.len())]),
+                    2 => damaged.get_mut(at).into_iter().for_each(|byte| *byte = [0, 255, 128, 1][random(4)]),
+                    _ => damaged.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << random(8)),
+                }
+            }
+            let written = place.write(name, &damaged);
+            let file = if name.starts_with("p/") {
+                place.path().join("p").to_string_lossy().into_owned()
+            } else {
+                written
+            };
+            let options = Options { files: vec![file], width: 2, height: 2, ..Options::default() };
+            let _ = Recording::outline(&options);
+            let Ok(mut recording) = make(options) else { continue };
+            for _ in 0..200 {
+                let Ok(received) = try_poll(&mut recording) else { break };
+                for (stream, observation) in &received.frames {
+                    let prediction = vec![0.0; observation.len()];
+                    efference_sdk::Environment::act(&mut recording, *stream, &prediction, &[]).unwrap();
+                }
+                if received.closed {
+                    break;
+                }
+            }
+        }
+    }
+}
