@@ -9,17 +9,8 @@ use efference_sdk::{
 };
 use std::f64::consts::TAU;
 use std::ops::Range;
-use units::Step;
-
-efference_sdk::options! {
-    /// Where the nonlinearity of the units stands.
-    pub enum Variant {
-        /// Between the units and what reads them: the units themselves are linear.
-        Linear,
-        /// Within the recurrence.
-        Nonlinear,
-    }
-}
+pub use units::Variant;
+use units::{LEAST_NU, SHARE, Step};
 
 efference_sdk::options! {
     /// Options of `rtu`.
@@ -77,12 +68,6 @@ pub struct Rtu {
     nonlinearity: Nonlinearity,
     variant: Variant,
 }
-
-/// What a state holds of the units' numbers.
-const SHARE: f64 = 0.25;
-
-/// Below, r is 1 for all that 32 bits can tell, and √(1 − r²) has no slope.
-const LEAST_NU: f64 = -16.0;
 
 impl Plugin for Rtu {
     const NAME: &'static str = "rtu";

@@ -1,9 +1,24 @@
 //! The units' step as one operation of autograd: one pass over memory forward, one backward, on the CPU.
-use super::{LEAST_NU, SHARE, Variant};
 use efference_sdk::autograd::math::tanh;
 use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
 use efference_sdk::tch::Tensor;
 use efference_sdk::{Error, Nonlinearity, Result, bail};
+
+efference_sdk::options! {
+    /// Where the nonlinearity of the units stands.
+    pub enum Variant {
+        /// Between the units and what reads them: the units themselves are linear.
+        Linear,
+        /// Within the recurrence.
+        Nonlinear,
+    }
+}
+
+/// What a state holds of the units' numbers.
+pub(crate) const SHARE: f64 = 0.25;
+
+/// Below, r is 1 for all that 32 bits can tell, and √(1 − r²) has no slope.
+pub(crate) const LEAST_NU: f64 = -16.0;
 
 /// How units go on.
 #[derive(Debug, Clone, Copy)]
