@@ -261,7 +261,9 @@ typedef struct ef_LossInput {
     // (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
     // observation.
     const ef_Tensor *state;
-    // The same with the observation written over its front, limited to ±1; without gradient.
+    // The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
+    // elements that an environment only shows as they are in the state, and with those that are only to be predicted as
+    // they came, which the moment does not show: see `ef_Comparison`(crate::Comparison).
     const ef_Tensor *target;
     // The states after it, with gradient, from a trainer that makes them first; null from others.
     const ef_Tensor *next;
@@ -794,6 +796,40 @@ typedef struct ef_Slice_u8 {
     size_t len;
 } ef_Slice_u8;
 
+// What an element of an observation is for.
+typedef uint8_t ef_Role;
+// The agent observes it, and predicts it.
+#define ef_Role_BOTH 0
+// The agent observes it; what it predicts of it is compared with nothing.
+#define ef_Role_SEEN 1
+// The agent predicts it and never observes it.
+#define ef_Role_PREDICTED 2
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_Role {
+    // First element; may be anything if `len` is 0.
+    ef_Role *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_Role;
+
+// How predictions of an environment's observations are compared with what came.
+typedef struct ef_Comparison {
+    // Size of this struct, in bytes.
+    size_t size;
+    // What each element of an observation is for; empty: all are observed and predicted.
+    struct ef_List_Role roles;
+    // Whether linear extrapolation is a baseline.
+    bool linear;
+    // Frames after which the same comes again, about, which makes the observation of so many frames ago a baseline; 0:
+    // there is no such number.
+    uint64_t period;
+} ef_Comparison;
+
 // Functions of an environment.
 typedef struct ef_EnvironmentVTable {
     // Size of the maker's table, in bytes.
@@ -828,6 +864,8 @@ typedef struct ef_EnvironmentVTable {
     ef_Status (*save)(void *this_, struct ef_List_u8 *out, struct ef_Error *err);
     // Takes up what `save` returned.
     ef_Status (*restore)(void *this_, struct ef_Slice_u8 saved, void *out, struct ef_Error *err);
+    // How its predictions are compared. Asked for once, before the agent is made.
+    ef_Status (*comparison)(void *this_, struct ef_Comparison *out, struct ef_Error *err);
 } ef_EnvironmentVTable;
 
 // What a goal is made from.
@@ -955,6 +993,8 @@ typedef struct ef_HostApi {
     ef_Status (*metric)(struct ef_Str name, double value, void *out, struct ef_Error *err);
     // A seed for random numbers of the current step, from the experiment's seed, the step and `purpose`.
     ef_Status (*step_seed)(struct ef_Str purpose, uint64_t *out, struct ef_Error *err);
+    // As `metric`, but of several values between two recordings the last one counts. A host of before ends its table here.
+    ef_Status (*latest)(struct ef_Str name, double value, void *out, struct ef_Error *err);
 } ef_HostApi;
 
 // How the input that a trainer passes to the cell is laid out.

@@ -61,7 +61,9 @@ pub struct LossInput {
     /// (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
     /// observation.
     pub state: *const Tensor,
-    /// The same with the observation written over its front, limited to ±1; without gradient.
+    /// The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
+    /// elements that an environment only shows as they are in the state, and with those that are only to be predicted as
+    /// they came, which the moment does not show: see [`Comparison`](crate::Comparison).
     pub target: *const Tensor,
     /// The states after it, with gradient, from a trainer that makes them first; null from others.
     pub next: *const Tensor,
@@ -76,7 +78,9 @@ pub struct LossTerm {
     pub name: Str,
     /// One number, or one a row. Handed over.
     pub value: *mut Tensor,
-    /// One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Handed over.
+    /// One number a row, without gradient: then the term is −Σ(error · value). Null: it is Σ value. Or (2, rows): behind
+    /// the errors, what becomes of each row's trace in this step: 1: it goes on, 0: it begins anew, −1: it rests. Handed
+    /// over.
     pub error: *mut Tensor,
 }
 
@@ -159,5 +163,10 @@ pub struct GoalVTable {
             out: *mut c_void,
             err: *mut Error,
         ) -> Status,
+    >,
+    /// Whether the error of the term of this name is a weight of its value, such as an advantage, and not how far the value
+    /// is from its target.
+    pub weighs: Option<
+        unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut bool, err: *mut Error) -> Status,
     >,
 }

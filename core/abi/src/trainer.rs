@@ -67,7 +67,7 @@ pub struct TrainerSetup {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct InputLayout {
-    /// Elements in all.
+    /// Elements in all; 0: the trainer uses no cell, and none is made.
     pub width: i64,
     /// Where the observation stands; empty: nowhere, or mixed with the state.
     pub observation: Range,
@@ -142,6 +142,23 @@ pub struct AgentVTable {
     pub step: unsafe extern "C" fn(this_: *mut c_void, out: *mut u64, err: *mut Error) -> Status,
     /// How many elements at the end of a state are the cell's own memory.
     pub memory: unsafe extern "C" fn(this_: *mut c_void, out: *mut i64, err: *mut Error) -> Status,
+    /// As `descend`, by eligibility traces of the loss term `name`, so that an optimizer can choose the size of a step by
+    /// them: with `n` parameters in the group, `traces` and `gradients` are `n` a row in turn, and `errors` one a row.
+    /// `decay` is what is left of a trace a step later.
+    #[allow(clippy::type_complexity)] // a list of what crosses, as in all others
+    pub follow: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            name: Str,
+            group: Str,
+            decay: f64,
+            errors: Slice<f64>,
+            traces: Slice<*const Tensor>,
+            gradients: Slice<*const Tensor>,
+            out: *mut c_void,
+            err: *mut Error,
+        ) -> Status,
+    >,
     /// How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
     pub recurrence:
         Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut Recurrence, err: *mut Error) -> Status>,

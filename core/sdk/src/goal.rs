@@ -60,7 +60,9 @@ pub struct LossInput<'a> {
     /// (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
     /// observation.
     pub state: &'a Tensor,
-    /// The same with the observation written over its front, limited to ±1; without gradient.
+    /// The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
+    /// elements that an environment only shows as they are in the state, and with those that are only to be predicted as
+    /// they came, which the moment does not show: see [`Comparison`](crate::Comparison).
     pub target: &'a Tensor,
     /// The states after it, with gradient, from a trainer that makes them first.
     pub next: Option<&'a Tensor>,
@@ -78,6 +80,19 @@ pub struct Term {
     /// One number a row, without gradient: then the term is `−Σ(error · value)`, and a trainer may follow a trace of
     /// the value's gradient in place of that gradient. `None`: the term is `Σ value`.
     pub error: Option<Tensor>,
+    /// What becomes of each row's trace, if the term has an error; empty: all go on.
+    pub traces: Vec<TraceStep>,
+}
+
+/// What becomes of a trace `z` of a value's gradient, in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceStep {
+    /// `z ← decay · z + ∇value`
+    Continue,
+    /// `z ← ∇value`: what was done before gets no credit for what comes.
+    Restart,
+    /// It stays as it is, and nothing is learned of this row.
+    Rest,
 }
 
 impl Term {
@@ -104,13 +119,14 @@ pub struct Loss {
 impl Loss {
     /// Adds a term: one number, or one a row, of which the sum counts.
     pub fn term(&mut self, name: &str, value: Tensor) {
-        self.terms.push(Term { name: name.to_owned(), value, error: None });
+        self.terms.push(Term { name: name.to_owned(), value, error: None, traces: Vec::new() });
     }
 
     /// Adds the term `−Σ(error · value)`, whose value's gradient a trainer may trace: both one number a row, `error`
-    /// without gradient.
-    pub fn traced(&mut self, name: &str, value: Tensor, error: Tensor) {
-        self.terms.push(Term { name: name.to_owned(), value, error: Some(error) });
+    /// without gradient. `traces` says what becomes of each row's trace; empty: all go on. The error of a row whose trace
+    /// rests is to be 0.
+    pub fn traced(&mut self, name: &str, value: Tensor, error: Tensor, traces: Vec<TraceStep>) {
+        self.terms.push(Term { name: name.to_owned(), value, error: Some(error), traces });
     }
 
     /// Adds a number to be recorded.
@@ -159,6 +175,12 @@ interface! {
         /// These streams have ended, before those of the next [`loss`](Goal::loss) and [`act`](Goal::act) were active:
         /// what the goal keeps of them can be dropped. Their numbers may come back as new streams.
         exclusive fn ended(streams: &[u64]) -> () = Ok(());
+        /// Whether the error of this term weighs its value, as an advantage does the log-probability of an action, and is not
+        /// how far the value is from its target. Optimizers that choose the size of a step by its effect want to know.
+        shared fn weighs(term: &str) -> bool = {
+            let _ = term;
+            Ok(false)
+        };
     }
 }
 
@@ -175,7 +197,7 @@ pub fn end_reversed(state: &Tensor, length: i64) -> Result<Tensor> {
 
 /// Refuses terms of other shapes, and numbers that are not finite.
 fn check_loss(loss: &Loss, rows: usize) -> Result<()> {
-    for Term { name, value, error } in &loss.terms {
+    for Term { name, value, error, traces } in &loss.terms {
         let elements = value.numel();
         ensure!(
             elements == 1 || (elements == rows && value.dim() == 1),
@@ -190,6 +212,11 @@ fn check_loss(loss: &Loss, rows: usize) -> Result<()> {
                 value.size()
             );
         }
+        ensure!(
+            traces.is_empty() || (error.is_some() && traces.len() == elements),
+            "the loss term '{name}' says what becomes of {} traces, and has {elements} elements",
+            traces.len()
+        );
         for tensor in [Some(value), error.as_ref()].into_iter().flatten() {
             let kind = tensor.f_kind()?;
             ensure!(

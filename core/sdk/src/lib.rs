@@ -69,17 +69,18 @@ pub mod options;
 mod params;
 mod plugin;
 mod random;
+pub mod saved;
 mod trainer;
 
 pub use autograd::{GradInput, GradOutput, Vjp};
-pub use bridge::{metric, step_seed};
+pub use bridge::{latest_metric, metric, step_seed};
 pub use cell::{Cell, CellSetup, GradMask, GradPath, Recurrence, Transition};
 pub use environment::{
-    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores, RewardRange,
-    Spaces, StepType, action_width,
+    ActionGroup, Comparison, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores,
+    RewardRange, Role, Spaces, StepType, action_width,
 };
 pub use error::{Error, PluginId, Result, ResultExt, panic_text};
-pub use goal::{ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, Term, end_reversed};
+pub use goal::{ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, Term, TraceStep, end_reversed};
 pub use grad_paths::evaluate_path;
 pub use layer::{Edge, Layer, LayerFactory, LayerSetup, Size, Stage, WeightLayout};
 pub use nn::{Nonlinearity, ObservationLoss, Prediction, Stack, StackSpec};
@@ -88,7 +89,9 @@ pub use params::{ParamStore, Params, Saved};
 pub use plugin::{IntoKind, Plugin, PluginKind};
 pub use random::{Random, derive_seed};
 pub use schemars::JsonSchema;
-pub use trainer::{Agent, AgentBuilder, Batch, InputLayout, NetworkSpec, Trainer, TrainerSetup, group};
+pub use trainer::{
+    Agent, AgentBuilder, Batch, InputLayout, NetworkSpec, Trainer, TrainerSetup, group, weighted_traces,
+};
 pub use {efference_abi as abi, schemars, serde, serde_json, tch, tracing};
 
 extern crate self as efference_sdk;

@@ -39,6 +39,11 @@ impl Random {
         self.generator.random_range(0..n)
     }
 
+    /// The generator itself, for distributions.
+    pub(crate) fn generator(&mut self) -> &mut Xoshiro256PlusPlus {
+        &mut self.generator
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.generator.next_u64()

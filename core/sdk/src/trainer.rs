@@ -1,6 +1,6 @@
 //! Trainers: how gradients travel through time.
 use crate::bridge::{check_numbers, interface};
-use crate::{Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, ensure};
+use crate::{Error, Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, ensure};
 use std::ops::Range;
 use tch::{Device, Tensor};
 
@@ -51,7 +51,7 @@ pub struct TrainerSetup<'a> {
 /// How the input that a trainer passes to the cell is laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputLayout {
-    /// Elements in all, at least 1: the cell is made for it.
+    /// Elements in all: the cell is made for it. 0: the trainer uses no cell, and none is made.
     pub width: i64,
     /// Where the observation stands; empty: nowhere, or mixed with the state.
     pub observation: Range<i64>,
@@ -102,10 +102,49 @@ interface! {
         shared fn step() -> u64;
         /// How many elements at the end of a state are the [cell's own memory](crate::Cell::memory).
         shared fn memory() -> i64;
+        /// As [`descend`](Agent::descend), by the eligibility traces of the loss term `name`, so that an optimizer can
+        /// choose the size of a step by what it changes. `errors` are one a row; with `n` parameters in the group,
+        /// `traces` (gradients included already) and `gradients` are `n` for each row in turn. `decay` is what is left of
+        /// a trace a step later. An optimizer of another kind descends along [`−Σ error · trace`](weighted_traces).
+        shared fn follow(
+            name: &str,
+            group: &str,
+            decay: f64,
+            errors: &[f64],
+            traces: &[Option<&Tensor>],
+            gradients: &[Option<&Tensor>]
+        ) -> () = {
+            let _ = (name, group, decay, errors, traces, gradients);
+            Err(Error::msg("this host is older than the trainer, and cannot follow traces: use a newer one"))
+        };
         /// How the [cell's state recurs](crate::Cell::recurrence), if it does so unit by unit, with the full names of
         /// parameters.
         shared fn recurrence() -> Option<Recurrence> = Ok(None);
     }
+}
+
+/// `−Σ error · trace` over rows, for each parameter, of what is passed to [`Agent::follow`]; `None` where no row has a trace.
+pub fn weighted_traces(errors: &[f64], traces: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>> {
+    let count = traces.len() / errors.len().max(1);
+    ensure!(
+        traces.len() == count * errors.len(),
+        "{} traces cannot be those of {} rows",
+        traces.len(),
+        errors.len()
+    );
+    let of_parameter = |i: usize| -> Result<Option<Tensor>> {
+        let mut sum: Option<Tensor> = None;
+        for (error, traces) in errors.iter().zip(traces.chunks_exact(count)) {
+            let Some(trace) = traces[i] else { continue };
+            let weighted = trace.f_mul_scalar(-error)?;
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(&weighted)?,
+                None => weighted,
+            });
+        }
+        Ok(sum)
+    };
+    (0..count).map(of_parameter).collect()
 }
 
 /// What came from the environment for one step.

@@ -325,6 +325,11 @@ fn unused_without_another(tree: &Value) -> Vec<KeyDiagnostic> {
     notes
 }
 
+/// Rules whose steps have a size that is said.
+const GRADIENT_RULES: &[&str] = &["adam", "adamw", "sgd", "rmsprop"];
+/// Rules that look at squared gradients.
+const SQUARING_RULES: &[&str] = &["adam", "adamw", "rmsprop", "intentional"];
+
 /// Settings of one rule that are said for another, unless they are what they would be anyway.
 fn unused_by_the_optimizer(tree: &Value) -> Vec<KeyDiagnostic> {
     let Some(all) = tree.get("optimizer").and_then(Value::as_object) else { return Vec::new() };
@@ -348,15 +353,26 @@ fn unused_by_the_optimizer(tree: &Value) -> Vec<KeyDiagnostic> {
         // What is said for all parameters has its effect if one group uses it.
         let used_by = if *table == all { &kinds[..] } else { std::slice::from_ref(kind) };
         for (key, users) in [
-            ("momentum", &["sgd"][..]),
+            ("learning_rate", GRADIENT_RULES),
+            ("momentum", &["sgd"]),
             ("beta1", &["adam", "adamw"]),
-            ("beta2", &["adam", "adamw"]),
-            ("epsilon", &["adam", "adamw"]),
+            ("beta2", SQUARING_RULES),
+            ("epsilon", SQUARING_RULES),
+            ("weight_decay", GRADIENT_RULES),
+            ("clip", GRADIENT_RULES),
+            ("normalise_by", &["rmsprop"]),
+            ("kappa", &["obgd"]),
+            ("intent", &["intentional"]),
         ] {
-            let said = table.get(key).is_some_and(|value| value.as_f64() != defaults[key].as_f64());
+            let differs = |value: &Value| match (value.as_f64(), defaults[key].as_f64()) {
+                (None, None) if defaults[key].is_null() => !value.is_null() && value != NONE,
+                (None, None) => *value != defaults[key],
+                (value, default) => value != default,
+            };
+            let said = table.get(key).is_some_and(differs);
             if said && !used_by.iter().any(|kind| users.contains(&kind.as_str())) {
                 let message = format!("`{}` has no effect with `kind = {kind:?}`", path.key(key));
-                let help = format!("{key} is a setting of {}", users.join(" and "));
+                let help = format!("{key} is a setting of {}", users.join(", "));
                 notes.push(KeyDiagnostic::in_key(&path.key(key), message, "no effect".into(), Some(help)));
             }
         }

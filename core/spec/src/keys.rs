@@ -115,6 +115,24 @@ pub enum OptimizerKind {
     Adamw,
     /// Stochastic gradient descent, with momentum.
     Sgd,
+    /// The gradient over the root of its running mean square: Adam without its first moment.
+    Rmsprop,
+    /// Overshooting-bounded gradient descent (arXiv 2410.14606), for terms whose traces are followed: the longest step of size
+    /// 1 that cannot overshoot. No learning rate.
+    Obgd,
+    /// Intentional updates (arXiv 2604.19033), for terms whose traces are followed: the size of a step follows from the effect
+    /// that it should have. No learning rate.
+    Intentional,
+}
+
+/// What is divided by one mean square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NormaliseBy {
+    /// Each element of a parameter by its own.
+    Element,
+    /// All elements of a parameter group by theirs in common.
+    Group,
 }
 
 /// How the parameters of one group are updated.
@@ -123,27 +141,37 @@ pub enum OptimizerKind {
 pub struct OptimizerSettings {
     /// The rule by which a parameter follows its gradient.
     pub kind: OptimizerKind,
-    /// Size of an update.
+    /// adam, adamw, sgd, rmsprop: size of an update.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// adam, adamw: how much of the mean of gradients is kept in a step.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f64,
-    /// adam, adamw: how much of the mean of squared gradients is kept in a step.
+    /// adam, adamw, rmsprop, intentional: how much of the mean of squared gradients is kept in a step.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f64,
-    /// adam, adamw: added to the root of the mean of squared gradients before dividing by it.
+    /// adam, adamw, rmsprop, intentional: added to the root of the mean of squared gradients before dividing by it.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub epsilon: f64,
     /// sgd: how much of the last update is kept in a step.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub momentum: f64,
-    /// How much of a parameter is forgotten in a step.
+    /// adam, adamw, sgd, rmsprop: how much of a parameter is forgotten in a step.
     #[schemars(range(min = 0, max = 1))]
     pub weight_decay: f64,
-    /// Largest norm of the gradient of a group: a longer one is scaled down to it.
+    /// adam, adamw, sgd, rmsprop: largest norm of the gradient of a group: a longer one is scaled down to it.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip: Option<f64>,
+    /// rmsprop: what is divided by one mean square, "element" or "group".
+    pub normalise_by: NormaliseBy,
+    /// obgd: how much smaller than the step that would just not overshoot the steps stay. None: 2 for a term whose error is how
+    /// far its value is from a target, 3 for one whose error weighs it, such as a policy.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub kappa: Option<f64>,
+    /// intentional: which share of a term's error an update removes, or by how much an update changes the value of a term
+    /// whose error weighs it. None: 0.25 and 0.05.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub intent: Option<f64>,
 }
 
 impl Default for OptimizerSettings {
@@ -157,6 +185,9 @@ impl Default for OptimizerSettings {
             momentum: 0.0,
             weight_decay: 0.0,
             clip: None,
+            normalise_by: NormaliseBy::Element,
+            kappa: None,
+            intent: None,
         }
     }
 }

@@ -48,7 +48,9 @@ mod tests;
 pub use change::{Change, ChangeKind};
 pub use diagnostic::{Diagnostic, Diagnostics, ReportStyle};
 pub use key_path::KeyPath;
-pub use keys::{Device, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State, StateSize};
+pub use keys::{
+    Device, NormaliseBy, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State, StateSize,
+};
 pub use layer::Origin;
 pub use merge::Origins;
 pub use name::check_name;

@@ -4,7 +4,7 @@ use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionRequest, Agent, AgentBuilder, Cell, Goal, GradPath, LayerFactory, Loss, LossInput, Moment,
     NetworkSpec, ParamStore, Params, Recurrence, Result, Saved, Size, Stack, StackSpec, Term, TrainerSetup,
-    Transition, autograd, bail, derive_seed, ensure, group,
+    Transition, autograd, bail, derive_seed, ensure, group, weighted_traces,
 };
 use std::cell::{Cell as Slot, RefCell};
 use std::collections::BTreeMap;
@@ -141,6 +141,7 @@ impl Agent for PlainAgent<'_> {
             name: t.name.clone(),
             value: t.value.detach(),
             error: t.error.as_ref().map(Tensor::detach),
+            traces: t.traces.clone(),
         });
         let metrics = loss.metrics.iter().map(|(name, t)| (name.clone(), t.detach()));
         *self.last_loss.borrow_mut() = Loss { terms: terms.collect(), metrics: metrics.collect() };
@@ -185,6 +186,19 @@ impl Agent for PlainAgent<'_> {
             }
         }
         Ok(())
+    }
+
+    fn follow(
+        &self,
+        name: &str,
+        group: &str,
+        _: f64,
+        errors: &[f64],
+        traces: &[Option<&Tensor>],
+        _: &[Option<&Tensor>],
+    ) -> Result<()> {
+        let sums = weighted_traces(errors, traces)?;
+        self.descend(name, group, &sums.iter().map(Option::as_ref).collect::<Vec<_>>())
     }
 
     fn clear_gradients(&self, group: &str) -> Result<()> {

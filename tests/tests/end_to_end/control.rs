@@ -1,5 +1,5 @@
-//! Control: an agent that acts learns to catch, by the whole program and plugins that are no part of it.
-use crate::program::{Workplace, fixtures};
+//! Control: an agent that acts learns to catch.
+use crate::program::Workplace;
 
 /// A dot falls through five rows, onto a paddle of one cell or beside it: a return of 1 or −1. Random play has a mean
 /// return of −0.6.
@@ -32,7 +32,7 @@ every = 100
 #[track_caller]
 fn learns(more: &str, sets: &[&str]) {
     let place = Workplace::new();
-    place.write("control.toml", format!("{SPEC}\n[plugins]\npath = [{:?}]\n{more}", fixtures()));
+    place.write("control.toml", format!("{SPEC}\n{more}"));
     let mut arguments = vec!["run", "control.toml", "--runs", "runs"];
     arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
     place.efference(&arguments).expect(0);
@@ -45,11 +45,28 @@ fn learns(more: &str, sets: &[&str]) {
     assert!(first < 0.3 && last > 0.3, "{sets:?}: {first} in the first fifth, {last} in the last");
 }
 
+const TRACES: &str = "\n[trainer]\nplugin = \"traces\"\n\n[optimizer]\nlearning_rate = 0.0003\n";
+
 #[test]
 fn an_actor_critic_learns_to_catch_by_eligibility_traces() {
-    let traces = "\n[trainer]\nplugin = \"traces\"\n\n[optimizer]\nlearning_rate = 0.0003\n";
     for seed in ["seed=1", "seed=2", "seed=3"] {
-        learns(traces, &[seed, "steps=8_000"]);
+        learns(TRACES, &[seed, "steps=8_000"]);
+    }
+    learns(TRACES, &["steps=8_000", "goal.shared=true"]);
+    learns(TRACES, &["steps=4_000", "environment.streams=3"]);
+}
+
+#[test]
+fn it_learns_by_step_sizes_that_follow_from_their_effect() {
+    for kind in ["optimizer.kind=obgd", "optimizer.kind=intentional"] {
+        learns(TRACES, &[kind, "steps=12_000", "optimizer.learning_rate=0.001"]);
+    }
+}
+
+#[test]
+fn values_of_actions_learn_to_catch_by_eligibility_traces() {
+    for seed in ["seed=1", "seed=2"] {
+        learns(TRACES, &[seed, "steps=8_000", "goal.plugin=q-lambda", "goal.epsilon_steps=3_000"]);
     }
 }
 
@@ -57,7 +74,7 @@ fn an_actor_critic_learns_to_catch_by_eligibility_traces() {
 fn the_same_terms_learn_by_td_0_under_a_plain_trainer() {
     let bptt = "\n[trainer]\nplugin = \"bptt\"\nsynthetic_gradient.enabled = false\n";
     for seed in ["seed=1", "seed=2"] {
-        let more = ["steps=2_500", "environment.streams=4", "goal.features=observation"];
+        let more = ["steps=2_500", "environment.streams=4"];
         learns(bptt, &[&[seed], &more[..]].concat());
     }
 }

@@ -1,5 +1,5 @@
 //! Forks of runs, runs done again, what differs between runs, and evaluations.
-use crate::program::{Answer, SMALL, Workplace, fixtures};
+use crate::program::{Answer, SMALL, Workplace};
 use efference_compare::Difference;
 use efference_runs::directory::RunDirectory;
 use serde_json::Value;
@@ -92,7 +92,6 @@ const CONTROL: [&str; 5] = [
 fn an_evaluation_leaves_no_trace_in_what_is_learned() {
     let place = Workplace::new();
     place.write("small.toml", SMALL);
-    let path = format!("plugins.path=[{:?}]", fixtures().display().to_string());
     // With a goal that samples its actions and normalises what it sees, and with one that does not.
     for (goal, more) in [("maximize", "goal.error_reward=0.1"), ("actor-critic", "goal.features=observation")]
     {
@@ -100,7 +99,7 @@ fn an_evaluation_leaves_no_trace_in_what_is_learned() {
         let run = |every: &str| {
             let id = format!("{goal}-{every}");
             let every = format!("evaluation.every={every}");
-            let sets = [&path, &goal_set, more, &every, "evaluation.episodes=10"];
+            let sets = [&goal_set, more, &every, "evaluation.episodes=10"];
             let mut arguments = vec!["run", "small.toml", "--id", &id];
             arguments.extend(sets.iter().chain(&CONTROL).flat_map(|set| ["--set", set]));
             place.efference(&arguments).expect(0);

@@ -1,5 +1,5 @@
 //! Runs that are killed or stopped, and go on.
-use crate::program::{Answer, Run, SMALL, Workplace, fixtures};
+use crate::program::{Answer, Run, SMALL, Workplace};
 use efference_compare::{Difference, arrays_that_differ};
 use efference_runs::checkpoint::{Array, Arrays, Checkpoint, CheckpointFiles};
 use efference_runs::directory::RunDirectory;
@@ -80,17 +80,26 @@ fn trainers_that_look_back_go_on_bit_for_bit_with_each_cell() {
 }
 
 #[test]
-fn plugins_of_others_go_on_with_all_that_they_keep() {
-    let path = format!("plugins.path=[{:?}]", fixtures().display().to_string());
-    for (trainer, features) in [("bptt", "observation"), ("traces", "state")] {
-        let trainer = format!("trainer.plugin={trainer}");
-        let features = format!("goal.features={features}");
+fn goals_that_control_go_on_with_all_that_they_keep() {
+    let (obgd, rmsprop) =
+        (["optimizer.kind=obgd"], ["optimizer.kind=rmsprop", "optimizer.normalise_by=group"]);
+    let (element, intentional) = (["optimizer.kind=rmsprop"], ["optimizer.kind=intentional"]);
+    for (goal, trainer, more) in [
+        ("actor-critic", "bptt", &[][..]),
+        ("actor-critic", "traces", &["goal.shared=true"]),
+        ("actor-critic", "traces", &obgd),
+        ("actor-critic", "traces", &intentional),
+        ("q-lambda", "traces", &rmsprop),
+        ("q-lambda", "traces", &element),
+        ("q-lambda", "bptt", &[]),
+    ] {
+        let (goal, trainer) = (format!("goal.plugin={goal}"), format!("trainer.plugin={trainer}"));
         let place = Workplace::new();
         let spec = SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", "");
         place.write("small.toml", spec);
-        let sets = [&path, &trainer, &features, "goal.plugin=actor-critic", "environment.world=catch"];
+        let sets = [&goal, &trainer, "environment.world=catch", "environment.streams=3"];
         let mut arguments = vec!["verify-resume", "small.toml", "--at", "40"];
-        arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+        arguments.extend(sets.iter().chain(more).flat_map(|set| ["--set", set]));
         place.efference(&arguments).expect(0);
     }
 }

@@ -143,20 +143,26 @@ impl Model {
         };
         let input = trainer.input()?;
         by(&config.trainer, || {
-            ensure!(input.width >= 1, "passes an input of {} features to the cell", input.width);
-            Ok(())
-        })?;
-        let cell = model.make_cell(config, &input, "")?;
-        model.memory = cell.memory()?;
-        by(&config.cell, || {
+            ensure!(input.width >= 0, "passes an input of {} features to the cell", input.width);
             ensure!(
-                (0..state_size - reserved).contains(&model.memory),
-                "has a memory of {} elements in a state of {state_size}; enlarge state.size",
-                model.memory
+                input.width > 0 || slow_decay.get().is_none(),
+                "asks for a slow copy of a cell that it does not use"
             );
             Ok(())
         })?;
-        model.cell = Some(SharedCell::new(cell));
+        if input.width > 0 {
+            let cell = model.make_cell(config, &input, "")?;
+            model.memory = cell.memory()?;
+            by(&config.cell, || {
+                ensure!(
+                    (0..state_size - reserved).contains(&model.memory),
+                    "has a memory of {} elements in a state of {state_size}; enlarge state.size",
+                    model.memory
+                );
+                Ok(())
+            })?;
+            model.cell = Some(SharedCell::new(cell));
+        }
         if let Some(decay) = slow_decay.get() {
             let cell = SharedCell::new(model.make_cell(config, &input, slow_cell::SCOPE)?);
             model.slow_cell = Some(SlowCell::new(cell, decay, &model.store)?);

@@ -3,11 +3,12 @@
 //! Every trained parameter belongs to one group: the longest of the names that the spec gives settings to and that
 //! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
 use super::fingerprints::GroupFingerprint;
-use super::optimizer::{Optimizer, moments};
+use super::optimizer::{Optimizer, Row, Rows, SHARED, moments};
 use super::store::ParameterStore;
 use efference_sdk::{Result, Saved, ensure, group};
 use efference_spec::OptimizerSettings;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::rc::Rc;
 use tch::Tensor;
 
@@ -28,6 +29,17 @@ pub(super) struct Optimizers {
     wants_fingerprints: bool,
     /// What a group that is asked for consists of: the groups of its parameters, with those in it.
     members: HashMap<String, Rc<[(String, Members)]>>,
+}
+
+/// What an update by traces is made from: see [`Agent::follow`](efference_sdk::Agent::follow).
+#[derive(Clone, Copy)]
+pub(super) struct Followed<'a> {
+    pub(super) decay: f64,
+    /// Whether errors weigh the term's value, and are not how far it is from its target.
+    pub(super) weighs: bool,
+    pub(super) errors: &'a [f64],
+    pub(super) traces: &'a [Option<&'a Tensor>],
+    pub(super) gradients: &'a [Option<&'a Tensor>],
 }
 
 /// How much an update has moved.
@@ -140,24 +152,67 @@ impl Optimizers {
         gradients: &[Option<&Tensor>],
         store: &ParameterStore,
     ) -> Result<Moved> {
-        let members = self.members(asked, store)?;
-        let count: usize = members.iter().map(|(_, parameters)| parameters.len()).sum();
+        self.named(name, asked, gradients.len(), store, |optimizer, parameters, own| {
+            optimizer.descend(parameters, &gradients[own])
+        })
+    }
+
+    /// Uses the traces of a loss term `name`, in the order of [`parameters`](Self::parameters), with moments kept under its
+    /// name.
+    pub(super) fn follow(
+        &mut self,
+        name: &str,
+        asked: &str,
+        followed: &Followed<'_>,
+        store: &ParameterStore,
+    ) -> Result<Moved> {
+        let Followed { decay, weighs, errors, traces, gradients } = *followed;
+        let count = traces.len() / errors.len().max(1);
         ensure!(
-            gradients.len() == count,
-            "the parameter group '{asked}' has {count} parameters, and {} gradients were passed",
+            traces.len() == count * errors.len() && gradients.len() == traces.len(),
+            "{} errors, {} traces and {} gradients of the term '{name}' do not go together",
+            errors.len(),
+            traces.len(),
             gradients.len()
+        );
+        self.named(name, asked, count, store, |optimizer, parameters, own| {
+            let of_rows = traces.chunks_exact(count).zip(gradients.chunks_exact(count));
+            let rows = errors.iter().zip(of_rows).map(|(error, (traces, gradients))| Row {
+                error: *error,
+                traces: &traces[own.clone()],
+                gradients: &gradients[own.clone()],
+            });
+            optimizer.follow(parameters, &Rows { rows: rows.collect(), decay, weighs })
+        })
+    }
+
+    /// Has the optimizers that keep moments under `name` update the groups that one consists of. `update` gets an optimizer,
+    /// its parameters, and their places among all `count` that were passed; it returns how many elements it updated.
+    fn named(
+        &mut self,
+        name: &str,
+        asked: &str,
+        count: usize,
+        store: &ParameterStore,
+        mut update: impl FnMut(&mut Optimizer, &[(String, Tensor)], Range<usize>) -> Result<u64>,
+    ) -> Result<Moved> {
+        let members = self.members(asked, store)?;
+        let all: usize = members.iter().map(|(_, parameters)| parameters.len()).sum();
+        ensure!(
+            count == all,
+            "the parameter group '{asked}' has {all} parameters, and {count} gradients were passed"
         );
         let wanted = self.wants_fingerprints;
         let optimizers = self.named.entry(name.to_owned()).or_default();
-        let (mut bytes, mut rest) = (0, gradients);
+        let (mut bytes, mut start) = (0, 0);
         for (group, parameters) in members.iter() {
-            let (own, left) = rest.split_at(parameters.len());
-            rest = left;
+            let own = start..start + parameters.len();
+            start = own.end;
             let optimizer = optimizers
                 .entry(group.clone())
                 .or_insert_with(|| Optimizer::new(self.settings[group].clone()));
             optimizer.fingerprint = optimizer.fingerprint.take().or(wanted.then(GroupFingerprint::default));
-            bytes += optimizer.descend(parameters, own)? * optimizer.bytes_a_number();
+            bytes += update(optimizer, parameters, own)? * optimizer.bytes_a_number();
         }
         Ok(Moved { bytes })
     }
@@ -223,14 +278,24 @@ impl Optimizers {
             let optimizer = optimizers.entry(group).or_insert_with(|| Optimizer::new(settings.clone()));
             optimizer.restore((parameter, p), i64::try_from(steps)?, &moments)?;
         }
+        for (full, shared) in saved.iter().filter_map(|(n, t)| Some((n.strip_suffix(SHARED)?, t))) {
+            let (optimizers, group) = match full.rsplit_once(':') {
+                Some((name, group)) => (self.named.get_mut(name), group),
+                None => (Some(&mut self.optimizers), full),
+            };
+            match optimizers.and_then(|optimizers| optimizers.get_mut(group)) {
+                Some(optimizer) => optimizer.restore_shared(Vec::try_from(shared)?),
+                None => misfits.push(format!("what the optimizer kept of the group '{full}' has no place")),
+            }
+        }
         Ok(misfits)
     }
 
     /// All that the optimizers keep.
     pub(super) fn save(&self) -> Saved {
-        let plain = self.optimizers.values().flat_map(|o| o.save(""));
+        let plain = self.optimizers.iter().flat_map(|(group, o)| o.save("", group));
         let named = self.named.iter().flat_map(|(name, optimizers)| {
-            optimizers.values().flat_map(move |o| o.save(&format!("{name}:")))
+            optimizers.iter().flat_map(move |(group, o)| o.save(&format!("{name}:"), group))
         });
         plain.chain(named).collect()
     }

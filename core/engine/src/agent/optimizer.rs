@@ -2,22 +2,43 @@
 use super::adam::{Factors, Updates};
 use super::fingerprints::{self, GroupFingerprint};
 use efference_sdk::autograd::is_contiguous_cpu_f32;
-use efference_sdk::{Result, Saved, autograd};
-use efference_spec::{OptimizerKind, OptimizerSettings};
+use efference_sdk::{Result, Saved, autograd, weighted_traces};
+use efference_spec::{NormaliseBy, OptimizerKind, OptimizerSettings};
 use std::collections::HashMap;
 use tch::{self, Kind, Tensor};
+
+mod intentional;
+mod obgd;
 
 #[derive(Default)]
 struct State {
     steps: i64,
-    /// Adam: the means `m` and `v`. Sgd: the velocity alone.
+    /// Adam: the means `m` and `v`. Sgd: the velocity alone. Rmsprop by elements, intentional: `v`.
     tensors: Vec<Tensor>,
+}
+
+/// A row whose traces are followed: its error, and for each parameter the trace and the gradient that it was extended by.
+pub(super) struct Row<'a> {
+    pub(super) error: f64,
+    pub(super) traces: &'a [Option<&'a Tensor>],
+    pub(super) gradients: &'a [Option<&'a Tensor>],
+}
+
+/// Rows of one loss term.
+pub(super) struct Rows<'a> {
+    pub(super) rows: Vec<Row<'a>>,
+    /// What is left of a trace a step later.
+    pub(super) decay: f64,
+    /// Whether errors weigh the term's value, and are not how far it is from its target.
+    pub(super) weighs: bool,
 }
 
 /// Updates the parameters of one group.
 pub(super) struct Optimizer {
     settings: OptimizerSettings,
     states: HashMap<String, State>,
+    /// What all parameters of the group have in common: of rmsprop by groups, and of intentional.
+    shared: Vec<f64>,
     /// Numbers that had a gradient in the last update.
     updated: u64,
     /// Of the updates since it was last taken, if anybody wants it.
@@ -26,7 +47,7 @@ pub(super) struct Optimizer {
 
 impl Optimizer {
     pub(super) fn new(settings: OptimizerSettings) -> Self {
-        Optimizer { settings, states: HashMap::new(), updated: 0, fingerprint: None }
+        Optimizer { settings, states: HashMap::new(), shared: Vec::new(), updated: 0, fingerprint: None }
     }
 
     /// Uses the gradients gathered in `parameters` and clears them. A parameter without a gradient keeps its value, but
@@ -46,11 +67,31 @@ impl Optimizer {
         parameters: &[(String, Tensor)],
         gradients: &[Option<&Tensor>],
     ) -> Result<u64> {
+        // Of a plain gradient, a rule for traces makes a trace that is as long as this step.
+        let row = Row { error: -1.0, traces: gradients, gradients };
+        self.follow(parameters, &Rows { rows: vec![row], decay: 0.0, weighs: true })
+    }
+
+    /// The same by the traces of a loss term: along `Σ error · trace`, upwards.
+    pub(super) fn follow(&mut self, parameters: &[(String, Tensor)], rows: &Rows<'_>) -> Result<u64> {
         self.updated = 0;
         if let Some(print) = &mut self.fingerprint {
-            gradients.iter().flatten().for_each(|g| fingerprints::add(&mut print.gradient, g));
+            let traces = rows.rows.iter().flat_map(|row| row.traces.iter().flatten());
+            traces.for_each(|trace| fingerprints::add(&mut print.gradient, trace));
         }
-        self.descend_unseen(parameters, gradients)?;
+        tch::no_grad(|| match self.settings.kind {
+            OptimizerKind::Obgd => self.follow_bounded(parameters, rows),
+            OptimizerKind::Intentional => self.follow_intentionally(parameters, rows),
+            _ => match &rows.rows[..] {
+                [row] => self.step(parameters, row.traces, -row.error),
+                all => {
+                    let errors: Vec<f64> = all.iter().map(|row| row.error).collect();
+                    let traces: Vec<_> = all.iter().flat_map(|row| row.traces).copied().collect();
+                    let sums = weighted_traces(&errors, &traces)?;
+                    self.step(parameters, &sums.iter().map(Option::as_ref).collect::<Vec<_>>(), 1.0)
+                }
+            },
+        })?;
         if let Some(print) = &mut self.fingerprint {
             parameters.iter().for_each(|(_, p)| fingerprints::add(&mut print.parameters, p));
             print.updated = true;
@@ -58,27 +99,94 @@ impl Optimizer {
         Ok(self.updated)
     }
 
-    fn descend_unseen(
+    /// Descends along gradients that are multiplied by `factor` first.
+    fn step(
         &mut self,
         parameters: &[(String, Tensor)],
         gradients: &[Option<&Tensor>],
+        factor: f64,
     ) -> Result<()> {
-        tch::no_grad(|| {
-            let scale = self.clipping(gradients)?;
-            let given = parameters.iter().zip(gradients);
-            let prepared = given.map(|((name, p), g)| self.prepare(name, p, *g, scale));
-            let prepared = prepared.collect::<Result<Vec<_>>>()?;
-            let mut updates = Updates::default();
-            for ((name, p), step) in parameters.iter().zip(&prepared) {
-                let Some((g, factors)) = step else { continue };
-                let Some([m, v]) = self.states.get(name).map(|s| s.tensors.as_slice()) else { continue };
-                if !updates.add([p, g, m, v], *factors) {
-                    adam_by_libtorch(p, g, m, v, *factors)?;
+        let scale = factor * self.clipping(gradients, factor)?;
+        if self.settings.kind == OptimizerKind::Rmsprop {
+            return self.rmsprop(parameters, gradients, scale);
+        }
+        let given = parameters.iter().zip(gradients);
+        let prepared = given.map(|((name, p), g)| self.prepare(name, p, *g, scale));
+        let prepared = prepared.collect::<Result<Vec<_>>>()?;
+        let mut updates = Updates::default();
+        for ((name, p), step) in parameters.iter().zip(&prepared) {
+            let Some((g, factors)) = step else { continue };
+            let Some([m, v]) = self.states.get(name).map(|s| s.tensors.as_slice()) else { continue };
+            if !updates.add([p, g, m, v], *factors) {
+                adam_by_libtorch(p, g, m, v, *factors)?;
+            }
+        }
+        updates.run();
+        Ok(())
+    }
+
+    /// `v ← beta2 · v + (1 − beta2) · g²`, `p ← p − learning rate · g / (√v̂ + epsilon)`, with `v̂ = v / (1 − beta2^t)`; by groups
+    /// `v` is one number, of the mean of `g²` over all elements.
+    fn rmsprop(
+        &mut self,
+        parameters: &[(String, Tensor)],
+        gradients: &[Option<&Tensor>],
+        scale: f64,
+    ) -> Result<()> {
+        let s = self.settings.clone();
+        let of_group = if s.normalise_by == NormaliseBy::Group {
+            let (mut squares, mut elements) = (0.0, 0);
+            for g in gradients.iter().flatten() {
+                squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+                elements += g.numel();
+            }
+            if elements == 0 {
+                return Ok(());
+            }
+            self.shared.resize(2, 0.0);
+            let [updates, mean_square] = &mut self.shared[..] else { return Ok(()) };
+            *updates += 1.0;
+            *mean_square += (1.0 - s.beta2) * (squares * scale * scale / elements as f64 - *mean_square);
+            Some((*mean_square / (1.0 - s.beta2.powf(*updates))).sqrt() + s.epsilon)
+        } else {
+            None
+        };
+        for ((name, p), g) in parameters.iter().zip(gradients) {
+            let Some(g) = g else { continue };
+            self.updated += p.numel() as u64;
+            let state = self.states.entry(name.clone()).or_default();
+            state.steps += 1;
+            let mut p = p.shallow_clone();
+            match of_group {
+                Some(root) => {
+                    let _ = p.f_add_(&g.f_mul_scalar(-s.learning_rate * scale / root)?)?;
+                }
+                None => {
+                    if state.tensors.is_empty() {
+                        state.tensors.push(p.f_zeros_like()?);
+                    }
+                    let g = g.f_mul_scalar(scale)?;
+                    let v = &mut state.tensors[0];
+                    let _ = v.f_lerp_(&g.f_square()?, 1.0 - s.beta2)?;
+                    let inverse_root = (1.0 / (1.0 - power(s.beta2, state.steps))).sqrt();
+                    let root = v.f_sqrt()?.f_mul_scalar_(inverse_root)?.f_add_scalar_(s.epsilon)?;
+                    let _ = p.f_addcdiv_(&g.f_mul_scalar(-s.learning_rate)?, &root)?;
                 }
             }
-            updates.run();
-            Ok(())
-        })
+            if s.weight_decay != 0.0 && p.dim() > 0 {
+                let _ = p.f_mul_scalar_(1.0 - s.weight_decay)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an update of a parameter.
+    fn count_update(&mut self, name: &str, p: &Tensor) {
+        self.updated += p.numel() as u64;
+        match self.states.get_mut(name) {
+            Some(state) => state.steps += 1,
+            None => drop(self.states.insert(name.to_owned(), State { steps: 1, tensors: Vec::new() })),
+        }
     }
 
     /// Whether a parameter ever had a gradient.
@@ -93,14 +201,14 @@ impl Optimizer {
         4 * (3 + 2 * moments)
     }
 
-    /// What the gradients are to be multiplied by.
-    fn clipping(&self, gradients: &[Option<&Tensor>]) -> Result<f64> {
+    /// What gradients times `factor` are to be multiplied by.
+    fn clipping(&self, gradients: &[Option<&Tensor>], factor: f64) -> Result<f64> {
         let Some(limit) = self.settings.clip else { return Ok(1.0) };
         let mut squares = 0.0;
         for g in gradients.iter().flatten() {
             squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
         }
-        Ok((limit / squares.sqrt().max(f64::MIN_POSITIVE)).min(1.0))
+        Ok((limit / (squares.sqrt() * factor.abs()).max(f64::MIN_POSITIVE)).min(1.0))
     }
 
     /// The gradient and what Adam multiplies with; `None` where that was all there was to do.
@@ -149,12 +257,7 @@ impl Optimizer {
             decay_after: decay_after as f32,
         };
         // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
-        let g = if (is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
-            g.shallow_clone()
-        } else {
-            copied(p, g)?
-        };
-        Ok(Some((g, factors)))
+        Ok(Some((laid_out_as(p, g)?, factors)))
     }
 
     /// Takes up what was saved of a parameter: how many updates it had, and its moments in order.
@@ -175,9 +278,17 @@ impl Optimizer {
         Ok(())
     }
 
-    /// All of its state, names beginning with `prefix`.
-    pub(super) fn save(&self, prefix: &str) -> Saved {
+    /// Takes up what all parameters of the group have in common.
+    pub(super) fn restore_shared(&mut self, shared: Vec<f64>) {
+        self.shared = shared;
+    }
+
+    /// All of its state, as that of the group `group`, names beginning with `prefix`.
+    pub(super) fn save(&self, prefix: &str, group: &str) -> Saved {
         let mut saved = Saved::new();
+        if !self.shared.is_empty() {
+            saved.push((format!("{prefix}{group}{SHARED}"), Tensor::from_slice(&self.shared)));
+        }
         let mut names: Vec<_> = self.states.keys().collect();
         names.sort();
         for name in names {
@@ -191,11 +302,17 @@ impl Optimizer {
     }
 }
 
+/// What follows the name of a group under which its parameters' common state is saved.
+pub(super) const SHARED: &str = ".shared";
+
 /// Numbers that are kept for each number of a parameter.
 pub(super) fn moments(settings: &OptimizerSettings) -> u64 {
     match settings.kind {
         OptimizerKind::Adam | OptimizerKind::Adamw => 2,
         OptimizerKind::Sgd => u64::from(settings.momentum != 0.0),
+        OptimizerKind::Rmsprop => u64::from(settings.normalise_by == NormaliseBy::Element),
+        OptimizerKind::Obgd => 0,
+        OptimizerKind::Intentional => 1,
     }
 }
 
@@ -205,7 +322,10 @@ fn power(base: f64, exponent: i64) -> f64 {
 }
 
 /// `g`, lying in memory as `p` does.
-fn copied(p: &Tensor, g: &Tensor) -> Result<Tensor> {
+pub(super) fn laid_out_as(p: &Tensor, g: &Tensor) -> Result<Tensor> {
+    if (is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
+        return Ok(g.shallow_clone());
+    }
     let mut copy = p.f_empty_like()?;
     copy.f_copy_(g)?;
     Ok(copy)

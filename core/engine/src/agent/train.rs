@@ -1,4 +1,5 @@
 //! The agent as the trainer sees it.
+use super::groups::Followed;
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
@@ -25,7 +26,16 @@ impl Agent for Model {
     }
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
-        let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        let loss = self.timed(
+            |t| &mut t.loss,
+            || match &self.roles {
+                None => self.goal.borrow_mut().loss(input),
+                Some(roles) => {
+                    let target = roles.target(input)?;
+                    self.goal.borrow_mut().loss(&LossInput { target: &target, ..*input })
+                }
+            },
+        )?;
         if !self.frozen.get()
             && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
         {
@@ -75,6 +85,29 @@ impl Agent for Model {
         }
         self.updated(group, || {
             let moved = self.optimizers.borrow_mut().descend(name, group, gradients, &self.store);
+            moved.map(|moved| moved.bytes)
+        })
+    }
+
+    fn follow(
+        &self,
+        name: &str,
+        group: &str,
+        decay: f64,
+        errors: &[f64],
+        traces: &[Option<&Tensor>],
+        gradients: &[Option<&Tensor>],
+    ) -> Result<()> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.descend(name, group);
+        }
+        if self.frozen.get() {
+            return Ok(());
+        }
+        let weighs = self.goal.borrow().weighs(name)?;
+        let followed = Followed { decay, weighs, errors, traces, gradients };
+        self.updated(group, || {
+            let moved = self.optimizers.borrow_mut().follow(name, group, &followed, &self.store);
             moved.map(|moved| moved.bytes)
         })
     }

@@ -119,6 +119,18 @@ impl OutputBuffer {
         Ok(copy)
     }
 
+    /// The elements of `tensor` in the order in which they lie in memory, which must be
+    /// [non-overlapping and dense](is_non_overlapping_and_dense): in its own memory if this is its only handle, else in a
+    /// copy.
+    pub fn reuse_in_memory_order(tensor: Tensor) -> Result<Self> {
+        if ffi::dense_f32(&tensor).is_some() && !tensor.requires_grad() && ffi::is_unique(&tensor) {
+            return Self::of(tensor);
+        }
+        let mut copy = Self::empty_like(&tensor)?;
+        copy.copy_from_slice(slice_in_memory_order(&tensor)?);
+        Ok(copy)
+    }
+
     /// An uninitialised tensor with the shape and strides of another, which must be
     /// [non-overlapping and dense](is_non_overlapping_and_dense).
     pub fn empty_like(tensor: &Tensor) -> Result<Self> {

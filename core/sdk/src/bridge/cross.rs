@@ -420,6 +420,7 @@ impl Ret for () {
 /// Elements that are the same on both sides.
 pub(super) trait Plain: Copy {}
 impl Plain for f32 {}
+impl Plain for f64 {}
 impl Plain for u8 {}
 impl Plain for u64 {}
 impl Plain for ActionGroup {}

@@ -2,12 +2,13 @@
 use super::cross::{Arg, RawTensor, Ret, as_raw, check_size, extend, tensors_from_raw, tensors_into_raw};
 use super::lists::{list, list_with_owner, read_slice, read_str, take_list};
 use crate::{
-    GradInput, GradMask, GradOutput, GradPath, InputLayout, Loss, NetworkSpec, Nonlinearity, ParamStore,
-    Params, Picture, Recurrence, Result, RewardRange, Saved, Spaces, Stage, Term, WeightLayout, ensure,
+    Comparison, GradInput, GradMask, GradOutput, GradPath, InputLayout, Loss, NetworkSpec, Nonlinearity,
+    ParamStore, Params, Picture, Recurrence, Result, RewardRange, Saved, Spaces, Stage, Term, TraceStep,
+    WeightLayout, ensure,
 };
 use efference_abi::{self as abi, List, Slice, Str};
 use std::mem::ManuallyDrop;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 // ---- What the agent is made for ----
 
@@ -69,6 +70,26 @@ impl Ret for Option<Spaces> {
         let actions = unsafe { take_list(abi.actions, |group| group) };
         let reward = RewardRange { min: abi.reward_min, max: abi.reward_max };
         Ok(abi.known.then_some(Spaces { observation: abi.observation, actions, reward }))
+    }
+}
+
+impl Ret for Comparison {
+    type Abi = abi::Comparison;
+
+    fn into_raw(self) -> Self::Abi {
+        abi::Comparison {
+            size: size_of::<abi::Comparison>(),
+            roles: list(self.roles),
+            linear: self.linear,
+            period: self.period.unwrap_or(0) as u64,
+        }
+    }
+
+    unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
+        // SAFETY: a list that was moved here, taken once.
+        let roles = unsafe { take_list(abi.roles, |role| role) };
+        let period = usize::try_from(abi.period).ok().filter(|period| *period > 0);
+        Ok(Comparison { roles, linear: abi.linear, period })
     }
 }
 
@@ -364,11 +385,11 @@ impl Ret for Loss {
     fn into_raw(self) -> Self::Abi {
         let mut names = Vec::with_capacity(self.terms.len());
         let mut terms: Vec<abi::LossTerm> = Vec::with_capacity(self.terms.len());
-        for Term { name, value, error } in self.terms {
+        for Term { name, value, error, traces } in self.terms {
             terms.push(abi::LossTerm {
                 name: Str::new(&name),
                 value: value.into_raw(),
-                error: error.into_raw(),
+                error: error.map(|error| with_trace_steps(error, &traces)).into_raw(),
             });
             // The bytes of the name stay where they are.
             names.push(name);
@@ -382,12 +403,53 @@ impl Ret for Loss {
             let terms = take_list(abi.terms, |t| {
                 let name = read_str(t.name);
                 let error = <Option<Tensor>>::from_raw(t.error);
-                Ok(Term { name, value: Tensor::from_raw(t.value)?, error: error? })
+                let value = Tensor::from_raw(t.value)?;
+                let (error, traces) = match error? {
+                    Some(error) => split_trace_steps(&name, error)?,
+                    None => (None, Vec::new()),
+                };
+                Ok(Term { name, value, error, traces })
             });
             let metrics = <Vec<(String, Tensor)>>::from_raw(abi.metrics);
             Ok(Loss { terms: terms.into_iter().collect::<Result<_>>()?, metrics: metrics? })
         }
     }
+}
+
+/// Errors with what becomes of the traces behind them, (2, rows); without the latter the errors alone.
+fn with_trace_steps(error: Tensor, traces: &[TraceStep]) -> Tensor {
+    if traces.is_empty() {
+        return error;
+    }
+    let codes = traces.iter().map(|step| match step {
+        TraceStep::Continue => 1.0f32,
+        TraceStep::Restart => 0.0,
+        TraceStep::Rest => -1.0,
+    });
+    let codes = Tensor::from_slice(&codes.collect::<Vec<_>>());
+    // What cannot be put together is refused as errors of a wrong shape.
+    let rows = |t: &Tensor| t.f_reshape([1, -1]);
+    let both = codes
+        .f_to_device(error.device())
+        .and_then(|codes| Tensor::f_cat(&[rows(&error)?, rows(&codes.f_to_kind(error.kind())?)?], 0));
+    both.unwrap_or(error)
+}
+
+fn split_trace_steps(name: &str, error: Tensor) -> Result<(Option<Tensor>, Vec<TraceStep>)> {
+    if error.dim() != 2 {
+        return Ok((Some(error), Vec::new()));
+    }
+    let codes = error
+        .f_get(1)
+        .and_then(|codes| codes.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?.f_contiguous());
+    let codes = Vec::<f32>::try_from(&codes?)?;
+    let steps = codes.iter().map(|code| match code {
+        1.0 => Ok(TraceStep::Continue),
+        0.0 => Ok(TraceStep::Restart),
+        -1.0 => Ok(TraceStep::Rest),
+        _ => crate::bail!("the loss term '{name}' says {code} of a trace; 1, 0 or −1 is known"),
+    });
+    Ok((Some(error.f_get(0)?.f_contiguous()?), steps.collect::<Result<_>>()?))
 }
 
 // `&[Tensor]` is read in place from tensors that crossed as pointers.

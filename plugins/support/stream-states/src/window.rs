@@ -1,6 +1,7 @@
 //! One update a step, by the gradient of that step's loss through the last transitions.
 use super::input::Input;
 use super::streams::{Streams, Went};
+use efference_sdk::nn::Traces;
 use efference_sdk::tch::{self, Tensor};
 use efference_sdk::{
     Agent, Batch, Loss, LossInput, Result, ResultExt, Saved, Term, TrainerSetup, autograd, bail, ensure,
@@ -30,6 +31,8 @@ pub struct Window {
     length: usize,
     reset_after_episode: bool,
     streams: Streams,
+    look_ahead: bool,
+    traces: Option<Traces>,
     /// The states after the last step, with their graph: of a window of one transition.
     graph: Option<Tensor>,
     steps: u64,
@@ -39,7 +42,19 @@ impl Window {
     /// Of so many transitions.
     pub fn new(input: Input, length: usize, reset_after_episode: bool, setup: &TrainerSetup<'_>) -> Self {
         let streams = Streams::new(setup.state_size, setup.device, length);
-        Window { input, length, reset_after_episode, streams, graph: None, steps: 0 }
+        let (look_ahead, traces) = (false, None);
+        Window { input, length, reset_after_episode, streams, look_ahead, traces, graph: None, steps: 0 }
+    }
+
+    /// The same where the goal is passed the states after what came, F(s(t − 1), o(t)) by the parameters before the update:
+    /// one more transition a step.
+    pub fn looking_ahead(self, look_ahead: bool) -> Self {
+        Window { look_ahead, ..self }
+    }
+
+    /// The same where terms with an error are followed by traces, which no gradient of the states comes of.
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Window { traces: Some(traces), ..self }
     }
 
     /// How the cell's input is made.
@@ -56,20 +71,28 @@ impl Window {
     ) -> Result<Tensor> {
         let moment = &batch.moment;
         self.streams.end(batch.ended);
+        if let Some(traces) = &mut self.traces {
+            traces.end(batch.ended);
+        }
         self.streams.begin(batch.started);
         self.streams.begin(moment.streams);
         let memory = agent.memory()?;
         let state = self.streams.states(moment.streams)?;
         let (input, target) = self.input.merge(&state, moment.observation, moment.action, memory)?;
 
+        let ahead = self.look_ahead.then(|| tch::no_grad(|| agent.transition(&input))).transpose()?;
         let leaf = state.f_detach()?.f_set_requires_grad(true)?;
-        let loss = agent.loss(&LossInput {
+        let mut loss = agent.loss(&LossInput {
             moment,
             state: &leaf,
             target: &target,
-            next: None,
+            next: ahead.as_ref(),
             unroll: self.steps,
         })?;
+        if let Some(traces) = &mut self.traces {
+            traces.follow(agent, moment, &loss.terms)?;
+            loss.terms.retain(|term| term.error.is_none());
+        }
         let gradient = loss_gradient(&loss, &leaf)?;
         if let Some(gradient) = gradient {
             self.through_window(agent, moment.streams, &gradient, memory)?;
@@ -158,12 +181,18 @@ impl Window {
     pub fn save(&self) -> Result<Saved> {
         let mut saved = self.streams.save()?;
         saved.push(("counters".to_owned(), Tensor::f_from_slice(&[self.steps as i64])?));
+        if let Some(traces) = &self.traces {
+            traces.save(&mut saved)?;
+        }
         Ok(saved)
     }
 
     /// Takes up what [`save`](Self::save) returned.
     pub fn restore(&mut self, saved: &Saved) -> Result<()> {
         self.streams.restore(saved)?;
+        if let Some(traces) = &mut self.traces {
+            traces.restore(saved)?;
+        }
         let counters = saved.iter().find(|(name, _)| name == "counters");
         let counters = counters.map(|(_, t)| Vec::<i64>::try_from(t)).transpose()?.unwrap_or_default();
         let [steps] = counters[..] else {

@@ -29,6 +29,8 @@ efference_sdk::options! {
         pub action_input: bool = false,
         /// Whether a stream's state is zero again after the end of an episode, so that nothing is carried over.
         pub reset_after_episode: bool = false,
+        /// Whether the goal is passed the states after what came as well, which goals that learn values of states need.
+        pub look_ahead: bool = false,
         /// What stands for the gradient from beyond the end of an unroll.
         pub synthetic_gradient: SyntheticGradient = SyntheticGradient::default(),
     }
@@ -152,18 +154,22 @@ impl Trainer for Bptt {
         let places = self.rows.places(moment.streams)?;
         let state = self.rows.gather(&places)?;
         let (input, target) = self.input.merge(&state, moment.observation, moment.action, agent.memory()?)?;
+        let ahead = self.options.look_ahead.then(|| agent.transition(&input)).transpose()?;
         let loss = agent.loss(&LossInput {
             moment,
             state: &state,
             target: &target,
-            next: None,
+            next: ahead.as_ref(),
             unroll: self.unroll,
         })?;
         for term in &loss.terms {
             self.terms.push(term.total()?);
         }
 
-        let next = agent.transition(&input)?;
+        let next = match ahead {
+            Some(next) => next,
+            None => agent.transition(&input)?,
+        };
         ensure!(
             next.size() == state.size(),
             "the next states should have the shape {:?}, and have {:?}",

@@ -22,6 +22,9 @@ efference_sdk::options! {
         pub action_input: bool = false,
         /// Whether a stream's state is zero again after the end of an episode, so that nothing is carried over.
         pub reset_after_episode: bool = false,
+        /// Whether the goal is passed the states after what came as well, which goals that learn values of states need. It takes
+        /// one more transition a step.
+        pub look_ahead: bool = false,
     }
 }
 
@@ -44,10 +47,12 @@ impl Plugin for Immediate {
     type Kind = dyn Trainer;
 
     fn new(options: Options, setup: &TrainerSetup<'_>) -> Result<Self> {
-        let Options { normalise, normalise_decay, merge, action_input, reset_after_episode } = options;
+        let Options { normalise, normalise_decay, merge, action_input, reset_after_episode, look_ahead } =
+            options;
         let normaliser = normalise.then(|| Normaliser::new(normalise_decay)).transpose()?;
         let input = Input::new(merge, action_input, setup)?;
-        Ok(Immediate { window: Window::new(input, 1, reset_after_episode, setup), normaliser })
+        let window = Window::new(input, 1, reset_after_episode, setup).looking_ahead(look_ahead);
+        Ok(Immediate { window, normaliser })
     }
 }
 

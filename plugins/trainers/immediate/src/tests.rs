@@ -32,7 +32,7 @@ fn normalised_gradients_are_those_divided_by_the_root_of_their_mean_square() {
         let (agent, mut trainer) = agent(options, &layers, rule);
         play(&agent, &mut trainer, &story).unwrap();
         drop(agent);
-        Arc::into_inner(gathered).unwrap().into_inner().unwrap()
+        std::mem::take(&mut *gathered.lock().unwrap())
     };
     let plain = gathered(Options::default());
     let normalised = gathered(Options { normalise: true, normalise_decay: 0.5, ..Options::default() });

@@ -2,7 +2,7 @@
 mod exact;
 mod row;
 
-use efference_sdk::tch::Tensor;
+use efference_sdk::tch::{self, Tensor};
 use efference_sdk::{
     Agent, Batch, InputLayout, LossInput, Plugin, Result, Saved, Trainer, TrainerSetup, bail, ensure, group,
 };
@@ -21,6 +21,9 @@ efference_sdk::options! {
         pub action_input: bool = false,
         /// Whether a stream's state is zero again after the end of an episode, so that nothing is carried over.
         pub reset_after_episode: bool = false,
+        /// Whether the goal is passed the states after what came as well, which goals that learn values of states need. It takes
+        /// one more transition a step.
+        pub look_ahead: bool = false,
     }
 }
 
@@ -53,6 +56,7 @@ efference_sdk::options! {
 pub struct Rtrl {
     input: Input,
     reset_after_episode: bool,
+    look_ahead: bool,
     streams: Streams,
     exact: Option<Exact>,
     sensitivities: BTreeMap<u64, Sensitivities>,
@@ -69,10 +73,11 @@ impl Plugin for Rtrl {
     type Kind = dyn Trainer;
 
     fn new(options: Options, setup: &TrainerSetup<'_>) -> Result<Self> {
-        let Options { merge, action_input, reset_after_episode } = options;
+        let Options { merge, action_input, reset_after_episode, look_ahead } = options;
         Ok(Rtrl {
             input: Input::new(merge, action_input, setup)?,
             reset_after_episode,
+            look_ahead,
             streams: Streams::new(setup.state_size, setup.device, 1),
             exact: None,
             sensitivities: BTreeMap::new(),
@@ -124,8 +129,10 @@ impl Trainer for Rtrl {
             targets.push(target);
         }
         let (state, target) = (joined(&leaves)?.f_detach()?.f_set_requires_grad(true)?, joined(&targets)?);
-        let unroll = self.steps;
-        let loss = agent.loss(&LossInput { moment, state: &state, target: &target, next: None, unroll })?;
+        let ahead =
+            self.look_ahead.then(|| tch::no_grad(|| agent.transition(&joined(&inputs)?))).transpose()?;
+        let (next, unroll) = (ahead.as_ref(), self.steps);
+        let loss = agent.loss(&LossInput { moment, state: &state, target: &target, next, unroll })?;
         let gradient = loss_gradient(&loss, &state)?;
         self.through_last_transitions(agent, moment.streams, gradient.as_ref(), memory)?;
         agent.update(group::ALL)?;

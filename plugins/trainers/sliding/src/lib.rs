@@ -16,6 +16,9 @@ efference_sdk::options! {
         pub action_input: bool = false,
         /// Whether a stream's state is zero again after the end of an episode, so that nothing is carried over.
         pub reset_after_episode: bool = false,
+        /// Whether the goal is passed the states after what came as well, which goals that learn values of states need. It takes
+        /// one more transition a step.
+        pub look_ahead: bool = false,
     }
 }
 
@@ -39,10 +42,12 @@ impl Plugin for Sliding {
     type Kind = dyn Trainer;
 
     fn new(options: Options, setup: &TrainerSetup<'_>) -> Result<Self> {
-        let Options { length, merge, action_input, reset_after_episode } = options;
+        let Options { length, merge, action_input, reset_after_episode, look_ahead } = options;
         ensure!((1..=1_000_000).contains(&length), "length must be in 1…1,000,000, and is {length}");
         let input = Input::new(merge, action_input, setup)?;
-        Ok(Sliding { window: Window::new(input, length as usize, reset_after_episode, setup), length })
+        let window =
+            Window::new(input, length as usize, reset_after_episode, setup).looking_ahead(look_ahead);
+        Ok(Sliding { window, length })
     }
 }
 

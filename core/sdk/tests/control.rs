@@ -1,0 +1,218 @@
+//! Networks, traces and normalisers for control.
+use efference_sdk::nn::{FeedForward, FeedForwardSpec, Normaliser, RewardScale, Traces};
+use efference_sdk::tch::{Device, Kind, Tensor};
+use efference_sdk::{
+    Agent, Loss, LossInput, Moment, ParamStore, Params, Random, Result, Saved, Size, StepType, TraceStep,
+    bail, group,
+};
+use efference_testkit::{LayersOf, Matrix, MemoryStore, OwnedMoment};
+use std::cell::RefCell;
+
+#[test]
+fn a_network_by_custom_vjps_is_the_network_by_autograd() {
+    let x = Random::new(5).normal(&[3, 7], 1.0);
+    for (outs, activate_last) in [(1, false), (4, false), (4, true)] {
+        let made = |vjp| {
+            let store = MemoryStore::new(2);
+            let size = Size { ins: 7, outs };
+            let spec = FeedForwardSpec { size, width: 12, depth: 2, sparsity: 0.5, activate_last };
+            let layers = LayersOf::<Matrix>::new(format!(r#"{{"vjp": {vjp}}}"#)).unwrap();
+            let net = FeedForward::new(spec, &layers, &Params::new(&store)).unwrap();
+            let x = x.copy().set_requires_grad(true);
+            let y = net.forward(&x).unwrap();
+            assert_eq!(y.size(), [3, outs]);
+            (&y * Random::new(3).normal(&[3, outs], 1.0)).sum(Kind::Float).backward();
+            let gradients = store.list("").unwrap().into_iter().map(|(_, t)| t.grad());
+            [y.detach(), x.grad()].into_iter().chain(gradients).collect::<Vec<_>>()
+        };
+        for (by_vjp, by_autograd) in made(true).iter().zip(&made(false)) {
+            assert!(by_vjp.allclose(by_autograd, 1e-4, 1e-5, false), "{by_vjp} {by_autograd}");
+        }
+    }
+}
+
+/// What an agent was asked to follow: the name of the group, errors, traces.
+type Followed = (String, Vec<f64>, Vec<Tensor>);
+
+/// An agent of one parameter (2) of the goal, which lies in memory with its dims swapped, and writes down what it follows.
+struct Listener {
+    parameter: Tensor,
+    name: &'static str,
+    followed: RefCell<Vec<Followed>>,
+}
+
+impl Agent for Listener {
+    fn parameters(&self, asked: &str) -> Result<Saved> {
+        let own = group::contains(asked, self.name);
+        Ok(own.then(|| (self.name.to_owned(), self.parameter.shallow_clone())).into_iter().collect())
+    }
+
+    fn follow(
+        &self,
+        _: &str,
+        group: &str,
+        decay: f64,
+        errors: &[f64],
+        traces: &[Option<&Tensor>],
+        gradients: &[Option<&Tensor>],
+    ) -> Result<()> {
+        assert_eq!((decay, gradients.len()), (0.5, traces.len()));
+        let traces = traces.iter().map(|t| t.unwrap().copy()).collect();
+        self.followed.borrow_mut().push((group.to_owned(), errors.to_vec(), traces));
+        Ok(())
+    }
+
+    fn transition(&self, _: &Tensor) -> Result<Tensor> {
+        bail!("nobody asks")
+    }
+
+    fn slow_transition(&self, _: &Tensor) -> Result<Tensor> {
+        bail!("nobody asks")
+    }
+
+    fn loss(&self, _: &LossInput<'_>) -> Result<Loss> {
+        bail!("nobody asks")
+    }
+
+    fn network(&self, _: &str, _: &Tensor) -> Result<Tensor> {
+        bail!("nobody asks")
+    }
+
+    fn update(&self, _: &str) -> Result<()> {
+        bail!("nobody asks")
+    }
+
+    fn descend(&self, _: &str, _: &str, _: &[Option<&Tensor>]) -> Result<()> {
+        bail!("nobody asks")
+    }
+
+    fn clear_gradients(&self, _: &str) -> Result<()> {
+        bail!("nobody asks")
+    }
+
+    fn seed(&self, _: &str) -> Result<u64> {
+        bail!("nobody asks")
+    }
+
+    fn step(&self) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn memory(&self) -> Result<i64> {
+        Ok(0)
+    }
+}
+
+fn listener(name: &'static str) -> Listener {
+    let parameter = Tensor::zeros([3, 2], (Kind::Float, Device::Cpu)).tr().set_requires_grad(true);
+    Listener { parameter, name, followed: RefCell::default() }
+}
+
+fn moment(streams: &[u64], step_types: &[StepType]) -> OwnedMoment {
+    let rows = streams.len() as i64;
+    let mut moment = OwnedMoment::of(&Tensor::zeros([rows, 1], (Kind::Float, Device::Cpu)));
+    (moment.streams, moment.step_types) = (streams.to_vec(), step_types.to_vec());
+    moment
+}
+
+/// The loss whose value has, in each row, the gradient `g` everywhere, with an error of one.
+fn loss(agent: &Listener, gradients: &[f32], steps: &[TraceStep]) -> Loss {
+    let g = Tensor::from_slice(gradients);
+    let value = g * agent.parameter.sum(Kind::Float);
+    let mut loss = Loss::default();
+    let ones = Tensor::ones([gradients.len() as i64], (Kind::Float, Device::Cpu));
+    loss.traced("term", value, ones, steps.to_vec());
+    loss
+}
+
+/// What was followed last: the first element of each trace, all of whose elements must be equal.
+fn last(agent: &Listener) -> Vec<f32> {
+    let followed = agent.followed.borrow();
+    let (_, _, traces) = followed.last().unwrap();
+    let equal = |t: &Tensor| {
+        assert_eq!(t.stride(), agent.parameter.stride(), "a trace lies in memory as its parameter does");
+        let elements = Vec::<f32>::try_from(&t.contiguous().view([-1])).unwrap();
+        assert!(elements.iter().all(|x| *x == elements[0]), "{elements:?}");
+        elements[0]
+    };
+    traces.iter().map(equal).collect()
+}
+
+#[test]
+fn a_trace_decays_and_gathers_and_begins_anew_after_an_episode() {
+    let agent = listener("goal.term.weight");
+    let mut traces = Traces::new(1.0, 0.5);
+    let (middle, end) = (StepType::MIDDLE, StepType::TRUNCATED);
+    let step = |traces: &mut Traces, types: &[StepType], gradients: &[f32], steps: &[TraceStep]| {
+        let moment = moment(&[7, 9], types);
+        let moment: Moment<'_> = moment.get();
+        traces.follow(&agent, &moment, &loss(&agent, gradients, steps).terms).unwrap();
+    };
+    step(&mut traces, &[middle, middle], &[4.0, 1.0], &[]);
+    assert_eq!(last(&agent), [4.0, 1.0]);
+    step(&mut traces, &[middle, end], &[1.0, 1.0], &[]);
+    assert_eq!(last(&agent), [3.0, 1.5]);
+    // What led to a first frame is nobody's doing.
+    step(&mut traces, &[middle, StepType::FIRST], &[1.0, 8.0], &[]);
+    assert_eq!(last(&agent), [2.5]);
+
+    let mut saved = Saved::new();
+    traces.save(&mut saved).unwrap();
+    let mut restored = Traces::new(1.0, 0.5);
+    restored.restore(&saved).unwrap();
+    for traces in [&mut traces, &mut restored] {
+        step(traces, &[middle, middle], &[1.0, 2.0], &[]);
+        assert_eq!(last(&agent), [2.25, 2.0]);
+        step(traces, &[middle, middle], &[1.0, 1.0], &[TraceStep::Restart, TraceStep::Continue]);
+        assert_eq!(last(&agent), [1.0, 2.0]);
+        step(traces, &[middle, middle], &[9.0, 1.0], &[TraceStep::Rest, TraceStep::Continue]);
+        assert_eq!(last(&agent), [2.0]);
+        step(traces, &[middle, middle], &[1.0, 1.0], &[]);
+        assert_eq!(last(&agent), [1.5, 2.0]);
+        traces.end(&[9]);
+        step(traces, &[middle, middle], &[1.0, 1.0], &[]);
+        assert_eq!(last(&agent), [1.75, 1.0]);
+    }
+}
+
+#[test]
+fn traces_run_in_the_group_of_their_term_or_else_in_all_of_the_goal() {
+    for (name, expected) in [("goal.term.weight", "goal.term"), ("goal.trunk.weight", "goal")] {
+        let agent = listener(name);
+        let moment = moment(&[1], &[StepType::MIDDLE]);
+        Traces::new(1.0, 0.5).follow(&agent, &moment.get(), &loss(&agent, &[1.0], &[]).terms).unwrap();
+        assert_eq!(agent.followed.borrow()[0].0, expected);
+    }
+}
+
+#[test]
+fn running_normalisers_are_those_of_all_rows_so_far() {
+    let rows = Random::new(4).normal(&[50, 3], 2.0) + 5.0;
+    let mut normaliser = Normaliser::new(3);
+    let found = Tensor::cat(
+        &rows.split(7, 0).iter().map(|r| normaliser.normalise(r).unwrap()).collect::<Vec<_>>(),
+        0,
+    );
+    for n in [2, 30, 50] {
+        let so_far = rows.narrow(0, 0, n);
+        let (mean, deviation) = (
+            so_far.mean_dim([0i64].as_slice(), false, Kind::Float),
+            so_far.std_dim([0i64].as_slice(), true, false),
+        );
+        let expected = (rows.get(n - 1) - mean) / deviation;
+        assert!(found.get(n - 1).allclose(&expected, 1e-4, 1e-5, false), "row {n}");
+    }
+
+    let (mut scale, rewards) = (RewardScale::new(0.9), [1.0, 0.0, -2.0, 3.0]);
+    let (mut u, mut sums) = (0.0, Vec::new());
+    for (i, reward) in rewards.into_iter().enumerate() {
+        u = 0.9 * u + reward;
+        sums.push(u);
+        let found = scale.scale(1, reward, i == 2);
+        u = if i == 2 { 0.0 } else { u };
+        let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+        let variance = sums.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / (sums.len() as f64 - 1.0);
+        let expected = if i == 0 { reward } else { reward / (variance + 1e-8).sqrt() };
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+    }
+}
