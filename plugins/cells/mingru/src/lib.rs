@@ -80,10 +80,10 @@ impl Plugin for MinGru {
 impl Cell for MinGru {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         check_forward("mingru", self.size, x, &outs)?;
-        let (u, parts) = self.frame.split(x)?;
+        let u = self.frame.observed_of(x)?;
         let z = self.z.forward(&u)?.f_add(&self.offset)?.f_sigmoid()?;
         let candidate = self.h.forward(&u)?.f_tanh()?;
-        let next = [parts[0].f_lerp_tensor(&candidate, &z)?];
+        let next = self.frame.memory_of(x)?.f_lerp_tensor(&candidate, &z)?;
         columns(&self.frame.next_state(&next, &next, &u)?, &outs)
     }
 

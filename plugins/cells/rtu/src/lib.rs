@@ -1,4 +1,6 @@
 //! Cell plugin: recurrent trace units, complex numbers that turn and fade.
+mod units;
+
 use efference_independent_units::{Frame, Wanted};
 use efference_sdk::nn::{Normalised, check_forward, columns};
 use efference_sdk::tch::Tensor;
@@ -7,16 +9,8 @@ use efference_sdk::{
 };
 use std::f64::consts::TAU;
 use std::ops::Range;
-
-efference_sdk::options! {
-    /// Where the nonlinearity of the units stands.
-    pub enum Variant {
-        /// Between the units and what reads them: the units themselves are linear.
-        Linear,
-        /// Within the recurrence.
-        Nonlinear,
-    }
-}
+pub use units::Variant;
+use units::{LEAST_NU, SHARE, Step};
 
 efference_sdk::options! {
     /// Options of `rtu`.
@@ -34,7 +28,7 @@ efference_sdk::options! {
         /// The largest factor by which a unit fades in a step at the start; what remains of 0.99 after 69 steps is half.
         #[schemars(range(min = 0.000_001, max = 0.999_999))]
         pub r_max: f64 = 0.999,
-        /// The largest angle by which a unit turns in a step at the start.
+        /// The largest angle by which a unit turns in a step at the start, in radians.
         #[schemars(range(min = 0.000_001, max = 6.3))]
         pub angle_max: f64 = TAU,
         /// How many layers stand in a row in what reads predictions out of the units.
@@ -75,12 +69,6 @@ pub struct Rtu {
     variant: Variant,
 }
 
-/// What a state holds of the units' numbers.
-const SHARE: f64 = 0.25;
-
-/// Below, r is 1 for all that 32 bits can tell, and √(1 − r²) has no slope.
-const LEAST_NU: f64 = -16.0;
-
 impl Plugin for Rtu {
     const NAME: &'static str = "rtu";
     const DESCRIPTION: &'static str =
@@ -96,8 +84,8 @@ impl Plugin for Rtu {
             "r_min is {r_min} and r_max {r_max}: they must be 0 or more, below 1, and r_min the smaller one"
         );
         ensure!(
-            0.0 < angle_max && angle_max <= TAU,
-            "angle_max must be above 0, up to 2π, and is {angle_max}"
+            (1e-6..=6.3).contains(&angle_max),
+            "angle_max must be above 0 and at most 6.3, and is {angle_max}"
         );
         let wanted = Wanted { cell: Self::NAME, parts: 2, units, layers: count, nonlinearity, out_mult };
         let frame = Frame::new(&wanted, setup)?;
@@ -124,30 +112,38 @@ fn uniform(params: &Params<'_>, name: &str, units: i64, f: impl Fn(f64) -> f64) 
     params.parameter(name, numbers)
 }
 
-impl Cell for Rtu {
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        check_forward("rtu", self.size, x, &outs)?;
-        let (u, parts) = self.frame.split(x)?;
-        let [c1, c2] = [parts[0].f_div_scalar(SHARE)?, parts[1].f_div_scalar(SHARE)?];
+impl Rtu {
+    /// What [`Step`] computes, on any device.
+    fn by_libtorch(&self, memory: &Tensor, drive: &Tensor) -> Result<[Tensor; 2]> {
+        let units = self.frame.units;
+        let half = |of: &Tensor, part: i64| of.f_narrow(1, part * units, units);
+        let (c1, c2) = (half(memory, 0)?.f_div_scalar(SHARE)?, half(memory, 1)?.f_div_scalar(SHARE)?);
         let rate = self.nu.f_clamp_min(LEAST_NU)?.f_exp()?;
         let r = rate.f_neg()?.f_exp()?;
         let scale = rate.f_mul_scalar(-2.0)?.f_expm1()?.f_neg()?.f_sqrt()?;
         let angle = self.log_angle.f_exp()?;
         let (along, across) = (r.f_mul(&angle.f_cos()?)?, r.f_mul(&angle.f_sin()?)?);
-        let drive = self.drive.forward(&u)?;
-        let driven = |part: i64| -> Result<Tensor> {
-            Ok(drive.f_narrow(1, part * self.frame.units, self.frame.units)?.f_mul(&scale)?)
+        let driven = [half(drive, 0)?.f_mul(&scale)?, half(drive, 1)?.f_mul(&scale)?];
+        let a1 = along.f_mul(&c1)?.f_sub(&across.f_mul(&c2)?)?.f_add(&driven[0])?;
+        let a2 = along.f_mul(&c2)?.f_add(&across.f_mul(&c1)?)?.f_add(&driven[1])?;
+        let a = Tensor::f_cat(&[a1, a2], 1)?;
+        let seen = self.nonlinearity.apply(&a)?;
+        let next = if self.variant == Variant::Linear { &a } else { &seen };
+        Ok([next.f_mul_scalar(SHARE)?, seen])
+    }
+}
+
+impl Cell for Rtu {
+    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
+        check_forward("rtu", self.size, x, &outs)?;
+        let u = self.frame.observed_of(x)?;
+        let (memory, drive) = (self.frame.memory_of(x)?, self.drive.forward(&u)?);
+        let step = Step { nonlinearity: self.nonlinearity, variant: self.variant };
+        let [units, seen] = match step.apply(&memory, &drive, &self.nu, &self.log_angle)? {
+            Some(made) => made,
+            None => self.by_libtorch(&memory, &drive)?,
         };
-        let a1 = along.f_mul(&c1)?.f_sub(&across.f_mul(&c2)?)?.f_add(&driven(0)?)?;
-        let a2 = along.f_mul(&c2)?.f_add(&across.f_mul(&c1)?)?.f_add(&driven(1)?)?;
-        let after =
-            [self.nonlinearity.apply(&a1.f_contiguous()?)?, self.nonlinearity.apply(&a2.f_contiguous()?)?];
-        let units = match self.variant {
-            Variant::Linear => [a1, a2],
-            Variant::Nonlinear => [after[0].shallow_clone(), after[1].shallow_clone()],
-        };
-        let units = [units[0].f_mul_scalar(SHARE)?, units[1].f_mul_scalar(SHARE)?];
-        columns(&self.frame.next_state(&units, &after, &u)?, &outs)
+        columns(&self.frame.next_state(&units, &seen, &u)?, &outs)
     }
 
     fn recurrence(&self) -> Result<Option<Recurrence>> {

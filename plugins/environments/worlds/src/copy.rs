@@ -20,7 +20,8 @@
 //! `p = (x + 1) / 2` as the probability of a 1 (what is best for a squared error), kept within 0.001…0.999 and ½
 //! where nothing is predicted. After `batch` sequences, over all streams, their mean in bits is compared with
 //! `grow_below`: `R += 1 if R < N else N += 1`. Streams take that up with their next sequence; those that were begun
-//! before do not count for the new batch. Metrics: `copy_n`, `copy_r`, and after each batch `copy_bits`.
+//! before do not count for the new batch. Metrics: `copy_n`, `copy_r`, their sum `copy_level`, and after each batch
+//! `copy_bits`.
 use crate::options::Options;
 use crate::random::SplitMix64;
 use crate::world::{World, observations};
@@ -127,6 +128,7 @@ impl Course {
         }
         metric("copy_n", self.vectors as f64);
         metric("copy_r", self.repeats as f64);
+        metric("copy_level", (self.vectors + self.repeats) as f64);
     }
 }
 

@@ -5,7 +5,7 @@
 //! | `bounce` | `size²` elements, a picture row by row | none | absent | none: all frames are middle ones |
 //! | `catch` | `size²` elements, a picture row by row | a choice of 3, or a value, see [`Control`] | ±1 when the dot lands | one fall |
 //! | `cartpole` | position, its velocity, angle, its velocity | a choice of 2: left, right | 1 a step | until the pole falls (terminated) or time is up (truncated) |
-//! | `memory` | time, query, context | a choice of 2: the context was −1, or 1 | ±1 at the end | `memory_length + 1` frames |
+//! | `memory` | time, query, context, and with `memory_answer` the answer | a choice of 2: the context was −1, or 1 | ±1 at the end | `memory_length + 1` frames |
 //! | `copy` | `2·bits + 3` elements, see [`WorldName::Copy`] | none | absent | one sequence |
 //!
 //! All observations lie in −1…1. Every stream is a world of its own, with its own random numbers from the
@@ -68,7 +68,7 @@ impl Plugin for Worlds {
             WorldName::Bounce => bounce::spaces(options)?,
             WorldName::Catch => catch::spaces(options)?,
             WorldName::CartPole => cartpole::spaces(),
-            WorldName::Memory => memory::spaces(),
+            WorldName::Memory => memory::spaces(options),
             WorldName::Copy => copy::spaces(options.bits),
         };
         Ok(Outline { streams: Some(options.streams), spaces: Some(spaces) })

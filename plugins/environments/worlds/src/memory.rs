@@ -13,6 +13,10 @@
 //! alternative says that the context was −1, the second that it was 1. The last frame's reward is 1 if that is so and
 //! −1 if not; all other frames have none. Random play gets 0 on average, and so does whoever remembers nothing.
 //!
+//! With `memory_answer` a fourth number is observed: the context once more at t = N, missing before. Whoever predicts the
+//! next observation then does the task without acting, and of each episode a metric is sent, `memory_accuracy`: 1 if the
+//! prediction of that number had the right sign, else 0. The mean of it is ½ for whoever remembers nothing.
+//!
 //! bsuite's program differs in two points. It shows the frame of t = 0 twice. And the query is the number of
 //! the bit that is asked for, which is 0 throughout where there is one bit, so only the time tells when it is asked.
 use crate::options::Options;
@@ -20,12 +24,16 @@ use crate::picture;
 use crate::random::SplitMix64;
 use crate::world::{World, chosen};
 use efference_sdk::serde::{Deserialize, Serialize};
-use efference_sdk::{ActionGroup, Picture, Result, RewardRange, Spaces, StepType, ensure, serde_json};
+use efference_sdk::{
+    ActionGroup, Picture, Result, RewardRange, Spaces, StepType, ensure, metric, serde_json,
+};
 
 pub(crate) struct Memory {
     length: usize,
+    /// How many of the four numbers are observed.
+    observed: usize,
     chains: Vec<Chain>,
-    observations: Vec<[f32; 3]>,
+    observations: Vec<[f32; 4]>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -44,15 +52,13 @@ impl Chain {
         Chain { random, context, time: 0, recalled: false }
     }
 
-    fn observe(&self, length: usize) -> [f32; 3] {
+    fn observe(&self, length: usize) -> [f32; 4] {
         let time = 1.0 - self.time as f32 / length as f32;
         let query = if self.time + 1 == length { 1.0 } else { 0.0 };
-        let context = match (self.time, self.context) {
-            (0, true) => 1.0,
-            (0, false) => -1.0,
-            _ => 0.0,
-        };
-        [time, query, context]
+        let shown = if self.context { 1.0 } else { -1.0 };
+        let context = if self.time == 0 { shown } else { 0.0 };
+        let answer = if self.time == length { shown } else { f32::NAN };
+        [time, query, context, answer]
     }
 }
 
@@ -63,22 +69,25 @@ impl Memory {
         let begin = |stream| Chain::begin(SplitMix64::of_stream(seed, stream));
         let chains: Vec<Chain> = (0..options.streams).map(begin).collect();
         let observations = chains.iter().map(|c| c.observe(length)).collect();
-        Ok(Memory { length, chains, observations })
+        let observed = spaces(options).observation;
+        Ok(Memory { length, observed, chains, observations })
     }
 }
 
 /// What all streams observe and want.
-pub(crate) fn spaces() -> Spaces {
-    Spaces { observation: 3, actions: vec![ActionGroup::choice(2)], reward: RewardRange::default() }
+pub(crate) fn spaces(options: &Options) -> Spaces {
+    let observation = if options.memory_answer { 4 } else { 3 };
+    Spaces { observation, actions: vec![ActionGroup::choice(2)], reward: RewardRange::default() }
 }
 
 impl World for Memory {
     fn spaces(&self) -> Spaces {
-        spaces()
+        let actions = vec![ActionGroup::choice(2)];
+        Spaces { observation: self.observed, actions, reward: RewardRange::default() }
     }
 
     fn observation(&self, stream: usize) -> &[f32] {
-        &self.observations[stream]
+        &self.observations[stream][..self.observed]
     }
 
     fn reward(&self, stream: usize) -> Option<f32> {
@@ -95,21 +104,25 @@ impl World for Memory {
         }
     }
 
-    fn step(&mut self, stream: usize, _prediction: &[f32], action: &[f32]) {
+    fn step(&mut self, stream: usize, prediction: &[f32], action: &[f32]) {
         let chain = &mut self.chains[stream];
         if chain.time == self.length {
             *chain = Chain::begin(chain.random);
         } else {
             chain.recalled = chosen(action) == 1;
             chain.time += 1;
+            // Only where the answer is observed is it predicted.
+            if let Some(answer) = prediction.get(3).filter(|_| chain.time == self.length) {
+                metric("memory_accuracy", f64::from((*answer > 0.0) == chain.context));
+            }
         }
         self.observations[stream] = chain.observe(self.length);
     }
 
-    /// Three squares: time, query, context.
+    /// A square each: time, query, context, and the answer if it is observed.
     fn picture(&self, observation: &[f32]) -> Result<Picture> {
-        picture::require_length(observation, 3)?;
-        Ok(picture::grid(1, 3, 32, |_, column| picture::colour(observation[column])))
+        picture::require_length(observation, self.observed)?;
+        Ok(picture::grid(1, self.observed, 32, |_, column| picture::colour(observation[column])))
     }
 
     fn save(&self) -> Result<serde_json::Value> {

@@ -63,6 +63,8 @@ efference_sdk::options! {
         /// memory: frames of an episode that want an action, N; N − 1 steps lie between the bit and the question.
         #[schemars(range(min = 2, max = 128))]
         pub memory_length: usize = 10,
+        /// memory: whether what is asked for is also observed after the answer, as a fourth number to be predicted.
+        pub memory_answer: bool = false,
         /// copy: bits in a vector; an observation has 2·bits + 3 features.
         #[schemars(range(min = 1, max = 32))]
         pub bits: usize = 8,
@@ -91,7 +93,7 @@ impl WorldName {
             WorldName::Bounce => &["size", "radius", "softness", "speed"],
             WorldName::Catch => &["size", "paddle", "control", "seen_rows"],
             WorldName::CartPole => &["time_limit"],
-            WorldName::Memory => &["memory_length"],
+            WorldName::Memory => &["memory_length", "memory_answer"],
             WorldName::Copy => &["bits", "vectors", "repeats", "most_repeats", "batch", "grow_below"],
         }
     }

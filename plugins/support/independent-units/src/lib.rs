@@ -108,24 +108,22 @@ impl Frame {
         self.size.outs - self.units * self.parts
     }
 
-    /// Of the cell's input `x` (batch, ins): what was observed, (batch, observed), and each part of the units, (batch, units).
-    pub fn split(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let part = |part: i64| Ok(x.f_narrow(1, self.front() + part * self.units, self.units)?);
-        Ok((self.observed.of(x)?, (0..self.parts).map(part).collect::<Result<_>>()?))
+    /// Of the cell's input `x` (batch, ins): what was observed, (batch, observed), without gradient.
+    pub fn observed_of(&self, x: &Tensor) -> Result<Tensor> {
+        self.observed.of(x)
     }
 
-    /// The next state, (batch, outs): of the parts of the units, of what the read-out sees of them, as many, and of what was
-    /// observed.
-    pub fn next_state(&self, parts: &[Tensor], seen: &[Tensor], observed: &Tensor) -> Result<Tensor> {
-        let mut state = Vec::with_capacity(1 + parts.len());
-        if let Some(ReadOut { stack, out_mult, .. }) = &self.read_out {
-            let mut input: Vec<_> = seen.iter().collect();
-            input.push(observed);
-            let input = Tensor::f_cat(&input, 1)?;
-            state.push(stack.forward(&input)?.f_tanh()?.f_mul_scalar(*out_mult)?);
-        }
-        state.extend(parts.iter().map(Tensor::shallow_clone));
-        Ok(Tensor::f_cat(&state, 1)?)
+    /// Of the cell's input `x` (batch, ins): the units, part after part, (batch, parts · units).
+    pub fn memory_of(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.f_narrow(1, self.front(), self.units * self.parts)?)
+    }
+
+    /// The next state, (batch, outs): of the units after the step, of what the read-out sees of them, both (batch, parts ·
+    /// units), and of what was observed.
+    pub fn next_state(&self, memory: &Tensor, seen: &Tensor, observed: &Tensor) -> Result<Tensor> {
+        let Some(ReadOut { stack, out_mult, .. }) = &self.read_out else { return Ok(memory.shallow_clone()) };
+        let front = stack.forward(&Tensor::f_cat(&[seen, observed], 1)?)?;
+        Ok(Tensor::f_cat(&[&front.f_tanh()?.f_mul_scalar(*out_mult)?, memory], 1)?)
     }
 
     /// How the state recurs: `units` are those of the cell's own parameters; the read-out's feed none.

@@ -1,9 +1,8 @@
 //! Trainer plugin: eligibility traces of a goal's terms, one update a step.
 mod observed;
 
-use efference_sdk::nn;
 use efference_sdk::tch::{Device, Tensor};
-use efference_sdk::{Agent, Batch, InputLayout, Plugin, Result, Saved, Trainer, TrainerSetup, ensure};
+use efference_sdk::{Agent, Batch, InputLayout, Plugin, Result, Saved, Trainer, TrainerSetup, ensure, nn};
 use efference_stream_states::{Input, Merge, Window};
 use observed::Observed;
 use std::collections::BTreeMap;

@@ -1,9 +1,8 @@
 //! States that are what was observed.
 use efference_sdk::autograd::{OutputBuffer, slice};
-use efference_sdk::nn;
 use efference_sdk::tch::Tensor;
 use efference_sdk::{
-    Agent, Batch, Loss, LossInput, Result, ResultExt, Saved, autograd, ensure, group, saved,
+    Agent, Batch, Loss, LossInput, Result, ResultExt, Saved, autograd, ensure, group, nn, saved,
 };
 use std::collections::BTreeMap;
 

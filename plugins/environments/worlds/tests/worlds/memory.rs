@@ -62,3 +62,20 @@ fn random_and_constant_play_get_nothing_on_average() {
     // 16,000 episodes: a deviation of the mean of 0.008.
     assert!(random.abs() < 0.03 && constant.abs() < 0.03, "{random}, {constant}");
 }
+
+#[test]
+fn the_answer_is_observed_at_the_end_if_it_is_asked_for_and_missing_before() {
+    let n = 5;
+    let frames = drive(&mut new(Options { memory_answer: true, ..options(n) }), 20 * (n + 1), at_random(1));
+    let plain = drive(&mut new(options(n)), 20 * (n + 1), at_random(1));
+    for (episode, plain) in frames.chunks(n + 1).zip(plain.chunks(n + 1)) {
+        for (t, (frame, plain)) in episode.iter().zip(plain).enumerate() {
+            assert_eq!(frame.observation[..3], plain.observation[..]);
+            let answer = frame.observation[3];
+            assert!(
+                if t == n { answer == episode[0].observation[2] } else { answer.is_nan() },
+                "{t}: {answer}"
+            );
+        }
+    }
+}
