@@ -11,11 +11,12 @@ use std::cell::RefCell;
 #[test]
 fn a_network_by_custom_vjps_is_the_network_by_autograd() {
     let x = Random::new(5).normal(&[3, 7], 1.0);
-    for (outs, activate_last) in [(1, false), (4, false), (4, true)] {
+    for (outs, activate_last, matrix_last) in [(1, false, true), (4, false, false), (4, true, false)] {
         let made = |vjp| {
             let store = MemoryStore::new(2);
             let size = Size { ins: 7, outs };
-            let spec = FeedForwardSpec { size, width: 12, depth: 2, sparsity: 0.5, activate_last };
+            let spec =
+                FeedForwardSpec { size, width: 12, depth: 2, sparsity: 0.5, matrix_last, activate_last };
             let layers = LayersOf::<Matrix>::new(format!(r#"{{"vjp": {vjp}}}"#)).unwrap();
             let net = FeedForward::new(spec, &layers, &Params::new(&store)).unwrap();
             let x = x.copy().set_requires_grad(true);

@@ -7,6 +7,7 @@
 
 mod features;
 mod feed_forward;
+mod matrix;
 mod nonlinearity;
 mod normalised;
 mod observed;
@@ -22,6 +23,7 @@ mod traces;
 
 pub use features::{FeatureReader, Features};
 pub use feed_forward::{FeedForward, FeedForwardSpec};
+pub use matrix::Matrix;
 pub use nonlinearity::Nonlinearity;
 pub use normalised::Normalised;
 pub use observed::Observed;

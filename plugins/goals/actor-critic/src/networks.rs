@@ -27,7 +27,8 @@ impl Networks {
     pub(crate) fn new(options: &Options, ins: i64, outs: i64, setup: &GoalSetup<'_>) -> Result<Self> {
         let Options { shared, width, depth, sparsity, .. } = *options;
         let make = |name: &str, size: Size, depth: i64, activate_last: bool| {
-            let spec = FeedForwardSpec { size, width, depth, sparsity, activate_last };
+            let matrix_last = options.matrix_heads && !activate_last;
+            let spec = FeedForwardSpec { size, width, depth, sparsity, matrix_last, activate_last };
             FeedForward::new(spec, setup.layers, &setup.params.scope(name))
         };
         // A trunk without layers would be the features themselves.

@@ -14,6 +14,8 @@ efference_sdk::options! {
         /// Layers before the last one.
         #[schemars(range(min = 0))]
         pub depth: i64 = 2,
+        /// Whether the last layers are matrices, whatever the others are.
+        pub matrix_heads: bool = true,
         /// The share of each unit's first weights that are zero.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub sparsity: f64 = 0.9,

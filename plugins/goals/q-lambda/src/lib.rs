@@ -19,6 +19,8 @@ efference_sdk::options! {
         /// Layers before the last one.
         #[schemars(range(min = 0))]
         pub depth: i64 = 2,
+        /// Whether the last layer is a matrix, whatever the others are.
+        pub matrix_head: bool = true,
         /// The share of each unit's first weights that are zero.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub sparsity: f64 = 0.9,
@@ -104,7 +106,8 @@ impl Plugin for QLambda {
             FeatureReader::new(options.features, options.normalise_features, reserved, spaces, setup)?;
         let Options { width, depth, sparsity, gamma, .. } = options;
         let size = Size { ins: features.size() as i64, outs: i64::from(choices) };
-        let spec = FeedForwardSpec { size, width, depth, sparsity, activate_last: false };
+        let matrix_last = options.matrix_head;
+        let spec = FeedForwardSpec { size, width, depth, sparsity, matrix_last, activate_last: false };
         Ok(QLambda {
             choices: choices as usize,
             features,

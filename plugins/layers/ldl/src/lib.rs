@@ -56,6 +56,9 @@ efference_sdk::options! {
         pub sharing: Sharing = Sharing::Axis,
         /// Whether each sub-layer adds a trained number to each of its outputs.
         pub bias: bool = true,
+        /// What the deviation of a sub-layer's first weights, 1/√ins, is multiplied with.
+        #[schemars(range(min = 0.0))]
+        pub gain: f64 = 1.0,
         /// Whether each sub-layer that keeps its size adds its input to its output.
         pub skip_connections: bool = true,
         /// Whether neighbours are mixed first, not last.
@@ -69,8 +72,8 @@ efference_sdk::options! {
 
 /// A linearithmic dense layer. Its parameters are `weight.i` and `bias.i` of sub-layer `i`, in the order of use.
 ///
-/// The weights of a sub-layer begin normally distributed with deviation `1 / √ins` of that sub-layer, which keeps the
-/// deviation of standard normal numbers (LeCun et al., "Efficient BackProp", 1998), biases at zero. The agent that
+/// The weights of a sub-layer begin normally distributed with deviation `gain / √ins` of that sub-layer, which for a gain of 1
+/// keeps the deviation of standard normal numbers (LeCun et al., "Efficient BackProp", 1998), biases at zero. The agent that
 /// this project re-imagines began with deviation 1 for both; on the bouncing ball of `first-light` that ends at
 /// three times the error.
 pub struct Ldl {
@@ -121,7 +124,9 @@ impl Plugin for Ldl {
                 parameters.push(params.parameter(&name, numbers)?);
                 Ok(())
             };
-            add(format!("weight.{i}"), &sub_layer.weight_shape(), 1.0 / (sub_layer.ins as f64).sqrt())?;
+            let deviation = options.gain / (sub_layer.ins as f64).sqrt();
+            ensure!(deviation.is_finite(), "gain must be a finite number, and is {}", options.gain);
+            add(format!("weight.{i}"), &sub_layer.weight_shape(), deviation)?;
             if options.bias {
                 add(format!("bias.{i}"), &sub_layer.bias_shape(), 0.0)?;
             }
