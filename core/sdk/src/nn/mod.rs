@@ -7,6 +7,7 @@
 mod features;
 mod feed_forward;
 mod nonlinearity;
+mod observed;
 mod policy;
 mod prediction;
 mod prediction_loss;
@@ -20,6 +21,7 @@ mod traces;
 pub use features::{FeatureReader, Features};
 pub use feed_forward::{FeedForward, FeedForwardSpec};
 pub use nonlinearity::Nonlinearity;
+pub use observed::ObservationReader;
 pub use policy::{Policy, largest};
 pub use prediction::{ObservationLoss, Prediction};
 pub use running::{Normaliser, RewardScale};

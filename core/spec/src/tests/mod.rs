@@ -1,4 +1,5 @@
 //! Specs as users write them, and the reports that they get, word for word where it matters.
+mod bonus;
 mod files;
 mod keys_and_values;
 mod limits;
