@@ -7,7 +7,6 @@ use super::saving::{Checkpoint, Evaluation};
 use super::section::Section;
 use super::source::Place;
 use super::sweep::SweepAxis;
-use efference_abi::Kind;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -119,10 +118,5 @@ impl Spec {
     /// All keys with their values, as one table.
     pub fn tree(&self) -> &Value {
         &self.tree
-    }
-
-    /// The plugin of this kind.
-    pub fn choice(&self, kind: Kind) -> &PluginChoice {
-        &self.plugins[&Section::Of(kind)]
     }
 }

@@ -49,8 +49,11 @@ fn reward_and_return_are_the_environments_and_the_bonus_has_a_curve_of_its_own()
     for (bonus, metric) in [("rnd", "predictor"), ("byol-explore", "predictor")] {
         let plugin = format!("bonus.plugin={bonus}");
         let evaluated = ["evaluation.every=500", "evaluation.episodes=2"];
-        let (place, answer) =
-            sea("run", &[&[plugin.as_str(), "bonus.scale=50", "steps=1_000"], &evaluated[..]].concat());
+        let (place, answer) = sea(
+            "run",
+            &[&[plugin.as_str(), "bonus.scale=50", "bonus.warm_up=50", "steps=1_000"], &evaluated[..]]
+                .concat(),
+        );
         answer.expect(0);
         let lines = place.run("sea").metrics();
         let mean = |name: &str| {

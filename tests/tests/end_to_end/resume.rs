@@ -84,9 +84,10 @@ fn bonuses_go_on_with_all_that_they_keep() {
         let spec = SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", "");
         place.write("small.toml", spec);
         let (goal, trainer) = (format!("goal.plugin={goal}"), format!("trainer.plugin={trainer}"));
-        let bonus = format!("bonus.plugin={bonus}");
+        let (bonus, warm_up) = (format!("bonus.plugin={bonus}"), "bonus.warm_up=20");
         let unroll = if trainer.ends_with("bptt") { "trainer.unroll_length=3" } else { "trainer.gamma=0.99" };
-        let sets = [&bonus, &goal, &trainer, unroll, "environment.world=catch", "environment.streams=3"];
+        let sets =
+            [&bonus, warm_up, &goal, &trainer, unroll, "environment.world=catch", "environment.streams=3"];
         let mut arguments = vec!["verify-resume", "small.toml", "--at", "40"];
         arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
         place.efference(&arguments).expect(0);

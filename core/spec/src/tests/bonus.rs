@@ -1,6 +1,6 @@
 //! `[bonus]`: a section that a spec may go without.
 use super::*;
-use crate::{ChangeKind, Section, read};
+use crate::{ChangeKind, read};
 use serde_json::json;
 
 const PLAIN: &str = "[environment]\nplugin = \"worlds\"\n";
@@ -43,7 +43,7 @@ fn none_takes_one_back_that_another_spec_says() {
         [desk.load("spec.toml", &[], &[]), desk.load("base.toml", &["bonus.plugin=none", "name=plain"], &[])]
     {
         let without = without.unwrap();
-        assert_eq!((without.tree(), without.plugins), (plain.tree(), plain.plugins.clone()));
+        assert_eq!((without.tree(), &without.plugins), (plain.tree(), &plain.plugins));
     }
 }
 
@@ -97,7 +97,7 @@ fn a_sweep_compares_with_none() {
         with("[sweep]\nseed = [1, 2]\n\"bonus.plugin\" = [\"none\", \"predict\"]\n\"bonus.l2\" = [1, 2]\n"),
     );
     let parsed = read(&desk.0.path().join("spec.toml"), &[], std::iter::empty()).unwrap();
-    let all = parsed.members(&registry::Declared).unwrap_or_else(|wrong| panic!("{}", desk.plain(&wrong)));
+    let all = parsed.members(&Declared).unwrap_or_else(|wrong| panic!("{}", desk.plain(&wrong)));
     // Without a bonus its option makes no difference.
     assert_eq!((all.members.len(), all.same.len()), (6, 2));
     let with = all.members.iter().filter(|member| member.spec.plugins.contains_key(&Section::Bonus)).count();

@@ -1,5 +1,5 @@
 //! Encoder, its slow copy, and the predictor between them.
-use crate::Options;
+use crate::options::Options;
 use efference_sdk::autograd::{OutputBuffer, slice};
 use efference_sdk::nn::{FeedForward, FeedForwardSpec};
 use efference_sdk::tch::{self, Kind, Tensor};

@@ -1,5 +1,6 @@
 //! Goal plugin: a bonus for what could not be foreseen, by the prediction of latents.
 mod latents;
+mod options;
 
 use efference_sdk::autograd::{OutputBuffer, scalar, slice};
 use efference_sdk::nn::{ObservationReader, RewardScale};
@@ -8,30 +9,8 @@ use efference_sdk::{
     Goal, GoalSetup, Loss, LossInput, Moment, ParamStore, Plugin, Result, Saved, ensure, saved,
 };
 use latents::{Latents, Transition};
+pub use options::Options;
 use std::collections::BTreeMap;
-
-efference_sdk::options! {
-    /// Options of `byol-explore`.
-    pub struct Options {
-        /// What the bonus is multiplied by: without `only_above_mean` it has about this deviation.
-        #[schemars(range(min = 0.0))]
-        pub scale: f64 = 1.0,
-        /// Whether only that part of the divided error is a bonus by which it is above its running mean.
-        pub only_above_mean: bool = true,
-        /// Features between layers.
-        #[schemars(range(min = 1))]
-        pub width: i64 = 64,
-        /// Layers before the last one, of the encoder and of the predictor.
-        #[schemars(range(min = 0))]
-        pub depth: i64 = 1,
-        /// Features of a latent.
-        #[schemars(range(min = 2))]
-        pub latent: i64 = 32,
-        /// How much of the slow copy of the encoder is kept in a step.
-        #[schemars(range(min = 0.0, max = 1.0))]
-        pub decay: f64 = 0.99,
-    }
-}
 
 /// How much of the running mean of divided errors is kept, for each new one.
 const MEAN_DECAY: f64 = 0.99;
@@ -56,6 +35,8 @@ pub struct ByolExplore {
     errors: RewardScale,
     /// Of errors over their deviation.
     mean: f64,
+    /// Frames so far, but for first ones.
+    frames: u64,
     /// Of each stream, what it observed last.
     before: BTreeMap<u64, Vec<f32>>,
     /// What the last `bonus` was of: the streams, and transitions of some of them.
@@ -77,7 +58,7 @@ impl Plugin for ByolExplore {
         let observations = ObservationReader::new(Self::NAME, setup)?;
         let latents = Latents::new(&options, observations.size(), setup)?;
         let (errors, before) = (RewardScale::new(0.0), BTreeMap::new());
-        Ok(ByolExplore { options, observations, latents, errors, mean: 0.0, before, seen: None })
+        Ok(ByolExplore { options, observations, latents, errors, mean: 0.0, frames: 0, before, seen: None })
     }
 }
 
@@ -92,6 +73,10 @@ impl Goal for ByolExplore {
         if let Some(transition) = &transition {
             let errors = tch::no_grad(|| self.latents.error(transition))?;
             for (row, error) in rows.iter().zip(slice(&errors)?) {
+                self.frames += 1;
+                if self.frames <= self.options.warm_up {
+                    continue;
+                }
                 let divided = self.errors.scale(moment.streams[*row], f64::from(*error), false);
                 self.mean = MEAN_DECAY * self.mean + (1.0 - MEAN_DECAY) * divided;
                 let counted =
@@ -123,7 +108,7 @@ impl Goal for ByolExplore {
         let mut saved = Saved::new();
         self.observations.save("observation", &mut saved)?;
         self.errors.save("error", &mut saved)?;
-        saved::put_numbers(&mut saved, "mean", &[self.mean])?;
+        saved::put_numbers(&mut saved, "mean", &[self.mean, self.frames as f64])?;
         saved::put_streams(&mut saved, "before.streams", self.before.keys())?;
         let rows: Vec<f32> = self.before.values().flatten().copied().collect();
         saved::put_rows(&mut saved, "before", &rows, self.observations.size() as i64)?;
@@ -133,10 +118,10 @@ impl Goal for ByolExplore {
     fn restore(&mut self, saved: Saved) -> Result<()> {
         let (streams, size) = (saved::streams(&saved, "before.streams")?, self.observations.size());
         let rows = saved::rows(&saved, "before", streams.len(), size as i64)?;
-        let mean = saved::numbers(&saved, "mean", 1)?[0];
+        let mean = saved::numbers(&saved, "mean", 2)?;
         self.observations.restore("observation", &saved)?;
         self.errors.restore("error", &saved)?;
-        self.mean = mean;
+        (self.mean, self.frames) = (mean[0], mean[1] as u64);
         self.before = streams.into_iter().zip(rows.chunks_exact(size).map(<[f32]>::to_vec)).collect();
         self.seen = None;
         Ok(())

@@ -11,6 +11,11 @@ fn spaces() -> Spaces {
     Spaces { observation: SIZE as usize, actions: vec![CHOICE], reward: RewardRange::default() }
 }
 
+/// Bonuses from the first frame on.
+fn plain() -> Options {
+    Options { warm_up: 0, ..Options::default() }
+}
+
 fn made(store: &MemoryStore, options: Options) -> ByolExplore {
     let layers = LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap();
     let setup =
@@ -56,7 +61,7 @@ fn descend(store: &MemoryStore, loss: &Loss, rate: f64) {
 #[test]
 fn its_error_is_that_of_unit_vectors_and_first_frames_have_none() {
     let store = MemoryStore::new(3);
-    let options = Options { scale: 3.0, only_above_mean: false, ..Options::default() };
+    let options = Options { scale: 3.0, only_above_mean: false, ..plain() };
     let mut goal = made(&store, options);
     let mut random = Random::new(1);
     let first = moment(&[0, 1], &mut random, StepType::FIRST);
@@ -77,13 +82,13 @@ fn its_error_is_that_of_unit_vectors_and_first_frames_have_none() {
 #[test]
 fn what_was_done_is_part_of_what_it_foretells_from() {
     let store = MemoryStore::new(3);
-    let mut goal = made(&store, Options { only_above_mean: false, ..Options::default() });
+    let mut goal = made(&store, Options { only_above_mean: false, ..plain() });
     let mut random = Random::new(1);
     bonus(&mut goal, &moment(&[0], &mut random, StepType::FIRST));
     let saved = goal.save().unwrap();
     let next = moment(&[0], &mut random, StepType::MIDDLE);
-    let mut of_action = |chosen: [f32; 2]| {
-        let mut again = made(&MemoryStore::new(3), Options { only_above_mean: false, ..Options::default() });
+    let of_action = |chosen: [f32; 2]| {
+        let mut again = made(&MemoryStore::new(3), Options { only_above_mean: false, ..plain() });
         let copied = saved.iter().map(|(name, t)| (name.clone(), t.copy())).collect();
         again.restore(copied).unwrap();
         let action = Tensor::from_slice(&chosen).view([1, 2]);
@@ -97,7 +102,7 @@ fn what_was_done_is_part_of_what_it_foretells_from() {
 #[test]
 fn the_slow_copy_begins_as_the_encoder_and_follows_it() {
     let store = MemoryStore::new(3);
-    let mut goal = made(&store, Options { decay: 0.75, ..Options::default() });
+    let mut goal = made(&store, Options { decay: 0.75, ..plain() });
     let (own, slow) = ("encoder.layer.0.weight", "slow.layer.0.weight");
     let names: Vec<String> = store.list("encoder").unwrap().into_iter().map(|(name, _)| name).collect();
     let own = names.iter().find(|name| name.contains("layer.0")).map_or(own, String::as_str).to_owned();
@@ -119,7 +124,7 @@ fn the_slow_copy_begins_as_the_encoder_and_follows_it() {
 #[test]
 fn only_what_is_above_the_mean_counts_if_that_is_asked_for() {
     let store = MemoryStore::new(3);
-    let mut goal = made(&store, Options::default());
+    let mut goal = made(&store, plain());
     let mut random = Random::new(1);
     let found: Vec<f32> =
         (0..600).map(|_| bonus(&mut goal, &moment(&[0], &mut random, StepType::MIDDLE))[0]).collect();
@@ -131,7 +136,7 @@ fn only_what_is_above_the_mean_counts_if_that_is_asked_for() {
 #[test]
 fn what_can_be_foreseen_earns_less_and_less() {
     let store = MemoryStore::new(3);
-    let mut goal = made(&store, Options { only_above_mean: false, ..Options::default() });
+    let mut goal = made(&store, Options { only_above_mean: false, ..plain() });
     // One of eight cells is lit; it moves on by one or by two, as is chosen.
     let (mut random, mut cell, mut errors) = (Random::new(5), 0, Vec::new());
     for _ in 0..6_000 {
@@ -154,7 +159,7 @@ fn what_can_be_foreseen_earns_less_and_less() {
 
 #[test]
 fn it_goes_on_exactly_and_takes_missing_values_and_streams_that_come_and_go() {
-    let make = || made(&MemoryStore::new(3), Options { only_above_mean: false, ..Options::default() });
+    let make = || made(&MemoryStore::new(3), Options { only_above_mean: false, ..plain() });
     let mut goal = make();
     let mut random = Random::new(9);
     for streams in [&[0, 1, 2][..], &[2], &[0, 2], &[7, 0]] {

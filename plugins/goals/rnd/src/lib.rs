@@ -3,7 +3,7 @@ use efference_sdk::autograd::{scalar, slice};
 use efference_sdk::nn::{FeedForward, FeedForwardSpec, ObservationReader, RewardScale};
 use efference_sdk::tch::{self, Device, Kind, Tensor};
 use efference_sdk::{
-    Goal, GoalSetup, Loss, LossInput, Moment, ParamStore, Plugin, Result, Saved, Size, ensure,
+    Goal, GoalSetup, Loss, LossInput, Moment, ParamStore, Plugin, Result, Saved, Size, ensure, saved,
 };
 
 efference_sdk::options! {
@@ -12,6 +12,10 @@ efference_sdk::options! {
         /// What the bonus is multiplied by: its discounted sum has about this deviation.
         #[schemars(range(min = 0.0))]
         pub scale: f64 = 1.0,
+        /// Frames at the beginning that have no bonus, and whose errors, which are those of a network that knows nothing yet, do not
+        /// count into the deviation.
+        #[schemars(range(min = 0))]
+        pub warm_up: u64 = 1_000,
         /// Discount of the sum of errors whose running deviation they are divided by.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub gamma: f64 = 0.99,
@@ -37,7 +41,7 @@ efference_sdk::options! {
 /// Burda et al., "Exploration by random network distillation" (2018, arXiv 1810.12894). The error falls with each visit, also
 /// where what comes is noise, since it is a function of what came and not of what could have come. The sums go on over the ends
 /// of episodes, as in the paper. Unlike there, the bonus is part of the one reward, which the goal discounts and ends as it does
-/// any other, and the statistics of observations begin with the first one.
+/// any other; and no steps are made for the statistics of observations before the first one, but bonuses begin later.
 ///
 /// The first frame of an episode has no bonus, as nothing that was done led to it; the predictor learns from it all the same.
 /// Parameters are in `bonus.predictor`; the random network's, in `bonus.random`, are buffers.
@@ -47,6 +51,8 @@ pub struct Rnd {
     random: FeedForward,
     predictor: FeedForward,
     errors: RewardScale,
+    /// Frames so far, but for first ones.
+    frames: u64,
     /// What the last `bonus` was of: streams and rows.
     seen: Option<(Vec<u64>, Tensor)>,
 }
@@ -67,7 +73,8 @@ impl Plugin for Rnd {
         let random = FeedForward::new(spec, setup.layers, &setup.params.scope("random").frozen())?;
         let spec = FeedForwardSpec { depth: depth + 1, ..spec };
         let predictor = FeedForward::new(spec, setup.layers, &setup.params.scope("predictor"))?;
-        Ok(Rnd { options, observations, random, predictor, errors: RewardScale::new(gamma), seen: None })
+        let errors = RewardScale::new(gamma);
+        Ok(Rnd { options, observations, random, predictor, errors, frames: 0, seen: None })
     }
 }
 
@@ -80,9 +87,15 @@ impl Goal for Rnd {
         let x = self.observations.read(moment)?;
         let errors = tch::no_grad(|| self.error(&x))?;
         let rows = moment.streams.iter().zip(moment.step_types).zip(slice(&errors)?);
-        let bonus = rows.map(|((stream, step_type), error)| match step_type.is_first() {
-            true => 0.0,
-            false => (self.options.scale * self.errors.scale(*stream, f64::from(*error), false)) as f32,
+        let bonus = rows.map(|((stream, step_type), error)| {
+            if step_type.is_first() {
+                return 0.0;
+            }
+            self.frames += 1;
+            if self.frames <= self.options.warm_up {
+                return 0.0;
+            }
+            (self.options.scale * self.errors.scale(*stream, f64::from(*error), false)) as f32
         });
         let bonus: Vec<f32> = bonus.collect();
         self.seen = Some((moment.streams.to_vec(), x));
@@ -108,13 +121,15 @@ impl Goal for Rnd {
         let mut saved = Saved::new();
         self.observations.save("observation", &mut saved)?;
         self.errors.save("error", &mut saved)?;
+        saved::put_numbers(&mut saved, "frames", &[self.frames as f64])?;
         Ok(saved)
     }
 
     fn restore(&mut self, saved: Saved) -> Result<()> {
+        let frames = saved::numbers(&saved, "frames", 1)?[0];
         self.observations.restore("observation", &saved)?;
         self.errors.restore("error", &saved)?;
-        self.seen = None;
+        (self.frames, self.seen) = (frames as u64, None);
         Ok(())
     }
 

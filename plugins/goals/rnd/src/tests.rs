@@ -15,6 +15,11 @@ fn made(store: &MemoryStore, options: Options, spaces: Option<&Spaces>) -> Resul
     Rnd::new(options, &setup)
 }
 
+/// Bonuses from the first frame on.
+fn plain() -> Options {
+    Options { warm_up: 0, ..Options::default() }
+}
+
 fn bonus(goal: &mut Rnd, moment: &OwnedMoment) -> Vec<f32> {
     let bonus = tch::no_grad(|| goal.bonus(&moment.get())).unwrap().unwrap();
     bonus.try_into().unwrap()
@@ -58,7 +63,7 @@ impl Adam {
 #[test]
 fn a_bonus_is_the_error_over_the_deviation_of_its_discounted_sums() {
     let store = MemoryStore::new(3);
-    let options = Options { scale: 2.0, gamma: 0.9, ..Options::default() };
+    let options = Options { scale: 2.0, gamma: 0.9, ..plain() };
     let mut goal = made(&store, options, Some(&spaces(SIZE as usize))).unwrap();
     let mut random = Random::new(1);
     let mut sums: Vec<f64> = Vec::new();
@@ -87,7 +92,7 @@ fn a_bonus_is_the_error_over_the_deviation_of_its_discounted_sums() {
 #[test]
 fn what_was_seen_often_earns_less_than_what_is_new() {
     let store = MemoryStore::new(3);
-    let mut goal = made(&store, Options::default(), Some(&spaces(SIZE as usize))).unwrap();
+    let mut goal = made(&store, plain(), Some(&spaces(SIZE as usize))).unwrap();
     let mut adam = Adam::new(&store);
     // One cell of a picture is lit: the first eight come by turns, the others never.
     let lit = |cell: i64| {
@@ -110,7 +115,7 @@ fn what_was_seen_often_earns_less_than_what_is_new() {
 #[test]
 fn noise_bores_it_where_a_prediction_of_what_comes_next_would_stay_wrong() {
     let store = MemoryStore::new(3);
-    let mut goal = made(&store, Options::default(), Some(&spaces(SIZE as usize))).unwrap();
+    let mut goal = made(&store, plain(), Some(&spaces(SIZE as usize))).unwrap();
     let mut adam = Adam::new(&store);
     // A network of the same kind foretells the elements themselves.
     let (pixels, layers) = (MemoryStore::new(4), LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap());
@@ -147,8 +152,8 @@ fn noise_bores_it_where_a_prediction_of_what_comes_next_would_stay_wrong() {
 #[test]
 fn it_goes_on_exactly_and_takes_missing_values_and_streams_that_come_and_go() {
     let store = MemoryStore::new(3);
-    let make = || made(&MemoryStore::new(3), Options::default(), Some(&spaces(SIZE as usize))).unwrap();
-    let mut goal = made(&store, Options::default(), Some(&spaces(SIZE as usize))).unwrap();
+    let make = || made(&MemoryStore::new(3), plain(), Some(&spaces(SIZE as usize))).unwrap();
+    let mut goal = made(&store, plain(), Some(&spaces(SIZE as usize))).unwrap();
     let mut random = Random::new(9);
     let mut step = |streams: &[u64], missing: i64| {
         let observation = random.normal(&[streams.len() as i64, SIZE], 0.5);
@@ -183,4 +188,19 @@ fn an_environment_that_does_not_say_what_it_observes_is_refused() {
         "rnd needs an environment that says how much it observes, and this one does not"
     );
     assert!(refusal(Some(&spaces(0))).ends_with("this environment observes nothing"));
+}
+
+#[test]
+fn bonuses_begin_after_the_warm_up_which_is_saved() {
+    let make = || {
+        let options = Options { warm_up: 3, ..Options::default() };
+        made(&MemoryStore::new(3), options, Some(&spaces(SIZE as usize))).unwrap()
+    };
+    let (mut goal, mut random) = (make(), Random::new(1));
+    let mut step = |goal: &mut Rnd| bonus(goal, &OwnedMoment::of(&random.normal(&[1, SIZE], 0.5)))[0];
+    assert_eq!([step(&mut goal), step(&mut goal)], [0.0; 2]);
+    let mut again = make();
+    again.restore(goal.save().unwrap()).unwrap();
+    assert_eq!(step(&mut again), 0.0);
+    assert!(step(&mut again) > 0.0);
 }
