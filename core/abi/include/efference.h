@@ -261,7 +261,9 @@ typedef struct ef_LossInput {
     // (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
     // observation.
     const ef_Tensor *state;
-    // The same with the observation written over its front, limited to ±1; without gradient.
+    // The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
+    // elements that an environment only shows as they are in the state, and with those that are only to be predicted as
+    // they came, which the moment does not show: see `ef_Comparison`(crate::Comparison).
     const ef_Tensor *target;
     // The states after it, with gradient, from a trainer that makes them first; null from others.
     const ef_Tensor *next;
@@ -327,6 +329,26 @@ typedef struct ef_Slice______Tensor {
     size_t len;
 } ef_Slice______Tensor;
 
+// The integers from `start` up to, but not including, `end`.
+typedef struct ef_Range {
+    // The first.
+    int64_t start;
+    // One past the last.
+    int64_t end;
+} ef_Range;
+
+// A recurrence whose units do not see each other: the next elements of a unit depend on the state before through that
+// unit's elements alone, and the rest of the state before is not looked at.
+typedef struct ef_Recurrence {
+    // Where in a state the units are: the first part of each unit, then the second part of each, and so on.
+    struct ef_Range elements;
+    // Elements of a unit; 0: there is no such recurrence.
+    int64_t parts;
+    // Which unit each element of a parameter feeds, for parameters whose elements feed one unit each, or none: the
+    // parameter's name, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
+    struct ef_List_NamedTensor units;
+} ef_Recurrence;
+
 // Functions of the agent, as a trainer sees it during a step. A parameter group is all parameters whose name is the
 // group's, or begins with it and a dot: the cell's, the goal's or a part of it, those of a network; empty: all.
 typedef struct ef_AgentVTable {
@@ -369,6 +391,8 @@ typedef struct ef_AgentVTable {
     ef_Status (*step)(void *this_, uint64_t *out, struct ef_Error *err);
     // How many elements at the end of a state are the cell's own memory.
     ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
+    // How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
+    ef_Status (*recurrence)(void *this_, struct ef_Recurrence *out, struct ef_Error *err);
 } ef_AgentVTable;
 
 // What came from the environment for one step.
@@ -390,14 +414,6 @@ typedef struct ef_Size {
     // Features out, at least 1.
     int64_t outs;
 } ef_Size;
-
-// The integers from `start` up to, but not including, `end`.
-typedef struct ef_Range {
-    // The first.
-    int64_t start;
-    // One past the last.
-    int64_t end;
-} ef_Range;
 
 // Functions of a parameter store. Names are joined by dots, such as `z.layer.0.weight.1`.
 typedef struct ef_ParamStoreVTable {
@@ -599,6 +615,9 @@ typedef struct ef_LayerVTable {
     // which ends with its outputs, and each of which begins with as many nodes as the one before ends with. An empty
     // list: the layer does not tell.
     ef_Status (*connections)(void *this_, struct ef_List_Stage *out, struct ef_Error *err);
+    // Which output each element of a parameter feeds, for parameters whose elements feed one output each: the parameter's
+    // name, as the layer added it, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
+    ef_Status (*units)(void *this_, struct ef_List_NamedTensor *out, struct ef_Error *err);
 } ef_LayerVTable;
 
 // An object: whoever made it knows what `this_` points to.
@@ -664,6 +683,8 @@ typedef struct ef_CellVTable {
     // How many elements at the end of a state are the cell's own memory: carried from step to step without gradient
     // and without a limit of their range. Asked for once.
     ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
+    // How its state recurs, if it does so unit by unit. Asked for once.
+    ef_Status (*recurrence)(void *this_, struct ef_Recurrence *out, struct ef_Error *err);
 } ef_CellVTable;
 
 // What an environment is made from.
@@ -775,6 +796,40 @@ typedef struct ef_Slice_u8 {
     size_t len;
 } ef_Slice_u8;
 
+// What an element of an observation is for.
+typedef uint8_t ef_Role;
+// The agent observes it, and predicts it.
+#define ef_Role_BOTH 0
+// The agent observes it; what it predicts of it is compared with nothing.
+#define ef_Role_SEEN 1
+// The agent predicts it and never observes it.
+#define ef_Role_PREDICTED 2
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_Role {
+    // First element; may be anything if `len` is 0.
+    ef_Role *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_Role;
+
+// How predictions of an environment's observations are compared with what came.
+typedef struct ef_Comparison {
+    // Size of this struct, in bytes.
+    size_t size;
+    // What each element of an observation is for; empty: all are observed and predicted.
+    struct ef_List_Role roles;
+    // Whether linear extrapolation is a baseline.
+    bool linear;
+    // Frames after which the same comes again, about, which makes the observation of so many frames ago a baseline; 0:
+    // there is no such number.
+    uint64_t period;
+} ef_Comparison;
+
 // Functions of an environment.
 typedef struct ef_EnvironmentVTable {
     // Size of the maker's table, in bytes.
@@ -809,6 +864,8 @@ typedef struct ef_EnvironmentVTable {
     ef_Status (*save)(void *this_, struct ef_List_u8 *out, struct ef_Error *err);
     // Takes up what `save` returned.
     ef_Status (*restore)(void *this_, struct ef_Slice_u8 saved, void *out, struct ef_Error *err);
+    // How its predictions are compared. Asked for once, before the agent is made.
+    ef_Status (*comparison)(void *this_, struct ef_Comparison *out, struct ef_Error *err);
 } ef_EnvironmentVTable;
 
 // What a goal is made from.
@@ -936,6 +993,8 @@ typedef struct ef_HostApi {
     ef_Status (*metric)(struct ef_Str name, double value, void *out, struct ef_Error *err);
     // A seed for random numbers of the current step, from the experiment's seed, the step and `purpose`.
     ef_Status (*step_seed)(struct ef_Str purpose, uint64_t *out, struct ef_Error *err);
+    // As `metric`, but of several values between two recordings the last one counts. A host of before ends its table here.
+    ef_Status (*latest)(struct ef_Str name, double value, void *out, struct ef_Error *err);
 } ef_HostApi;
 
 // How the input that a trainer passes to the cell is laid out.
@@ -1093,6 +1152,9 @@ typedef struct ef_TrainerVTable {
     ef_Status (*saves_exactly)(void *this_, bool *out, struct ef_Error *err);
     // Steps whose graph is held at once, before a backward pass frees it; 0: not known.
     ef_Status (*unroll_length)(void *this_, uint64_t *out, struct ef_Error *err);
+    // The agent is complete, and this is what the trainer will train: called once, before the first step. What does not
+    // fit the trainer is refused here.
+    ef_Status (*begin)(void *this_, struct ef_Object_AgentVTable agent, void *out, struct ef_Error *err);
 } ef_TrainerVTable;
 
 // The call succeeded.

@@ -1,6 +1,7 @@
 //! Cells: input to next state.
 use crate::{
-    Error, LayerFactoryVTable, List, Object, ParamStoreVTable, Range, Size, Slice, Status, Tensor, VjpVTable,
+    Error, LayerFactoryVTable, List, NamedTensor, Object, ParamStoreVTable, Range, Size, Slice, Status,
+    Tensor, VjpVTable,
 };
 use core::ffi::c_void;
 
@@ -43,6 +44,22 @@ pub struct CellVTable {
     /// How many elements at the end of a state are the cell's own memory: carried from step to step without gradient
     /// and without a limit of their range. Asked for once.
     pub memory: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut i64, err: *mut Error) -> Status>,
+    /// How its state recurs, if it does so unit by unit. Asked for once.
+    pub recurrence:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut Recurrence, err: *mut Error) -> Status>,
+}
+
+/// A recurrence whose units do not see each other: the next elements of a unit depend on the state before through that
+/// unit's elements alone, and the rest of the state before is not looked at.
+#[repr(C)]
+pub struct Recurrence {
+    /// Where in a state the units are: the first part of each unit, then the second part of each, and so on.
+    pub elements: Range,
+    /// Elements of a unit; 0: there is no such recurrence.
+    pub parts: i64,
+    /// Which unit each element of a parameter feeds, for parameters whose elements feed one unit each, or none: the
+    /// parameter's name, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
+    pub units: List<NamedTensor>,
 }
 
 // SAFETY: a table is constant data.

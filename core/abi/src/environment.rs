@@ -124,6 +124,34 @@ pub struct Spaces {
     pub reward_max: f32,
 }
 
+/// What an element of an observation is for.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Role(pub u8);
+
+impl Role {
+    /// The agent observes it, and predicts it.
+    pub const BOTH: Role = Role(0);
+    /// The agent observes it; what it predicts of it is compared with nothing.
+    pub const SEEN: Role = Role(1);
+    /// The agent predicts it and never observes it.
+    pub const PREDICTED: Role = Role(2);
+}
+
+/// How predictions of an environment's observations are compared with what came.
+#[repr(C)]
+pub struct Comparison {
+    /// Size of this struct, in bytes.
+    pub size: usize,
+    /// What each element of an observation is for; empty: all are observed and predicted.
+    pub roles: List<Role>,
+    /// Whether linear extrapolation is a baseline.
+    pub linear: bool,
+    /// Frames after which the same comes again, about, which makes the observation of so many frames ago a baseline; 0:
+    /// there is no such number.
+    pub period: u64,
+}
+
 /// What the options of an environment say of it before it is made.
 #[repr(C)]
 pub struct Outline {
@@ -208,4 +236,7 @@ pub struct EnvironmentVTable {
             err: *mut Error,
         ) -> Status,
     >,
+    /// How its predictions are compared. Asked for once, before the agent is made.
+    pub comparison:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut Comparison, err: *mut Error) -> Status>,
 }

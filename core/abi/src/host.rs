@@ -25,6 +25,9 @@ pub struct HostApi {
     pub metric: unsafe extern "C" fn(name: Str, value: f64, out: *mut c_void, err: *mut Error) -> Status,
     /// A seed for random numbers of the current step, from the experiment's seed, the step and `purpose`.
     pub step_seed: unsafe extern "C" fn(purpose: Str, out: *mut u64, err: *mut Error) -> Status,
+    /// As `metric`, but of several values between two recordings the last one counts. A host of before ends its table here.
+    pub latest:
+        Option<unsafe extern "C" fn(name: Str, value: f64, out: *mut c_void, err: *mut Error) -> Status>,
 }
 
 // SAFETY: a table is constant data.

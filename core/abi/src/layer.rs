@@ -1,5 +1,5 @@
 //! Layers: linear maps.
-use crate::{Error, List, Object, ParamStoreVTable, Range, Slice, Status, Str, Tensor};
+use crate::{Error, List, NamedTensor, Object, ParamStoreVTable, Range, Slice, Status, Str, Tensor};
 use core::ffi::c_void;
 
 /// How many features go in and come out.
@@ -91,6 +91,11 @@ pub struct LayerVTable {
     /// list: the layer does not tell.
     pub connections:
         Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut List<Stage>, err: *mut Error) -> Status>,
+    /// Which output each element of a parameter feeds, for parameters whose elements feed one output each: the parameter's
+    /// name, as the layer added it, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
+    pub units: Option<
+        unsafe extern "C" fn(this_: *mut c_void, out: *mut List<NamedTensor>, err: *mut Error) -> Status,
+    >,
 }
 
 // SAFETY: a table is constant data.

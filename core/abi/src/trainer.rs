@@ -1,6 +1,7 @@
 //! Trainers, and the agent that the host lets them train.
 use crate::{
-    Error, List, Loss, LossInput, Moment, NamedTensor, Object, Range, Slice, Spaces, Status, Str, Tensor,
+    Error, List, Loss, LossInput, Moment, NamedTensor, Object, Range, Recurrence, Slice, Spaces, Status, Str,
+    Tensor,
 };
 use core::ffi::c_void;
 
@@ -158,6 +159,9 @@ pub struct AgentVTable {
             err: *mut Error,
         ) -> Status,
     >,
+    /// How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
+    pub recurrence:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut Recurrence, err: *mut Error) -> Status>,
 }
 
 /// What came from the environment for one step.
@@ -206,4 +210,14 @@ pub struct TrainerVTable {
     /// Steps whose graph is held at once, before a backward pass frees it; 0: not known.
     pub unroll_length:
         Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut u64, err: *mut Error) -> Status>,
+    /// The agent is complete, and this is what the trainer will train: called once, before the first step. What does not
+    /// fit the trainer is refused here.
+    pub begin: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            agent: Object<AgentVTable>,
+            out: *mut c_void,
+            err: *mut Error,
+        ) -> Status,
+    >,
 }

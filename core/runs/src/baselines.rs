@@ -1,8 +1,14 @@
-//! Baselines: the errors of two predictors that learn nothing, on the same frames.
+//! Baselines: the errors of predictors that learn nothing, on the same frames.
 //!
 //! A prediction error means little by itself: one that falls from 100 to 11 may be nothing but the background
-//! learned. So beside the agent's stand the errors of two predictors that learn nothing: one says the last
-//! observation again, one says the running mean of each number.
+//! learned. So beside the agent's stand the errors of predictors that learn nothing: one says the last
+//! observation again, one says the running mean of each number. Where the environment asks for it, there are more
+//! (`more.rs`): linear extrapolation, and the same moment a period ago.
+mod more;
+
+pub use more::MoreBaselines;
+
+use more::More;
 use std::collections::HashMap;
 
 /// Errors of one frame: each the sum over the observed numbers of `.5·(prediction − observation)²`.
@@ -14,18 +20,54 @@ pub struct Errors {
     pub last: f64,
     /// Of the mean of all values of each number observed before; 0 where there was none yet.
     pub mean: f64,
+    /// Of linear extrapolation from the last two observed values of each number, `2 · last − before`, limited to ±1; of
+    /// the last one alone where there were not two yet. `None`: it is no baseline here.
+    pub linear: Option<f64>,
+    /// Of what each number was a period ago; of its last value where it was not observed then. `None`: it is no baseline
+    /// here.
+    pub period: Option<f64>,
 }
 
-/// How much better than the better of both baselines: `1 − error / min(error_last, error_mean)`.
+impl Errors {
+    /// Of the best baseline; NaN if one of them is.
+    pub fn best_baseline(&self) -> f64 {
+        let all = [Some(self.last), Some(self.mean), self.linear, self.period].into_iter().flatten();
+        all.reduce(|best, error| if best.is_nan() || best < error { best } else { error }).unwrap_or(f64::NAN)
+    }
+
+    /// Adds those of another frame.
+    pub fn add(&mut self, other: &Errors) {
+        self.error += other.error;
+        self.last += other.last;
+        self.mean += other.mean;
+        let sum = |a: Option<f64>, b: Option<f64>| Some(a.unwrap_or(0.0) + b?);
+        self.linear = sum(self.linear, other.linear);
+        self.period = sum(self.period, other.period);
+    }
+
+    /// The means over so many frames.
+    pub fn mean_over(&self, frames: u64) -> Errors {
+        let n = frames as f64;
+        Errors {
+            error: self.error / n,
+            last: self.last / n,
+            mean: self.mean / n,
+            linear: self.linear.map(|e| e / n),
+            period: self.period.map(|e| e / n),
+        }
+    }
+}
+
+/// How much better than the best baseline: `1 − error / min(error_last, error_mean, …)`.
 ///
 /// 1 is perfect, 0 no better than a baseline, below 0 worse. Give it the means over the same frames. Where the
 /// baseline is perfect (a denominator of 0) the ratio has no value: an agent that is perfect as well gets 0, as it
 /// had nothing to add; any other gets `None`, to be left out of the record. NaN in gives NaN out.
 pub fn skill(errors: Errors) -> Option<f64> {
-    if errors.error.is_nan() || errors.last.is_nan() || errors.mean.is_nan() {
+    let baseline = errors.best_baseline();
+    if errors.error.is_nan() || baseline.is_nan() {
         return Some(f64::NAN);
     }
-    let baseline = errors.last.min(errors.mean);
     if baseline > 0.0 {
         Some(1.0 - errors.error / baseline)
     } else if errors.error == 0.0 {
@@ -35,9 +77,13 @@ pub fn skill(errors: Errors) -> Option<f64> {
     }
 }
 
+/// What is remembered of a stream, by name.
+pub type Remembered<'a> = Vec<(&'static str, &'a [f32])>;
+
 /// Watches the frames of all streams.
 #[derive(Debug, Default)]
 pub struct Baselines {
+    more: MoreBaselines,
     streams: HashMap<u64, Stream>,
 }
 
@@ -48,9 +94,16 @@ struct Stream {
     mean: Vec<f32>,
     // How often the number was observed. Exact up to 2^24; from there on the mean moves by 2^-24 of the way.
     seen: Vec<f32>,
+    /// Of the further baselines, if there are any.
+    more: Option<More>,
 }
 
 impl Baselines {
+    /// With these baselines beside the last value and the mean.
+    pub fn with(more: MoreBaselines) -> Self {
+        Baselines { more, streams: HashMap::new() }
+    }
+
     /// Takes in a frame, and returns the errors of its prediction and of the baselines; `None` without a prediction,
     /// as in a stream's first frame.
     ///
@@ -65,11 +118,17 @@ impl Baselines {
         prediction: Option<&[f32]>,
     ) -> Option<Errors> {
         let len = observation.len();
-        let Stream { last, mean, seen } = self.streams.entry(stream).or_default();
+        let wanted = self.more;
+        let Stream { last, mean, seen, more } = self.streams.entry(stream).or_default();
         if last.len() < len {
             for numbers in [&mut *last, &mut *mean, &mut *seen] {
                 numbers.resize(len, 0.0);
             }
+        }
+        let mut further = [None; 2];
+        if wanted != MoreBaselines::default() {
+            // Before the last value becomes this one.
+            further = more.get_or_insert_with(|| More::new(wanted, len)).compare(observation, last, seen);
         }
         let Some(prediction) = prediction else {
             compare(observation, observation, last, mean, seen);
@@ -86,25 +145,37 @@ impl Baselines {
             errors.last += more.last;
             errors.mean += more.mean;
         }
+        [errors.linear, errors.period] = further;
         Some(errors)
     }
 
-    /// What is remembered of each stream, for each element: its last value, its mean, and how often it was observed.
-    pub fn save(&self) -> Vec<(u64, [&[f32]; 3])> {
-        let streams = self.streams.iter();
-        let mut all: Vec<_> = streams.map(|(id, s)| (*id, [&s.last[..], &s.mean, &s.seen])).collect();
+    /// What is remembered of each stream, by name: for each element its last value, its mean, how often it was observed, and
+    /// what the further baselines need.
+    pub fn save(&self) -> Vec<(u64, Remembered<'_>)> {
+        let mut all: Vec<_> = self.streams.iter().map(|(id, stream)| (*id, stream.save())).collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }
 
-    /// Takes up what [`save`](Self::save) returned of a stream.
-    pub fn restore(&mut self, stream: u64, [last, mean, seen]: [Vec<f32>; 3]) {
-        self.streams.insert(stream, Stream { last, mean, seen });
+    /// Takes up what [`save`](Self::save) returned of a stream: what it had under a name, nothing if it had none.
+    pub fn restore(&mut self, stream: u64, saved: impl Fn(&str) -> Vec<f32>) {
+        let [last, mean, seen] = ["last", "mean", "seen"].map(&saved);
+        let more =
+            (self.more != MoreBaselines::default()).then(|| More::restore(self.more, last.len(), saved));
+        self.streams.insert(stream, Stream { last, mean, seen, more });
     }
 
     /// Forgets a stream that has ended. Its number may come back as a new one.
     pub fn end(&mut self, stream: u64) {
         self.streams.remove(&stream);
+    }
+}
+
+impl Stream {
+    fn save(&self) -> Remembered<'_> {
+        let mut all = vec![("last", &self.last[..]), ("mean", &self.mean), ("seen", &self.seen)];
+        all.extend(self.more.iter().flat_map(More::save));
+        all
     }
 }
 
@@ -139,7 +210,7 @@ fn compare(
         start = block.end;
     }
     let [error, last, mean] = sum.map(|s| 0.5 * s);
-    Errors { error, last, mean }
+    Errors { error, last, mean, ..Errors::default() }
 }
 
 /// Sums of squares (prediction, last, mean) of at most [`BLOCK`] numbers. Slices are equally long.
@@ -195,6 +266,10 @@ mod tests {
 
     const MISSING: f32 = f32::NAN;
 
+    fn errors_of(error: f64, last: f64, mean: f64) -> Errors {
+        Errors { error, last, mean, ..Errors::default() }
+    }
+
     /// The definition, number by number, in f64 and over the whole history.
     fn by_definition(history: &[Vec<f32>], prediction: &[f32]) -> Errors {
         let (now, before) = history.split_last().unwrap();
@@ -221,13 +296,13 @@ mod tests {
         assert_eq!(baselines.observe(7, &[0.5, MISSING, 1.0], None), None);
         let errors = baselines.observe(7, &[1.0, 1.0, MISSING], Some(&[0.0, 3.0, MISSING])).unwrap();
         // Number 0: predicted 0, last and mean .5. Number 1: predicted 3, which is clamped to 1; never seen: 0.
-        assert_eq!(errors, Errors { error: 0.5, last: 0.125 + 0.5, mean: 0.125 + 0.5 });
+        assert_eq!(errors, errors_of(0.5, 0.125 + 0.5, 0.125 + 0.5));
         // Now the mean of number 0 is .75, its last 1; number 2 is still remembered from the first frame.
         let errors = baselines.observe(7, &[0.0, MISSING, 0.0], Some(&[0.0, 0.0, 0.0])).unwrap();
-        assert_eq!(errors, Errors { error: 0.0, last: 1.0, mean: 0.5 * 0.75f64.powi(2) + 0.5 });
+        assert_eq!(errors, errors_of(0.0, 1.0, 0.5 * 0.75f64.powi(2) + 0.5));
         baselines.end(7);
         let errors = baselines.observe(7, &[1.0], Some(&[1.0])).unwrap();
-        assert_eq!(errors, Errors { error: 0.0, last: 0.5, mean: 0.5 }, "an ended stream starts anew");
+        assert_eq!(errors, errors_of(0.0, 0.5, 0.5), "an ended stream starts anew");
     }
 
     #[test]
@@ -268,12 +343,16 @@ mod tests {
 
     #[test]
     fn skill_stands_beside_the_better_baseline() {
-        let skill = |error, last, mean| skill(Errors { error, last, mean });
+        let skill = |error, last, mean| skill(errors_of(error, last, mean));
         assert_eq!(skill(1.0, 4.0, 2.0), Some(0.5));
         assert_eq!(skill(6.0, 3.0, 9.0), Some(-1.0));
         assert_eq!(skill(0.0, 3.0, 9.0), Some(1.0));
         assert_eq!(skill(0.0, 0.0, 9.0), Some(0.0));
         assert_eq!(skill(0.1, 0.0, 9.0), None);
         assert!(skill(f64::NAN, 0.0, 9.0).unwrap().is_nan());
+        let further = Errors { linear: Some(1.5), period: Some(8.0), ..errors_of(1.0, 4.0, 2.0) };
+        assert_eq!(super::skill(further), Some(1.0 - 1.0 / 1.5));
+        let further = Errors { period: Some(f64::NAN), ..further };
+        assert!(super::skill(further).unwrap().is_nan());
     }
 }

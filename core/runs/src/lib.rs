@@ -35,7 +35,7 @@ mod tensorboard;
 mod tests;
 pub mod time;
 
-pub use baselines::{Baselines, Errors, skill};
+pub use baselines::{Baselines, Errors, MoreBaselines, Remembered, skill};
 pub use console::{Aside, Printer, Progress, Shown};
 pub use error::{FileError, RecordError};
 pub use find::{FindError, find_run};

@@ -8,11 +8,13 @@ struct Shown {
 }
 
 /// In the order in which they are shown.
-const SHOWN: [Shown; 8] = [
+const SHOWN: [Shown; 10] = [
     Shown { name: "loss", progress: Some(4) },
     Shown { name: "error", progress: Some(1) },
     Shown { name: "error_last", progress: None },
     Shown { name: "error_mean", progress: None },
+    Shown { name: "error_linear", progress: None },
+    Shown { name: "error_period", progress: None },
     Shown { name: "skill", progress: Some(2) },
     Shown { name: "reward", progress: Some(3) },
     Shown { name: "return", progress: Some(5) },
@@ -32,7 +34,8 @@ pub fn in_summary(values: &[(String, f64)]) -> Vec<(&'static str, f64)> {
 }
 
 /// Words of the names of metrics of which less is better.
-const LOWER: [&str; 8] = ["error", "loss", "misprediction", "regret", "mse", "mae", "cost", "nll"];
+const LOWER: [&str; 10] =
+    ["error", "loss", "misprediction", "regret", "mse", "mae", "rmse", "smape", "cost", "nll"];
 /// Words of those of which more is better.
 const HIGHER: [&str; 7] = ["reward", "return", "skill", "accuracy", "success", "bonus", "per"];
 

@@ -32,6 +32,17 @@ impl Metrics {
     /// Adds one value of a metric to the current window. NaN makes the window's mean NaN: a run that has
     /// diverged should look like it.
     pub fn add(&mut self, name: &str, value: f64) {
+        let sum = self.sum(name);
+        sum.sum += value;
+        sum.count += 1;
+    }
+
+    /// Sets a metric, of which the last value of a window counts and not the mean.
+    pub fn set(&mut self, name: &str, value: f64) {
+        *self.sum(name) = Sum { sum: value, count: 1 };
+    }
+
+    fn sum(&mut self, name: &str) -> &mut Sum {
         let at = match self.sums.get_index(self.next) {
             Some((expected, _)) if expected == name => self.next,
             _ => match self.sums.get_index_of(name) {
@@ -39,10 +50,8 @@ impl Metrics {
                 None => self.sums.insert_full(name.to_owned(), Sum::default()).0,
             },
         };
-        let sum = &mut self.sums[at];
-        sum.sum += value;
-        sum.count += 1;
         self.next = if at + 1 < self.sums.len() { at + 1 } else { 0 };
+        &mut self.sums[at]
     }
 
     /// The mean of a metric in the current window; `None` if it was not added since the last [`take`](Self::take).
@@ -77,6 +86,19 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_metric_that_is_set_the_last_value_counts_also_where_it_was_saved_in_between() {
+        let mut metrics = Metrics::default();
+        metrics.set("whole", 1.0);
+        metrics.set("whole", 3.0);
+        let saved = metrics.save().into_iter().map(|(name, sum, count)| (name.to_owned(), sum, count));
+        let mut restored = Metrics::restore(saved.collect());
+        assert_eq!(restored.mean("whole"), Some(3.0));
+        restored.set("whole", 4.0);
+        assert_eq!(restored.take(), [("whole".to_owned(), 4.0)]);
+        assert!(restored.take().is_empty());
+    }
 
     #[test]
     fn means_come_in_the_order_of_first_use_in_every_window() {

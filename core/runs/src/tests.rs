@@ -346,7 +346,13 @@ fn tensorboard_itself_reads_the_event_files() {
     assert_eq!(
         read["layout"],
         serde_json::json!({
-            "error and its baselines": ["^error$", "^error_last$", "^error_mean$"],
+            "error and its baselines": [
+                "^error$",
+                "^error_last$",
+                "^error_mean$",
+                "^error_linear$",
+                "^error_period$"
+            ],
             "reward and return": ["^reward$", "^return$"],
             "loss and its terms": ["^loss$", "^loss/.*$"],
         })

@@ -1,7 +1,7 @@
 //! Cells: input to next state.
 use crate::autograd::vjp::vjp;
 use crate::bridge::{check_answer, interface};
-use crate::{LayerFactory, Params, Size, Vjp};
+use crate::{LayerFactory, Params, Saved, Size, Vjp};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -35,6 +35,33 @@ interface! {
         /// How many elements at the end of a state are the cell's own memory: carried from step to step without
         /// gradient, and not limited to ±1 where state and observation are merged. Asked for once.
         shared fn memory() -> i64 = Ok(0);
+        /// How its state recurs, if it does so unit by unit: then a trainer can carry exact gradients forward. Asked for
+        /// once. By default it does not.
+        shared fn recurrence() -> Option<Recurrence> = Ok(None);
+    }
+}
+
+/// A recurrence whose units do not see each other.
+///
+/// The next elements of a unit depend on the state before through the elements of that unit alone, as far as gradient
+/// goes; the other elements of the state before are not looked at. So the sensitivity of a unit to a parameter that feeds
+/// no other unit follows a recurrence of its own, and real-time recurrent learning costs little more than a step.
+#[derive(Debug)]
+pub struct Recurrence {
+    /// Where in a state the units are: the first part of each unit, then the second part of each, and so on.
+    pub elements: Range<i64>,
+    /// Elements of a unit, at least 1: a complex number has 2.
+    pub parts: i64,
+    /// Which unit each element of a parameter feeds, for those parameters whose elements feed one unit each, or none: the
+    /// parameter's name, as the cell added it, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds
+    /// none.
+    pub units: Saved,
+}
+
+impl Recurrence {
+    /// How many units there are.
+    pub fn count(&self) -> i64 {
+        (self.elements.end - self.elements.start) / self.parts
     }
 }
 

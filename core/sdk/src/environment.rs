@@ -3,7 +3,7 @@ use crate::bridge::interface;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use efference_abi::{ActionGroup, Restores, StepType};
+pub use efference_abi::{ActionGroup, Restores, Role, StepType};
 
 /// What an environment is made from.
 #[derive(Debug, Clone)]
@@ -78,6 +78,27 @@ impl Spaces {
     }
 }
 
+/// How predictions of an environment's observations are compared with what came. By default all elements are observed and
+/// predicted, and the baselines are the last value and the mean.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Comparison {
+    /// What each element of an observation is for; empty: all are observed and predicted. Frames have all elements: the
+    /// host shows the agent a missing value in place of those that are only predicted, and compares predictions of those
+    /// that are only seen with nothing.
+    pub roles: Vec<Role>,
+    /// Whether linear extrapolation, `2 · last − the one before`, is a baseline.
+    pub linear: bool,
+    /// Frames after which the same comes again, about: then the observation of so many frames ago is a baseline.
+    pub period: Option<usize>,
+}
+
+impl Comparison {
+    /// The elements that have a role, in order.
+    pub fn elements(&self, role: Role) -> impl Iterator<Item = usize> {
+        self.roles.iter().enumerate().filter(move |(_, r)| **r == role).map(|(element, _)| element)
+    }
+}
+
 /// What the options of a plugin say of it before it is made: nothing, but of an environment that knows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outline {
@@ -138,5 +159,8 @@ interface! {
         shared fn save() -> Vec<u8> = Ok(Vec::new()), context "saving";
         /// Takes up what [`save`](Environment::save) returned.
         exclusive fn restore(saved: &[u8]) -> () = Ok(()), context "restoring";
+        /// How its predictions are compared with what came. Asked for once, before the agent is made. Roles need
+        /// [`spaces`](Environment::spaces).
+        shared fn comparison() -> Comparison = Ok(Comparison::default());
     }
 }

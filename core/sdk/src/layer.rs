@@ -1,7 +1,7 @@
 //! Layers: linear maps with tricks of their own inside.
 use crate::autograd::vjp::vjp;
 use crate::bridge::{check_answer, interface};
-use crate::{Params, Result, Vjp, ensure};
+use crate::{Params, Result, Saved, Vjp, ensure};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -101,6 +101,12 @@ interface! {
         ///
         /// [`check_connections`](../efference_testkit/fn.check_connections.html) of the test kit checks that it is true.
         shared fn connections() -> Vec<Stage> = Ok(Vec::new());
+        /// Which output each element of a parameter feeds, for those parameters whose elements feed one output each: the
+        /// parameter's name, as the layer added it, and 64-bit integers whose shape broadcasts to the parameter's; -1: it
+        /// feeds none. By default unknown: none is listed.
+        ///
+        /// [`check_units`](../efference_testkit/fn.check_units.html) of the test kit checks that it is true.
+        shared fn units() -> Saved = Ok(Vec::new());
     }
 }
 

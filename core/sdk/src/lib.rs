@@ -73,11 +73,11 @@ pub mod saved;
 mod trainer;
 
 pub use autograd::{GradInput, GradOutput, Vjp};
-pub use bridge::{metric, step_seed};
-pub use cell::{Cell, CellSetup, GradMask, GradPath, Transition};
+pub use bridge::{latest_metric, metric, step_seed};
+pub use cell::{Cell, CellSetup, GradMask, GradPath, Recurrence, Transition};
 pub use environment::{
-    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores, RewardRange,
-    Spaces, StepType, action_width,
+    ActionGroup, Comparison, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Restores,
+    RewardRange, Role, Spaces, StepType, action_width,
 };
 pub use error::{Error, PluginId, Result, ResultExt, panic_text};
 pub use goal::{ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, Term, TraceStep, end_reversed};

@@ -1,6 +1,6 @@
 //! Trainers: how gradients travel through time.
 use crate::bridge::{check_numbers, interface};
-use crate::{Error, Loss, LossInput, Moment, Nonlinearity, Result, Saved, Spaces, ensure};
+use crate::{Error, Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, ensure};
 use std::ops::Range;
 use tch::{Device, Tensor};
 
@@ -117,6 +117,9 @@ interface! {
             let _ = (name, group, decay, errors, traces, gradients);
             Err(Error::msg("this host is older than the trainer, and cannot follow traces: use a newer one"))
         };
+        /// How the [cell's state recurs](crate::Cell::recurrence), if it does so unit by unit, with the full names of
+        /// parameters.
+        shared fn recurrence() -> Option<Recurrence> = Ok(None);
     }
 }
 
@@ -172,6 +175,9 @@ interface! {
         /// Steps whose graph is held at once, before a backward pass frees it; 0: not known. By it the memory of a run is
         /// estimated.
         shared fn unroll_length() -> u64 = Ok(0);
+        /// The agent is complete, and this is what will be trained: called once, before the first step. A trainer that the
+        /// agent does not fit refuses it here, where `efference check` finds it.
+        exclusive fn begin(agent: &dyn Agent) -> () = Ok(());
     }
 }
 

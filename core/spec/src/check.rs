@@ -374,8 +374,8 @@ fn unused_by_the_optimizer(tree: &Value) -> Vec<KeyDiagnostic> {
             ("intent", &["intentional"]),
         ] {
             let differs = |value: &Value| match (value.as_f64(), defaults[key].as_f64()) {
-                // Nothing may be said as "none".
-                (None, None) => *value != defaults[key] && !(value == NONE && defaults[key].is_null()),
+                (None, None) if defaults[key].is_null() => !value.is_null() && value != NONE,
+                (None, None) => *value != defaults[key],
                 (value, default) => value != default,
             };
             let said = table.get(key).is_some_and(differs);

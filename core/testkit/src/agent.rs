@@ -3,8 +3,8 @@ use crate::{MemoryStore, evaluate_paths};
 use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionRequest, Agent, AgentBuilder, Cell, Goal, GradPath, LayerFactory, Loss, LossInput, Moment,
-    NetworkSpec, ParamStore, Params, Result, Saved, Size, Stack, StackSpec, Term, TrainerSetup, Transition,
-    bail, derive_seed, ensure, group, weighted_traces,
+    NetworkSpec, ParamStore, Params, Recurrence, Result, Saved, Size, Stack, StackSpec, Term, TrainerSetup,
+    Transition, autograd, bail, derive_seed, ensure, group, weighted_traces,
 };
 use std::cell::{Cell as Slot, RefCell};
 use std::collections::BTreeMap;
@@ -202,10 +202,8 @@ impl Agent for PlainAgent<'_> {
     }
 
     fn clear_gradients(&self, group: &str) -> Result<()> {
-        for (_, mut parameter) in Agent::parameters(self, group)? {
-            if parameter.f_grad()?.defined() {
-                parameter.zero_grad();
-            }
+        for (_, parameter) in Agent::parameters(self, group)? {
+            autograd::clear_gradient(&parameter);
         }
         Ok(())
     }
@@ -220,5 +218,11 @@ impl Agent for PlainAgent<'_> {
 
     fn memory(&self) -> Result<i64> {
         self.cell()?.memory()
+    }
+
+    fn recurrence(&self) -> Result<Option<Recurrence>> {
+        let Some(Recurrence { elements, parts, units }) = self.cell()?.recurrence()? else { return Ok(None) };
+        let units = units.into_iter().map(|(name, units)| (format!("cell.{name}"), units)).collect();
+        Ok(Some(Recurrence { elements, parts, units }))
     }
 }

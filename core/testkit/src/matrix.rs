@@ -1,7 +1,8 @@
 //! The simplest layer.
-use efference_sdk::tch::Tensor;
+use efference_sdk::tch::{Device, Kind, Tensor};
 use efference_sdk::{
-    Edge, GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Size, Stage, Vjp, WeightLayout, bail,
+    Edge, GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Saved, Size, Stage, Vjp, WeightLayout,
+    bail,
 };
 use std::ops::Range;
 
@@ -56,6 +57,11 @@ impl Layer for Matrix {
         let edges =
             (0..ins).flat_map(|from| (0..outs).map(move |to| Edge { from, to, weight: from * outs + to }));
         Ok(vec![Stage { nodes: Size { ins, outs }, edges: edges.collect() }])
+    }
+
+    fn units(&self) -> Result<Saved> {
+        let (_, outs) = self.weight.size2()?;
+        Ok(vec![("weight".to_owned(), Tensor::f_arange(outs, (Kind::Int64, Device::Cpu))?)])
     }
 }
 

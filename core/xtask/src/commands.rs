@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::libtorch::{self, Flavour, Wish};
+use crate::packages::{GYMNASIUM, TENSORBOARD};
 use crate::places::Places;
 use crate::report::{duration, say};
-use crate::{browser, cargo, tensorboard};
+use crate::{browser, cargo};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -56,11 +57,21 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
     let libtorch = built(places)?;
     let mut tests = cargo::command(places, &libtorch, "test");
     tests.arg("--no-fail-fast");
-    let (python, tensorboard) = match tensorboard::python() {
+    let (python, tensorboard) = match TENSORBOARD.python() {
         Ok(python) => (Some(python), "TensorBoard"),
         Err(error) => {
             say(format!("SKIPPED: event files are not read back with TensorBoard's own reader: {error}"));
             (None, "no TensorBoard (see SKIPPED)")
+        }
+    };
+    let gymnasium = match GYMNASIUM.python() {
+        Ok(python) => {
+            tests.env(GYMNASIUM.variable, python);
+            "Gymnasium"
+        }
+        Err(error) => {
+            say(format!("SKIPPED: nothing is tested with real Gymnasium environments: {error}"));
+            "no Gymnasium (see SKIPPED)"
         }
     };
     let browser = match browser::ensure() {
@@ -84,12 +95,12 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
                 reading
                     .args(which)
                     .args(["--", "--ignored", "tensorboard"])
-                    .env(tensorboard::VARIABLE, &python);
+                    .env(TENSORBOARD.variable, &python);
                 good &= counts.follow(&mut reading)?;
             }
         }
         good &= counts.follow(&mut parity_command(places, None))?;
-        say(format!("the tests had: {browser}, {tensorboard}"));
+        say(format!("the tests had: {browser}, {tensorboard}, {gymnasium}"));
     } else if counts.passed + counts.failed == 0 {
         good = false;
         say("no test has such a name");

@@ -6,10 +6,10 @@ mod cargo;
 mod commands;
 mod error;
 mod libtorch;
+mod packages;
 mod places;
 mod python;
 mod report;
-mod tensorboard;
 mod tidy;
 
 use clap::builder::PossibleValuesParser;

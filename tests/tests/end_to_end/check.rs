@@ -30,6 +30,25 @@ fn diagnostic(from: &str, to: &str, texts: &[&str]) {
 }
 
 #[test]
+fn a_trainer_that_the_cell_does_not_fit_is_found_before_the_run() {
+    let place = Workplace::new();
+    let plain = SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", "");
+    let rtrl = plain.replace("plugin = \"bptt\"", "plugin = \"rtrl\"");
+    let mixed = SMALL.replace("plugin = \"mgu\"", "plugin = \"mingru\"");
+    for (spec, said) in [
+        (rtrl, "rtrl trains cells whose units do not see each other"),
+        (mixed, "set merge = \"concat\" under [trainer]"),
+    ] {
+        place.write("small.toml", spec);
+        let answer = place.efference(&["check", "small.toml"]).expect(2);
+        let words = |text: &str| {
+            text.split_whitespace().filter(|word| *word != "|" && *word != "│").collect::<Vec<_>>().join(" ")
+        };
+        assert!(words(&answer.stderr).contains(said), "{answer}");
+    }
+}
+
+#[test]
 fn a_typo_in_any_section_is_reported_with_the_key_that_was_meant() {
     diagnostic("seed = 3", "sead = 3", &["there is no key `sead`", "did you mean `seed`?"]);
     diagnostic("steps = 12", "step = 12", &["did you mean `steps`?"]);
@@ -111,7 +130,7 @@ fn a_plugin_that_is_not_there_is_reported_with_those_that_are() {
         &["there is no environment plugin `atari`", "worlds"],
     );
     diagnostic("plugin = \"bptt\"", "plugin = \"bppt\"", &["did you mean \"bptt\"?"]);
-    diagnostic("plugin = \"mgu\"", "plugin = \"gru\"", &["there is no cell plugin `gru`"]);
+    diagnostic("plugin = \"mgu\"", "plugin = \"lstm\"", &["there is no cell plugin `lstm`"]);
     diagnostic("plugin = \"predict\"", "plugin = \"predcit\"", &["did you mean \"predict\"?"]);
 }
 
@@ -119,10 +138,10 @@ fn a_plugin_that_is_not_there_is_reported_with_those_that_are() {
 fn all_problems_are_reported_at_once() {
     let place = Workplace::new();
     let text =
-        SMALL.replace("seed = 3", "sead = 3").replace("size = 64", "size = 0").replace("\"mgu\"", "\"gru\"");
+        SMALL.replace("seed = 3", "sead = 3").replace("size = 64", "size = 0").replace("\"mgu\"", "\"lstm\"");
     place.write("small.toml", text);
     let answer = place.efference(&["check", "small.toml"]).expect(2);
-    answer.says(&["`sead`", "`state.size`", "`gru`", "3 problems in small.toml"]);
+    answer.says(&["`sead`", "`state.size`", "`lstm`", "3 problems in small.toml"]);
 }
 
 #[test]

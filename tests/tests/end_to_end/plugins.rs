@@ -9,10 +9,16 @@ fn plugins_are_listed_with_kind_name_version_line_and_file() {
     for (kind, name) in [
         ("environment", "worlds"),
         ("trainer", "bptt"),
+        ("trainer", "immediate"),
+        ("trainer", "rtrl"),
+        ("trainer", "sliding"),
         ("goal", "predict"),
         ("goal", "maximize"),
         ("goal", "gradmax"),
+        ("cell", "gru"),
         ("cell", "mgu"),
+        ("cell", "mingru"),
+        ("cell", "rtu"),
         ("layer", "ldl"),
         ("layer", "dense"),
     ] {

@@ -47,6 +47,38 @@ fn every_plugin_and_optimizer_goes_on_bit_for_bit_with_one_thread_and_two() {
     }
 }
 
+/// Checks the same of a trainer and a cell that SMALL does not have.
+#[track_caller]
+fn verify_with(trainer: &str, cell: &str, at: u64, more: &[&str]) {
+    let place = Workplace::new();
+    let spec = SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", "");
+    let spec = spec.replace("plugin = \"bptt\"", &format!("plugin = \"{trainer}\""));
+    place.write("small.toml", spec.replace("plugin = \"mgu\"", &format!("plugin = \"{cell}\"")));
+    let at = at.to_string();
+    let mut arguments = vec!["verify-resume", "small.toml", "--at", &at];
+    arguments.extend(more.iter().flat_map(|set| ["--set", set]));
+    let answer = place.efference(&arguments).expect(0);
+    assert!(answer.stdout.starts_with("Equal, bit for bit: "), "{trainer}, {cell}, {more:?}: {answer}");
+}
+
+#[test]
+fn trainers_that_look_back_go_on_bit_for_bit_with_each_cell() {
+    let worlds = ["environment.world=catch", "environment.streams=3", "trainer.reset_after_episode=true"];
+    let layer = ["layer.plugin=ldl", "layer.sharing=none"];
+    for cell in ["mingru", "rtu"] {
+        verify_with("rtrl", cell, 23, &[]);
+        verify_with("rtrl", cell, 24, &[&worlds[..], &layer[..]].concat());
+    }
+    for cell in ["gru", "mgu", "mingru", "rtu"] {
+        verify_with("sliding", cell, 23, &[&worlds[..], &["trainer.length=5"]].concat());
+        verify_with("immediate", cell, 23, &worlds);
+        verify_with("bptt", cell, 24, &[&worlds[..], &["trainer.unroll_length=3"]].concat());
+    }
+    verify_with("immediate", "gru", 23, &["trainer.normalise=true"]);
+    verify_with("rtrl", "rtu", 23, &["goal.plugin=maximize", "cell.variant=nonlinear"]);
+    verify_with("rtrl", "rtu", 23, &["environment.world=catch", "trainer.action_input=true"]);
+}
+
 #[test]
 fn goals_that_control_go_on_with_all_that_they_keep() {
     let (obgd, rmsprop) =

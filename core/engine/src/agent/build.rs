@@ -163,7 +163,7 @@ impl Model {
         let mut model = Model::assemble(parts)?;
 
         let slow_decay = Slot::new(None);
-        let trainer = {
+        let mut trainer = {
             let agent = &Builder { model: &model, slow_decay: &slow_decay };
             let setup = TrainerSetup { state_size, reserved, device, spaces, agent };
             let trainer = &config.trainer;
@@ -200,6 +200,7 @@ impl Model {
         made.extend(config.bonus.iter().map(|_| (with_bonus::SCOPE.to_owned(), None)));
         made.extend(model.networks.borrow().iter().map(|(name, w)| (name.clone(), w.learning_rate)));
         *model.optimizers.borrow_mut() = Optimizers::new(config.groups.clone(), &made, config.optimizer);
+        trainer.begin(&model)?;
         Ok((model, trainer))
     }
 

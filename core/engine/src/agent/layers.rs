@@ -7,7 +7,7 @@ use super::config::PluginConfig;
 use super::rehearsal::Rehearsal;
 use super::rehearsed_layer::RehearsedLayer;
 use crate::plugins::CallMonitor;
-use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Size, Stage, Vjp, WeightLayout};
+use efference_sdk::{Layer, LayerFactory, LayerSetup, Params, Result, Saved, Size, Stage, Vjp, WeightLayout};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -91,5 +91,9 @@ impl Layer for Owned {
 
     fn connections(&self) -> Result<Vec<Stage>> {
         self.0.0.connections()
+    }
+
+    fn units(&self) -> Result<Saved> {
+        self.0.0.units()
     }
 }

@@ -4,13 +4,17 @@ use super::layers::Layers;
 use super::loss_means::LossMeans;
 use super::missing_gradients::MissingGradients;
 use super::rehearsal::Rehearsal;
+use super::roles::Roles;
 use super::shared_cell::SharedCell;
 use super::slow_cell::SlowCell;
 use super::store::ParameterStore;
 use super::transition::{CellTransition, GraphSharing};
 use crate::plugins::{CallMonitor, OpCount, set_step_seed};
 use efference_runs::Fingerprint;
-use efference_sdk::{ActionGroup, ActionRequest, Goal, Moment, Result, Stack, bail, derive_seed};
+use efference_sdk::{
+    ActionGroup, ActionRequest, Comparison, Goal, Moment, Recurrence, Result, Stack, bail, derive_seed,
+    ensure,
+};
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +44,8 @@ pub struct Model {
     pub(super) optimizers: RefCell<Optimizers>,
     pub(super) means: RefCell<LossMeans>,
     pub(super) missing_gradients: RefCell<MissingGradients>,
+    /// What elements of an observation are for, if not all are both seen and predicted.
+    pub(super) roles: Option<Roles>,
     /// The bits of the losses of this step.
     pub(super) loss_fingerprint: Cell<Fingerprint>,
     /// Of an agent that only rehearses.
@@ -105,6 +111,7 @@ impl Model {
             optimizers: RefCell::new(optimizers),
             means: RefCell::default(),
             missing_gradients: RefCell::default(),
+            roles: None,
             loss_fingerprint: Cell::default(),
             rehearsal,
             times: Cell::default(),
@@ -139,6 +146,26 @@ impl Model {
     /// Its parameters and buffers.
     pub fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    /// From now on the elements of an observation are for what this says.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub(crate) fn set_roles(&mut self, comparison: &Comparison) -> Result<()> {
+        self.roles = Roles::new(comparison, self.reserved, self.device)?;
+        Ok(())
+    }
+
+    /// What the agent sees of the step's observation, (rows, length) with the reserved slots.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub(crate) fn hide(&self, observation: Tensor) -> Result<Tensor> {
+        match &self.roles {
+            Some(roles) => roles.hide(observation),
+            None => Ok(observation),
+        }
     }
 
     /// From now on updates change nothing.
@@ -242,6 +269,20 @@ impl Model {
                 )
             }
         }
+    }
+
+    /// How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
+    pub(super) fn cell_recurrence(&self) -> Result<Option<Recurrence>> {
+        let Some(Recurrence { elements, parts, units }) = self.cell()?.lock().recurrence()? else {
+            return Ok(None);
+        };
+        ensure!(
+            elements.end <= self.state_size,
+            "the cell says that the elements {elements:?} of its state recur, and a state has {}",
+            self.state_size
+        );
+        let units = units.into_iter().map(|(name, units)| (format!("cell.{name}"), units)).collect();
+        Ok(Some(Recurrence { elements, parts, units }))
     }
 
     /// The next states of `x`, by way of the goal.

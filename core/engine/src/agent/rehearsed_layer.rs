@@ -1,7 +1,7 @@
 //! A layer that computes nothing: zeros of the right shape, counted as the work that the real one would do.
 use super::rehearsal::Rehearsal;
 use crate::plugins::{CallMonitor, CostModel};
-use efference_sdk::{GradInput, GradOutput, Layer, Result, Stage, Vjp, WeightLayout};
+use efference_sdk::{GradInput, GradOutput, Layer, Result, Saved, Stage, Vjp, WeightLayout};
 use std::ops::Range;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -72,6 +72,10 @@ impl Layer for RehearsedLayer {
 
     fn connections(&self) -> Result<Vec<Stage>> {
         self.layer.connections()
+    }
+
+    fn units(&self) -> Result<Saved> {
+        self.layer.units()
     }
 }
 

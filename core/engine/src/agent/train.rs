@@ -3,7 +3,9 @@ use super::groups::Followed;
 use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
-use efference_sdk::{Agent, Loss, LossInput, Result, ResultExt, Saved, autograd, bail, derive_seed, group};
+use efference_sdk::{
+    Agent, Loss, LossInput, Recurrence, Result, ResultExt, Saved, autograd, bail, derive_seed, group,
+};
 use tch::{Device, Tensor};
 
 impl Agent for Model {
@@ -24,7 +26,16 @@ impl Agent for Model {
     }
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
-        let loss = self.timed(|t| &mut t.loss, || self.goal.borrow_mut().loss(input))?;
+        let loss = self.timed(
+            |t| &mut t.loss,
+            || match &self.roles {
+                None => self.goal.borrow_mut().loss(input),
+                Some(roles) => {
+                    let target = roles.target(input)?;
+                    self.goal.borrow_mut().loss(&LossInput { target: &target, ..*input })
+                }
+            },
+        )?;
         if !self.frozen.get()
             && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
         {
@@ -115,6 +126,10 @@ impl Agent for Model {
 
     fn memory(&self) -> Result<i64> {
         Ok(self.memory)
+    }
+
+    fn recurrence(&self) -> Result<Option<Recurrence>> {
+        self.cell_recurrence()
     }
 }
 

@@ -23,6 +23,6 @@ pub(crate) use op_count::CostModel;
 pub use op_count::OpCount;
 pub use registry::{Registry, load_library};
 pub(crate) use services::set_step_seed;
-pub use services::take_metrics;
+pub use services::{PluginMetric, take_metrics};
 pub use stdout::{OnPrint, capture_stdout};
 pub use this_host::this_host;

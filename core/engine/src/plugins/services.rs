@@ -22,6 +22,7 @@ pub(super) static HOST: &HostApi = &HostApi {
     log,
     metric,
     step_seed,
+    latest: Some(latest),
 };
 
 const FEATURE_NAMES: &[Str] = &{
@@ -108,16 +109,36 @@ unsafe extern "C" fn log(
     }
 }
 
-static METRICS: Mutex<Vec<(String, f64)>> = Mutex::new(Vec::new());
+/// A metric that a plugin has recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginMetric {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+    /// Whether the last value of a window counts, and not the mean.
+    pub latest: bool,
+}
 
-unsafe extern "C" fn metric(name: Str, value: f64, _: *mut c_void, err: *mut Error) -> Status {
+static METRICS: Mutex<Vec<PluginMetric>> = Mutex::new(Vec::new());
+
+fn record(name: Str, value: f64, latest: bool, err: *mut Error) -> Status {
     // SAFETY: a borrowed text; `err` is writable.
     unsafe {
         guard(err, || {
-            METRICS.lock().unwrap_or_else(PoisonError::into_inner).push((read_str(name), value));
+            let metric = PluginMetric { name: read_str(name), value, latest };
+            METRICS.lock().unwrap_or_else(PoisonError::into_inner).push(metric);
             Ok(())
         })
     }
+}
+
+unsafe extern "C" fn metric(name: Str, value: f64, _: *mut c_void, err: *mut Error) -> Status {
+    record(name, value, false, err)
+}
+
+unsafe extern "C" fn latest(name: Str, value: f64, _: *mut c_void, err: *mut Error) -> Status {
+    record(name, value, true, err)
 }
 
 /// What the seeds of the current step are derived from.
@@ -139,6 +160,6 @@ unsafe extern "C" fn step_seed(purpose: Str, out: *mut u64, err: *mut Error) -> 
 }
 
 /// What plugins have recorded since the last call, in order.
-pub fn take_metrics() -> Vec<(String, f64)> {
+pub fn take_metrics() -> Vec<PluginMetric> {
     std::mem::take(&mut METRICS.lock().unwrap_or_else(PoisonError::into_inner))
 }

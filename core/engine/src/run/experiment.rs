@@ -5,9 +5,11 @@ use super::frames::FrameBuffer;
 use crate::agent::Model;
 use crate::plugins::is_finite;
 use efference_abi::Kind;
-use efference_runs::{Baselines, Errors, Fingerprint};
+use efference_runs::{Baselines, Errors, Fingerprint, MoreBaselines};
 use efference_sdk::tch::{self, Device, Tensor};
-use efference_sdk::{Batch, Environment, Error, Moment, Picture, PluginId, Result, Spaces, Trainer};
+use efference_sdk::{
+    Batch, Comparison, Environment, Error, Moment, Picture, PluginId, Result, Role, Spaces, Trainer,
+};
 use efference_spec::Section;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -89,6 +91,10 @@ pub struct Experiment {
     pub(super) frames: FrameBuffer,
     pub(super) step: u64,
     pub(super) baselines: Option<Baselines>,
+    /// Elements of an observation that predictions are not compared with.
+    seen_only: Vec<usize>,
+    /// An observation without them.
+    compared_row: Vec<f32>,
     /// What was predicted of each stream's next observation, and the prediction that its last one was compared with.
     pub(super) predictions: HashMap<u64, Vec<f32>>,
     pub(super) compared: HashMap<u64, Vec<f32>>,
@@ -108,16 +114,18 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Puts an experiment together. Without `compare` predictions are not compared with what came.
+    /// Puts an experiment together. Without `compare`, which says how, predictions are not compared with what came.
     pub fn new(
         environment: Box<dyn Environment>,
         spaces: Option<Spaces>,
         model: Model,
         trainer: Box<dyn Trainer>,
         plugins: Attribution,
-        compare: bool,
+        compare: Option<&Comparison>,
     ) -> Self {
-        let compare = compare && model.predicts();
+        let compare = compare.filter(|_| model.predicts());
+        let seen_only = compare.map(|c| c.elements(Role::SEEN).collect()).unwrap_or_default();
+        let more = |c: &Comparison| MoreBaselines { linear: c.linear, period: c.period };
         Experiment {
             environment,
             model,
@@ -125,7 +133,9 @@ impl Experiment {
             plugins,
             frames: FrameBuffer::new(spaces),
             step: 0,
-            baselines: compare.then(Baselines::default),
+            baselines: compare.map(|c| Baselines::with(more(c))),
+            seen_only,
+            compared_row: Vec::new(),
             predictions: HashMap::new(),
             compared: HashMap::new(),
             last_actions: LastActions::default(),
@@ -281,7 +291,7 @@ impl Experiment {
         }
         let observation =
             Tensor::f_from_slice(&self.rows)?.f_view([self.frames.active.len() as i64, width])?;
-        Ok(observation.f_to_device(self.model.device())?)
+        self.model.hide(observation.f_to_device(self.model.device())?)
     }
 
     fn add_bonus(&mut self, reward: &[f32], bonus: &[f32]) -> Vec<f32> {
@@ -319,7 +329,14 @@ impl Experiment {
         for active in &self.frames.active {
             let errors = self.baselines.as_mut().and_then(|b| {
                 let prediction = self.predictions.get(&active.stream).map(Vec::as_slice);
-                b.observe(active.stream, self.frames.observation(active), prediction)
+                let mut observation = self.frames.observation(active);
+                if !self.seen_only.is_empty() {
+                    self.compared_row.clear();
+                    self.compared_row.extend_from_slice(observation);
+                    self.seen_only.iter().for_each(|element| self.compared_row[*element] = f32::NAN);
+                    observation = &self.compared_row;
+                }
+                b.observe(active.stream, observation, prediction)
             });
             let reward = (!active.reward.is_nan()).then_some(f64::from(active.reward));
             let episode = self.episodes.observe(active.stream, active.step_type, active.reward);

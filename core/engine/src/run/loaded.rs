@@ -1,14 +1,14 @@
 //! A spec with its plugins, and how the parts of an experiment are made of it.
 use super::experiment::{Attribution, Experiment};
 use super::{RunError, device};
-use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig, Rehearsed};
+use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig, Rehearsed, check_comparison};
 use crate::plugins::{CallMonitor, Registry};
 use efference_abi::Kind;
 use efference_runs::directory::RunDirectory;
 use efference_runs::limits::Limits;
 use efference_runs::provenance::{Known, PluginFile};
 use efference_sdk::{
-    self as sdk, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, derive_seed,
+    self as sdk, Comparison, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, derive_seed,
 };
 use efference_spec::{PluginChoice, Section, Spec, StateSize};
 use serde_json::Value;
@@ -167,8 +167,13 @@ impl<'a> LoadedSpec<'a> {
     /// Makes the agent for an environment that is open already.
     pub fn open_with(&self, environment: Box<dyn Environment>, compare: bool) -> sdk::Result<Experiment> {
         let spaces = environment.spaces()?;
-        let (model, trainer) = self.build(spaces.as_ref())?;
-        Ok(self.assemble(environment, spaces, (model, trainer), compare))
+        let comparison = environment.comparison()?;
+        let id = self.plugin(Kind::Environment).plugin.id();
+        check_comparison(&comparison, spaces.as_ref().map(|s| s.observation))
+            .map_err(|e| e.in_plugin(&id))?;
+        let (mut model, trainer) = self.build(spaces.as_ref())?;
+        model.set_roles(&comparison)?;
+        Ok(self.assemble(environment, spaces, (model, trainer), compare.then_some(&comparison)))
     }
 
     /// An experiment of these parts, whose predictions are compared with nothing.
@@ -178,7 +183,7 @@ impl<'a> LoadedSpec<'a> {
         spaces: &Spaces,
         agent: (Model, Box<dyn Trainer>),
     ) -> Experiment {
-        self.assemble(environment, Some(spaces.clone()), agent, false)
+        self.assemble(environment, Some(spaces.clone()), agent, None)
     }
 
     fn assemble(
@@ -186,7 +191,7 @@ impl<'a> LoadedSpec<'a> {
         environment: Box<dyn Environment>,
         spaces: Option<Spaces>,
         (model, trainer): (Model, Box<dyn Trainer>),
-        compare: bool,
+        compare: Option<&Comparison>,
     ) -> Experiment {
         let id = |kind: Kind| self.plugin(kind).plugin.id();
         let plugins = Attribution {

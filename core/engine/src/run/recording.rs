@@ -2,7 +2,7 @@
 use super::evaluation::Evaluation;
 use super::experiment::Experiment;
 use crate::agent::LossMeans;
-use crate::plugins::take_metrics;
+use crate::plugins::{PluginMetric, take_metrics};
 use efference_runs::checkpoint::{Array, Arrays, Checkpoint};
 use efference_runs::directory::RunDirectory;
 use efference_runs::{
@@ -164,8 +164,13 @@ impl<'a> Recording<'a> {
         for (i, (name, count, total)) in experiment.model().means().sums()?.into_iter().enumerate() {
             sum("loss", i, &name, total, count);
         }
-        let Sums { sums: Errors { error, last, mean }, frames } = self.errors;
+        let Sums { sums: Errors { error, last, mean, linear, period }, frames } = self.errors;
         arrays.push(Array::of("host/errors".into(), &[error, last, mean, frames as f64]));
+        // NaN: it is no baseline here.
+        let further = [linear, period].map(|sum| sum.unwrap_or(f64::NAN));
+        if linear.is_some() || period.is_some() {
+            arrays.push(Array::of("host/further_errors".into(), &further));
+        }
         arrays.push(Array::of("host/window".into(), &[self.window.1]));
         arrays.push(Array::of("host/rewarded".into(), &[u8::from(self.rewarded)]));
         Ok(())
@@ -185,7 +190,12 @@ impl<'a> Recording<'a> {
         let losses = sums("loss").into_iter().map(|(name, sum, count)| (name, count, sum));
         experiment.model().restore_means(LossMeans::of_sums(losses.collect()));
         if let [error, last, mean, frames] = host.elements::<f64>("errors")[..] {
-            self.errors = Sums { sums: Errors { error, last, mean }, frames: frames as u64 };
+            let [linear, period] = match host.elements::<f64>("further_errors")[..] {
+                [linear, period] => [linear, period].map(|sum| Some(sum).filter(|sum| !sum.is_nan())),
+                _ => [None; 2],
+            };
+            let sums = Errors { error, last, mean, linear, period };
+            self.errors = Sums { sums, frames: frames as u64 };
         }
         if let [step] = host.elements::<u64>("window")[..] {
             self.window.1 = step;
@@ -234,14 +244,15 @@ impl<'a> Recording<'a> {
                 self.metrics.add("episode_length", episode.length as f64);
             }
             if let Some(e) = stats.errors {
-                self.errors.sums.error += e.error;
-                self.errors.sums.last += e.last;
-                self.errors.sums.mean += e.mean;
+                self.errors.sums.add(&e);
                 self.errors.frames += 1;
             }
         }
-        for (name, value) in take_metrics() {
-            self.metrics.add(&name, value);
+        for PluginMetric { name, value, latest } in take_metrics() {
+            match latest {
+                true => self.metrics.set(&name, value),
+                false => self.metrics.add(&name, value),
+            }
         }
     }
 
@@ -357,12 +368,12 @@ impl<'a> Recording<'a> {
         let mut values = recorded.loss()?;
         let sums = std::mem::take(&mut self.errors);
         if sums.frames > 0 {
-            let n = sums.frames as f64;
-            let means =
-                Errors { error: sums.sums.error / n, last: sums.sums.last / n, mean: sums.sums.mean / n };
+            let means = sums.sums.mean_over(sums.frames);
             values.extend(
                 [("error", means.error), ("error_last", means.last), ("error_mean", means.mean)].map(own),
             );
+            values.extend(means.linear.map(|e| own(("error_linear", e))));
+            values.extend(means.period.map(|e| own(("error_period", e))));
             values.extend(skill(means).map(|s| own(("skill", s))));
         }
         values.extend(self.metrics.take());

@@ -78,8 +78,7 @@ impl Experiment {
         for (stream, Episode { total, length }) in self.episodes.all() {
             add(&format!("episodes/{stream}"), Array::of(String::new(), &[total, length as f64]));
         }
-        for (stream, [last, mean, seen]) in self.baselines.iter().flat_map(|b| b.save()) {
-            let all = [("last", last), ("mean", mean), ("seen", seen)];
+        for (stream, all) in self.baselines.iter().flat_map(|b| b.save()) {
             all.into_iter().for_each(|(what, x)| add(&format!("baselines/{stream}/{what}"), floats(x)));
         }
     }
@@ -149,8 +148,7 @@ impl Experiment {
         }
         if let Some(baselines) = &mut self.baselines {
             for stream in host.elements::<u64>("streams") {
-                let own = |what: &str| host.elements(&format!("baselines/{stream}/{what}"));
-                baselines.restore(stream, [own("last"), own("mean"), own("seen")]);
+                baselines.restore(stream, |what| host.elements(&format!("baselines/{stream}/{what}")));
             }
         }
         Ok(())

@@ -9,7 +9,10 @@ use tensorboard_proto::types::DataType;
 
 /// Charts by title, and which curves they hold: regular expressions, as TensorBoard wants them.
 const CHARTS: [(&str, &[&str]); 3] = [
-    ("error and its baselines", &["^error$", "^error_last$", "^error_mean$"]),
+    (
+        "error and its baselines",
+        &["^error$", "^error_last$", "^error_mean$", "^error_linear$", "^error_period$"],
+    ),
     ("reward and return", &["^reward$", "^return$"]),
     ("loss and its terms", &["^loss$", "^loss/.*$"]),
 ];

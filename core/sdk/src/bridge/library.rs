@@ -57,6 +57,19 @@ pub fn metric(name: &str, value: f64) {
     }
 }
 
+/// As [`metric`], but of several values between two recordings the last one counts: for what sums up a whole run. Does
+/// nothing under a host of before, which has no such function.
+pub fn latest_metric(name: &str, value: f64) {
+    let Some(host) = HOST.get() else { return };
+    if host.size < std::mem::offset_of!(HostApi, latest) + size_of::<usize>() {
+        return;
+    }
+    if let Some(latest) = host.latest {
+        // SAFETY: the host's own function, which its table has.
+        let _ = call(|err| unsafe { latest(Str::new(name), value, null_mut(), err) });
+    }
+}
+
 /// A seed for random numbers of the current step, from the experiment's seed, the step and `purpose`: with it, a cell
 /// draws the same numbers whenever the step is computed. In a plugin that no host has loaded, as in a test, it depends
 /// on `purpose` alone.

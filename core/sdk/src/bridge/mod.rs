@@ -30,7 +30,7 @@ mod structs;
 
 pub use call::{Caller, Method, Monitor, call, guard};
 pub use cross::{Arg, Ret};
-pub use library::{check_options, create, init, metric, options_schema, outline, step_seed};
+pub use library::{check_options, create, init, latest_metric, metric, options_schema, outline, step_seed};
 pub use lists::read_str;
 pub use panics::{caught, collect_panics};
 

@@ -2,8 +2,9 @@
 use super::cross::{Arg, RawTensor, Ret, as_raw, check_size, extend, tensors_from_raw, tensors_into_raw};
 use super::lists::{list, list_with_owner, read_slice, read_str, take_list};
 use crate::{
-    GradInput, GradMask, GradOutput, GradPath, InputLayout, Loss, NetworkSpec, Nonlinearity, ParamStore,
-    Params, Picture, Result, RewardRange, Spaces, Stage, Term, TraceStep, WeightLayout, ensure,
+    Comparison, GradInput, GradMask, GradOutput, GradPath, InputLayout, Loss, NetworkSpec, Nonlinearity,
+    ParamStore, Params, Picture, Recurrence, Result, RewardRange, Saved, Spaces, Stage, Term, TraceStep,
+    WeightLayout, ensure,
 };
 use efference_abi::{self as abi, List, Slice, Str};
 use std::mem::ManuallyDrop;
@@ -69,6 +70,26 @@ impl Ret for Option<Spaces> {
         let actions = unsafe { take_list(abi.actions, |group| group) };
         let reward = RewardRange { min: abi.reward_min, max: abi.reward_max };
         Ok(abi.known.then_some(Spaces { observation: abi.observation, actions, reward }))
+    }
+}
+
+impl Ret for Comparison {
+    type Abi = abi::Comparison;
+
+    fn into_raw(self) -> Self::Abi {
+        abi::Comparison {
+            size: size_of::<abi::Comparison>(),
+            roles: list(self.roles),
+            linear: self.linear,
+            period: self.period.unwrap_or(0) as u64,
+        }
+    }
+
+    unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
+        // SAFETY: a list that was moved here, taken once.
+        let roles = unsafe { take_list(abi.roles, |role| role) };
+        let period = usize::try_from(abi.period).ok().filter(|period| *period > 0);
+        Ok(Comparison { roles, linear: abi.linear, period })
     }
 }
 
@@ -184,6 +205,34 @@ impl Ret for Vec<WeightLayout> {
                 input_dims: read_slice(w.input_dims.ptr, w.input_dims.len).to_vec(),
             }))
         }
+    }
+}
+
+impl Ret for Option<Recurrence> {
+    type Abi = abi::Recurrence;
+
+    fn into_raw(self) -> Self::Abi {
+        match self {
+            Some(Recurrence { elements, parts, units }) => {
+                abi::Recurrence { elements: elements.into_raw(), parts, units: units.into_raw() }
+            }
+            None => abi::Recurrence { elements: (0..0).into_raw(), parts: 0, units: List::EMPTY },
+        }
+    }
+
+    unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
+        // SAFETY: a list that was moved here, taken once.
+        let units = unsafe { Saved::from_raw(abi.units)? };
+        let elements = abi.elements.start..abi.elements.end;
+        let (parts, length) = (abi.parts, elements.end.saturating_sub(elements.start));
+        if parts == 0 {
+            return Ok(None);
+        }
+        ensure!(
+            parts > 0 && elements.start >= 0 && length > 0 && length % parts == 0,
+            "says that its state recurs in units of {parts} elements at {elements:?}, which holds no whole number of them"
+        );
+        Ok(Some(Recurrence { elements, parts, units }))
     }
 }
 

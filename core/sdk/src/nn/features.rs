@@ -15,22 +15,37 @@ crate::options! {
     }
 }
 
-/// Makes features of what comes, (rows, [`size`](Self::size)), without gradient, each row counted into a running mean and
-/// deviation once: for a goal that learns in `loss` from the features that it then acts upon in `act`.
+impl Features {
+    /// Whether the state is among them.
+    pub fn use_state(self) -> bool {
+        !matches!(self, Features::Observation)
+    }
+}
+
+/// Makes features of what comes, (rows, [`size`](Self::size)), each row counted into a running mean and deviation once: for a
+/// goal that learns in `loss` from the features that it then acts upon in `act`.
 #[derive(Debug)]
 pub struct FeatureReader {
     features: Features,
+    /// Slots at the front of an observation that are the goal's own.
+    reserved: i64,
     observed: usize,
     size: usize,
     normaliser: Option<Normaliser>,
-    /// What this step's `ahead` has counted in: `now` returns the same.
+    /// What this step's `ahead` has counted in, with the streams of its rows.
     ahead: Option<(Vec<u64>, Tensor)>,
 }
 
 impl FeatureReader {
-    /// A reader of an environment that observes `spaces`; `normalise`: whether features are divided by their running
-    /// deviation, after the running mean is taken away.
-    pub fn new(features: Features, normalise: bool, spaces: &Spaces, setup: &GoalSetup<'_>) -> Result<Self> {
+    /// A reader for a goal that reserves so many slots, in an environment that observes `spaces`; `normalise`: whether
+    /// features are divided by their running deviation, after the running mean is taken away.
+    pub fn new(
+        features: Features,
+        normalise: bool,
+        reserved: i64,
+        spaces: &Spaces,
+        setup: &GoalSetup<'_>,
+    ) -> Result<Self> {
         let (observed, state) = (spaces.observation, usize::try_from(setup.state_size).unwrap_or(0));
         let size = match features {
             Features::Observation => observed,
@@ -41,14 +56,14 @@ impl FeatureReader {
             size > 0,
             "the environment observes nothing that a network could see; set features = \"state\""
         );
-        let only_counts = crate::ParamStore::only_counts(&setup.params)?;
         // An agent that is only counted may ask for more than there is memory for.
         ensure!(
-            !only_counts || size <= 1 << 28,
-            "a network of {size} features has more of them than any memory holds"
+            size <= 1 << 28,
+            "{size} features are more than the networks of a goal can look at; choose fewer, such as features = \
+             \"observation\""
         );
         let normaliser = normalise.then(|| Normaliser::new(size));
-        Ok(FeatureReader { features, observed, size, normaliser, ahead: None })
+        Ok(FeatureReader { features, reserved, observed, size, normaliser, ahead: None })
     }
 
     /// Features of a row.
@@ -56,25 +71,38 @@ impl FeatureReader {
         self.size
     }
 
-    /// Whether the state is among them.
-    pub fn uses_state(&self) -> bool {
-        !matches!(self.features, Features::Observation)
-    }
-
-    /// In [`Goal::loss`](crate::Goal::loss): the features of what came, with the states after it, `next`, where a trainer passes
-    /// them.
+    /// In [`Goal::loss`](crate::Goal::loss): the features of what came, without gradient, with the states after it, `next`,
+    /// where a trainer passes them. The rows are counted in.
     pub fn ahead(&mut self, moment: &Moment<'_>, next: Option<&Tensor>) -> Result<Tensor> {
-        let features = self.read(moment, next)?;
+        let features = self.count(moment, next)?;
         self.ahead = Some((moment.streams.to_vec(), features.shallow_clone()));
         Ok(features)
     }
 
-    /// In [`Goal::act`](crate::Goal::act): the features to act upon.
+    /// In [`Goal::act`](crate::Goal::act): the features to act upon, without gradient. Rows that `ahead` has not counted in are
+    /// counted here.
     pub fn now(&mut self, moment: &Moment<'_>, state: &Tensor) -> Result<Tensor> {
-        match self.ahead.take() {
-            Some((streams, features)) if streams == moment.streams => Ok(features),
-            _ => self.read(moment, Some(state)),
+        match (self.ahead.take(), &self.normaliser) {
+            (Some((streams, features)), _) if streams == moment.streams && !self.features.use_state() => {
+                Ok(features)
+            }
+            // The states after an update may be others than those ahead of it.
+            (Some((streams, _)), Some(normaliser)) if streams == moment.streams => {
+                normaliser.apply(&self.raw(moment, Some(state))?)
+            }
+            _ => self.count(moment, Some(state)),
         }
+    }
+
+    /// Of the features (rows, size) that were acted upon: the same with `state` (rows, state size) for the state that they were
+    /// read from, whose gradient they carry.
+    pub fn with_state(&self, features: &Tensor, state: &Tensor) -> Result<Tensor> {
+        let start = self.size as i64 - state.size()[1];
+        let own = match &self.normaliser {
+            Some(normaliser) => normaliser.differentiable(state, start as usize)?,
+            None => state.shallow_clone(),
+        };
+        if start == 0 { Ok(own) } else { Ok(Tensor::f_cat(&[features.f_narrow(1, 0, start)?, own], 1)?) }
     }
 
     /// Appends its state.
@@ -88,32 +116,38 @@ impl FeatureReader {
         self.normaliser.as_mut().map_or(Ok(()), |normaliser| normaliser.restore("features", from))
     }
 
-    fn read(&mut self, moment: &Moment<'_>, state: Option<&Tensor>) -> Result<Tensor> {
-        let mut parts = Vec::with_capacity(2);
-        if !matches!(self.features, Features::State) {
-            let observation = moment.observation.f_nan_to_num(0.0, None, None)?;
-            ensure!(
-                observation.size()[1] == self.observed as i64,
-                "an observation has {} elements, and the environment said {}",
-                observation.size()[1],
-                self.observed
-            );
-            parts.push(observation);
-        }
-        if self.uses_state() {
-            match state {
-                Some(state) => parts.push(state.f_detach()?),
-                None => bail!(
-                    "this goal learns from the state that follows an action, and the trainer does not pass it: set \
-                     goal.features = \"observation\", or choose the trainer 'traces' with trainer.cell = true"
-                ),
-            }
-        }
-        let features = if parts.len() == 1 { parts.remove(0) } else { Tensor::f_cat(&parts, 1)? };
-        let features = features.f_to_kind(Kind::Float)?.f_contiguous()?;
+    fn count(&mut self, moment: &Moment<'_>, state: Option<&Tensor>) -> Result<Tensor> {
+        let features = self.raw(moment, state)?;
         match &mut self.normaliser {
             Some(normaliser) => normaliser.normalise(&features),
             None => Ok(features),
         }
+    }
+
+    /// Features as they come.
+    fn raw(&self, moment: &Moment<'_>, state: Option<&Tensor>) -> Result<Tensor> {
+        let mut parts = Vec::with_capacity(2);
+        if !matches!(self.features, Features::State) {
+            let (observed, length) = (self.observed as i64, moment.observation.size()[1]);
+            ensure!(
+                length == self.reserved + observed,
+                "an observation has {} elements, and the environment said {observed}",
+                length - self.reserved
+            );
+            let observation = moment.observation.f_narrow(1, self.reserved, observed)?;
+            parts.push(observation.f_nan_to_num(0.0, None, None)?);
+        }
+        if self.features.use_state() {
+            match state {
+                Some(state) => parts.push(state.f_detach()?),
+                None => bail!(
+                    "this goal learns from the states that follow an action, and the trainer does not pass them: set \
+                     trainer.look_ahead = true, or choose goal.features = \"observation\", or the trainer 'traces' with \
+                     trainer.cell = true"
+                ),
+            }
+        }
+        let features = if parts.len() == 1 { parts.remove(0) } else { Tensor::f_cat(&parts, 1)? };
+        Ok(features.f_to_kind(Kind::Float)?.f_contiguous()?)
     }
 }

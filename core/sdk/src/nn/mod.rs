@@ -1,4 +1,5 @@
-//! Building blocks: stacks of layers with residuals, nonlinearities, the loss of a prediction; and for control, networks with
+//! Building blocks: stacks of layers with residuals, nonlinearities, the loss of a prediction, what a cell sees from
+//! outside; and for control, networks with
 //! sparse first weights, policies, running normalisers, eligibility traces.
 //!
 //! On the CPU each is one operation for autograd, one pass over memory forward and one backward; on other devices it is
@@ -7,6 +8,8 @@
 mod features;
 mod feed_forward;
 mod nonlinearity;
+mod normalised;
+mod observation_reader;
 mod observed;
 mod policy;
 mod prediction;
@@ -21,7 +24,9 @@ mod traces;
 pub use features::{FeatureReader, Features};
 pub use feed_forward::{FeedForward, FeedForwardSpec};
 pub use nonlinearity::Nonlinearity;
-pub use observed::ObservationReader;
+pub use normalised::Normalised;
+pub use observation_reader::ObservationReader;
+pub use observed::Observed;
 pub use policy::{Policy, largest};
 pub use prediction::{ObservationLoss, Prediction};
 pub use running::{Normaliser, RewardScale};

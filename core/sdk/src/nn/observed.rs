@@ -1,70 +1,41 @@
-//! What the networks of a bonus see: the observation alone, normalised as it comes.
-use super::running::Normaliser;
-use crate::autograd::{OutputBuffer, slice};
-use crate::{GoalSetup, Moment, ParamStore, Result, Saved, bail, ensure};
-use tch::{Kind, Tensor};
+//! What a cell sees from outside.
+use crate::{CellSetup, Result};
+use std::ops::Range;
+use tch::Tensor;
 
-/// How far a normalised element may be from 0.
-const LIMIT: f32 = 5.0;
-
-/// Makes rows for a network of what is observed: 0 where something is missing, normalised by a running mean and deviation and
-/// limited to ±5, as Burda et al., "Exploration by random network distillation" (2018, arXiv 1810.12894), do.
-#[derive(Debug)]
-pub struct ObservationReader {
-    normaliser: Normaliser,
-    size: usize,
+/// The part of a cell's input that comes from outside: the reward, what was observed, the action that was done before.
+///
+/// It carries no gradient. Where a value is missing, the state's own prediction stands in its place, and so does that of
+/// the reward where none came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    parts: Vec<Range<i64>>,
 }
 
-impl ObservationReader {
-    /// For a goal plugin called `name`, made by `setup`.
-    ///
-    /// # Errors
-    /// If the environment does not say what it observes, or observes nothing.
-    pub fn new(name: &str, setup: &GoalSetup<'_>) -> Result<Self> {
-        let Some(spaces) = setup.spaces else {
-            bail!("{name} needs an environment that says how much it observes, and this one does not")
-        };
-        let size = spaces.observation;
-        ensure!(size > 0, "{name} measures how new an observation is, and this environment observes nothing");
-        // An agent that is only counted may ask for more than there is memory for.
-        ensure!(
-            !setup.params.only_counts()? || size <= 1 << 28,
-            "a network of {size} features has more of them than any memory holds"
-        );
-        Ok(ObservationReader { normaliser: Normaliser::new(size), size })
-    }
-
-    /// Elements of a row.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// (rows, [`size`](Self::size)), without gradient; each row is counted in. What is shorter than the environment said is
-    /// followed by 0.
-    pub fn read(&mut self, moment: &Moment<'_>) -> Result<Tensor> {
-        let observation = moment.observation.f_detach()?.f_to_kind(Kind::Float)?.f_contiguous()?;
-        let length = observation.size()[1] as usize;
-        ensure!(
-            length <= self.size,
-            "an observation has {length} elements, and the environment said {}",
-            self.size
-        );
-        let mut rows = OutputBuffer::zeros(&[moment.streams.len() as i64, self.size as i64])?;
-        for (row, seen) in
-            rows.chunks_exact_mut(self.size).zip(slice(&observation)?.chunks_exact(length.max(1)))
-        {
-            row.iter_mut().zip(seen).for_each(|(row, seen)| *row = if seen.is_nan() { 0.0 } else { *seen });
+impl Observed {
+    /// Of a cell made from `setup`; `None` if the trainer does not say where the observation stands: it mixes state and
+    /// observation, or it does not know how long an observation is.
+    pub fn new(setup: &CellSetup<'_>) -> Option<Self> {
+        let CellSetup { size, observation, action, .. } = setup;
+        if observation.is_empty() {
+            return None;
         }
-        Ok(self.normaliser.normalise(&rows.into_tensor())?.f_clamp(f64::from(-LIMIT), f64::from(LIMIT))?)
+        // Reserved slots lie between the state and the observation; the first of them is the reward.
+        let reward = size.outs..if observation.start > size.outs { size.outs + 1 } else { size.outs };
+        let parts = [reward, observation.clone(), action.clone()];
+        Some(Observed { parts: parts.into_iter().filter(|part| !part.is_empty()).collect() })
     }
 
-    /// Appends its state, under names that begin with `name`.
-    pub fn save(&self, name: &str, into: &mut Saved) -> Result<()> {
-        self.normaliser.save(name, into)
+    /// How many features there are.
+    pub fn width(&self) -> i64 {
+        self.parts.iter().map(|part| part.end - part.start).sum()
     }
 
-    /// Takes up what [`save`](Self::save) appended.
-    pub fn restore(&mut self, name: &str, from: &Saved) -> Result<()> {
-        self.normaliser.restore(name, from)
+    /// Of the cell's input `x` (batch, ins): (batch, width), without gradient.
+    pub fn of(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.f_detach()?;
+        let parts = self.parts.iter().map(|part| Ok(x.f_narrow(1, part.start, part.end - part.start)?));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&parts, 1)?)
     }
 }

@@ -52,6 +52,42 @@ impl Normaliser {
         Ok(y.into_tensor())
     }
 
+    /// Normalises the rows of `x` (rows, size) by what is counted, without counting them in; without gradient.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.f_detach()?.f_contiguous()?;
+        let width = self.mean.len();
+        ensure!(
+            x.dim() == 2 && x.size()[1] == width as i64,
+            "rows of {width} features are normalised here, and the shape {:?} was passed",
+            x.size()
+        );
+        let mut y = OutputBuffer::empty(&x.size())?;
+        for (y, x) in y.chunks_exact_mut(width).zip(slice(&x)?.chunks_exact(width)) {
+            for (i, (y, x)) in y.iter_mut().zip(x).enumerate() {
+                *y = ((f64::from(*x) - self.mean[i]) / self.deviation(i)) as f32;
+            }
+        }
+        Ok(y.into_tensor())
+    }
+
+    /// Normalises `x` (rows, width), the features from `start` on, by what is counted, with the gradient of `x`.
+    pub fn differentiable(&self, x: &Tensor, start: usize) -> Result<Tensor> {
+        let width = usize::try_from(x.size()[1])?;
+        ensure!(
+            start + width <= self.mean.len(),
+            "{width} features from {start} on are not all normalised here"
+        );
+        let places = start..start + width;
+        let means: Vec<f32> = self.mean[places.clone()].iter().map(|mean| *mean as f32).collect();
+        let factors: Vec<f32> = places.map(|i| (1.0 / self.deviation(i)) as f32).collect();
+        Ok(x.f_sub(&Tensor::f_from_slice(&means)?)?.f_mul(&Tensor::f_from_slice(&factors)?)?)
+    }
+
+    fn deviation(&self, i: usize) -> f64 {
+        let variance = if self.count < 2.0 { 1.0 } else { self.squares[i] / (self.count - 1.0) };
+        (variance + EPSILON).sqrt()
+    }
+
     /// Appends its state, under names that begin with `name`.
     pub fn save(&self, name: &str, into: &mut Saved) -> Result<()> {
         saved::put_numbers(into, &format!("{name}.count"), &[self.count])?;

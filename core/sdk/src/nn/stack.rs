@@ -212,7 +212,7 @@ impl Vjp for Row {
 }
 
 /// One over the deviation of a layer's outputs for standard normal inputs.
-fn normalising_factor(
+pub(super) fn normalising_factor(
     layer: &dyn Layer,
     size: Size,
     before: Nonlinearity,

@@ -12,8 +12,13 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph, Widget
 
 /// Metrics that are drawn in one chart, since they have one scale; and which charts come first where there is room for
 /// some only.
-const CHARTS: [&[&str]; 5] =
-    [&["error", "error_last", "error_mean"], &["return"], &["reward"], &["skill"], &["loss"]];
+const CHARTS: [&[&str]; 5] = [
+    &["error", "error_last", "error_mean", "error_linear", "error_period"],
+    &["return"],
+    &["reward"],
+    &["skill"],
+    &["loss"],
+];
 /// Charts at most.
 const MOST_CHARTS: usize = 4;
 /// The least rows and columns of a chart that can be read.

@@ -66,14 +66,12 @@
 //! the run, and the error shows what it printed last on its standard error. It is in a process group of its own, which is
 //! ended with the run. Where the run is killed (SIGKILL), so is the program, and what the program has started is on its own.
 
-mod child;
 mod link;
 mod message;
 mod options;
 
 pub use options::Options;
 
-use child::Program;
 use efference_sdk::{
     ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Picture, Plugin, Restores, Result, Spaces,
     bail, ensure, metric, serde_json,
@@ -115,8 +113,7 @@ impl Plugin for Process {
     /// must not.
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         let (program, arguments) = options.program()?;
-        let (program, stdin, stdout) = Program::start(program, arguments)?;
-        let mut link = Link::new(program, stdin, stdout);
+        let mut link = Link::start(program, arguments)?;
         let folder = setup.folder(Self::NAME);
         let folder = folder.as_deref().map(|folder| folder.to_string_lossy());
         link.send(&message::line(&Greeting {
@@ -242,7 +239,7 @@ impl Environment for Process {
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let elements = self.description.spaces().observation;
         let session = self.session.get_mut().unwrap_or_else(PoisonError::into_inner);
-        session.link.program.log();
+        session.link.log();
         if session.over {
             return frames.close();
         }

@@ -1,11 +1,11 @@
 //! The two pipes: messages in, with patience; messages out.
-use crate::child::Program;
 use crate::message::{LINE, Message};
-use efference_sdk::{Error, Result, bail};
+use efference_child_process::Program;
+use efference_sdk::{Error, Result, bail, tracing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{ErrorKind, Read, Write};
-use std::process::{ChildStdin, ChildStdout};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A message with the bytes that it announced.
@@ -28,7 +28,7 @@ impl Received {
 pub(crate) struct Link {
     // In the order in which they are dropped: the end of its input tells the program to end.
     stdin: Option<ChildStdin>,
-    pub(crate) program: Program,
+    program: Program,
     stdout: ChildStdout,
     /// What was read and is no whole message yet.
     read: Vec<u8>,
@@ -39,8 +39,28 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(program: Program, stdin: ChildStdin, stdout: ChildStdout) -> Link {
-        Link { stdin: Some(stdin), program, stdout, read: Vec::new(), head: None, last: Instant::now() }
+    /// Starts the program.
+    pub(crate) fn start(name: &str, arguments: &[String]) -> Result<Link> {
+        let mut command = Command::new(name);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (program, stdin, stdout) = Program::start(command).map_err(|e| {
+            Error::from(e).context(format!(
+                "cannot start '{name}', the program of the option 'command'. Install it, or say where it is"
+            ))
+        })?;
+        let Some(stdout) = stdout else { bail!("the program was started without its pipes") };
+        Ok(Link { stdin, program, stdout, read: Vec::new(), head: None, last: Instant::now() })
+    }
+
+    /// Writes to the log what the program printed since the last call.
+    pub(crate) fn log(&self) {
+        let (left_out, lines) = self.program.take_printed();
+        if left_out > 0 {
+            tracing::info!("the program printed {left_out} lines more than fit here");
+        }
+        for line in lines {
+            tracing::info!("the program printed: {line}");
+        }
     }
 
     /// Sends a message. If the program has gone it is lost, and reading shows why.
@@ -154,7 +174,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.stdin = None;
-        self.program.log();
+        self.log();
     }
 }
 

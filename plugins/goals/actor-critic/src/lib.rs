@@ -31,11 +31,14 @@ use std::collections::BTreeMap;
 /// lead to; `V(s′)` is computed by the weights that `V(s)` was. Parameters are in the groups `goal.value` and `goal.policy`, or
 /// all in `goal` if layers are [shared](Options::shared).
 ///
-/// No gradient reaches the states by way of these terms. If the state is among the features, the goal predicts what is observed
-/// next as well ([`Prediction`]), and the cell learns from that.
+/// If the state is among the features, the goal predicts what is observed next as well ([`Prediction`]), and the cell learns from
+/// that; from value and policy it learns only with [`teach_state`](Options::teach_state), by trainers that carry their gradient
+/// to it.
 pub struct ActorCritic {
     options: Options,
     policy: Policy,
+    /// Whether the front of the state predicts what is observed.
+    predicts: bool,
     features: FeatureReader,
     networks: Networks,
     reward_scale: RewardScale,
@@ -67,30 +70,39 @@ impl Plugin for ActorCritic {
             bail!("actor-critic needs an environment that says which actions it wants, and this one does not")
         };
         let policy = Policy::new(&spaces.actions)?;
-        let features = FeatureReader::new(options.features, options.normalise_features, spaces, setup)?;
+        let predicts = options.features.use_state();
+        let reserved = if predicts { Prediction::RESERVED } else { 0 };
+        let features =
+            FeatureReader::new(options.features, options.normalise_features, reserved, spaces, setup)?;
         let outs = policy.parameters() as i64;
         let networks = Networks::new(&options, features.size() as i64, outs, setup)?;
         let reward_scale = RewardScale::new(options.gamma);
         let acted = BTreeMap::new();
-        Ok(ActorCritic { options, policy, features, networks, reward_scale, acted, outputs: None })
+        Ok(ActorCritic { options, policy, predicts, features, networks, reward_scale, acted, outputs: None })
     }
 }
 
 impl Goal for ActorCritic {
     fn reserved(&self) -> Result<i64> {
-        Ok(if self.features.uses_state() { Prediction::RESERVED } else { 0 })
+        Ok(if self.predicts { Prediction::RESERVED } else { 0 })
     }
 
     fn predicts(&self) -> Result<bool> {
-        Ok(self.features.uses_state())
+        Ok(self.predicts)
     }
 
     fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
         let moment = input.moment;
         // For streams that acted earlier, before an update, it is computed anew.
         let before = match self.outputs.take() {
-            Some((streams, outputs)) if streams == moment.streams => outputs,
-            _ => self.evaluate(&self.acted_upon(moment.streams)?)?,
+            Some((streams, outputs)) if streams == moment.streams && !self.teaches() => outputs,
+            _ => {
+                let mut x = self.acted_upon(moment.streams)?;
+                if self.teaches() {
+                    x = self.features.with_state(&x, input.state)?;
+                }
+                self.evaluate(&x)?
+            }
         };
         let ahead = self.features.ahead(moment, input.next)?;
         let next_value = tch::no_grad(|| self.networks.value(&ahead))?;
@@ -116,7 +128,7 @@ impl Goal for ActorCritic {
             learned.measure(value, self.policy.entropy(&parameters[..self.policy.parameters()]));
         }
         let mut loss = Loss::default();
-        if self.features.uses_state() {
+        if self.predicts {
             let observation_importance = self.options.observation_importance;
             let prediction = Prediction { observation_importance, observation_loss: ObservationLoss::L2 };
             prediction.add(input, &mut loss)?;
@@ -191,6 +203,11 @@ impl Goal for ActorCritic {
 }
 
 impl ActorCritic {
+    /// Whether the gradient of value and policy reaches the states.
+    fn teaches(&self) -> bool {
+        self.predicts && self.options.teach_state
+    }
+
     /// The features that these streams acted upon last, (rows, size); 0 for one that has not acted.
     fn acted_upon(&self, streams: &[u64]) -> Result<Tensor> {
         let size = self.features.size();

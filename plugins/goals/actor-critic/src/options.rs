@@ -30,5 +30,8 @@ efference_sdk::options! {
         /// With the state among the features: what the error of a predicted observation counts for, by which the cell learns.
         #[schemars(range(min = 0.0))]
         pub observation_importance: f64 = 1.0,
+        /// With the state among the features: whether the cell learns from value and policy too, by a trainer that takes their
+        /// gradient through the state (not `traces`).
+        pub teach_state: bool = false,
     }
 }

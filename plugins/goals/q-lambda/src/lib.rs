@@ -41,6 +41,9 @@ efference_sdk::options! {
         /// With the state among the features: what the error of a predicted observation counts for, by which the cell learns.
         #[schemars(range(min = 0.0))]
         pub observation_importance: f64 = 1.0,
+        /// With the state among the features: whether the cell learns from the values too, by a trainer that takes their
+        /// gradient through the state (not `traces`).
+        pub teach_state: bool = false,
     }
 }
 
@@ -56,8 +59,9 @@ efference_sdk::options! {
 /// arXiv 2410.14606), by a trainer without traces it is Q-learning. The best action is taken, or with the probability epsilon,
 /// which falls over a number of steps, any one. There must be one choice.
 ///
-/// Parameters are in the group `goal.q`. No gradient reaches the states by way of this term; if the state is among the features,
-/// the goal predicts what is observed next as well ([`Prediction`]), and the cell learns from that.
+/// Parameters are in the group `goal.q`. If the state is among the features, the goal predicts what is observed next as well
+/// ([`Prediction`]), and the cell learns from that; from the values it learns only with [`teach_state`](Options::teach_state), by
+/// trainers that carry their gradient to it.
 pub struct QLambda {
     options: Options,
     choices: usize,
@@ -95,7 +99,9 @@ impl Plugin for QLambda {
                 spaces.actions.iter().filter(|group| group.choices > 0).count()
             )
         };
-        let features = FeatureReader::new(options.features, options.normalise_features, spaces, setup)?;
+        let reserved = if options.features.use_state() { Prediction::RESERVED } else { 0 };
+        let features =
+            FeatureReader::new(options.features, options.normalise_features, reserved, spaces, setup)?;
         let Options { width, depth, sparsity, gamma, .. } = options;
         let size = Size { ins: features.size() as i64, outs: i64::from(choices) };
         let spec = FeedForwardSpec { size, width, depth, sparsity, activate_last: false };
@@ -114,20 +120,23 @@ impl Plugin for QLambda {
 
 impl Goal for QLambda {
     fn reserved(&self) -> Result<i64> {
-        Ok(if self.features.uses_state() { Prediction::RESERVED } else { 0 })
+        Ok(if self.options.features.use_state() { Prediction::RESERVED } else { 0 })
     }
 
     fn predicts(&self) -> Result<bool> {
-        Ok(self.features.uses_state())
+        Ok(self.options.features.use_state())
     }
 
     fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
         let moment = input.moment;
         // For streams that acted earlier, before an update, it is computed anew.
         let before = match self.values.take() {
-            Some((streams, values)) if streams == moment.streams => values,
+            Some((streams, values)) if streams == moment.streams && !self.teaches() => values,
             _ => {
-                let x = self.acted_upon(moment.streams)?;
+                let mut x = self.acted_upon(moment.streams)?;
+                if self.teaches() {
+                    x = self.features.with_state(&x, input.state)?;
+                }
                 tch::with_grad(|| self.network.forward(&x))?
             }
         };
@@ -162,7 +171,7 @@ impl Goal for QLambda {
             sum += value;
         }
         let mut loss = Loss::default();
-        if self.features.uses_state() {
+        if self.options.features.use_state() {
             let observation_importance = self.options.observation_importance;
             let prediction = Prediction { observation_importance, observation_loss: ObservationLoss::L2 };
             prediction.add(input, &mut loss)?;
@@ -240,6 +249,11 @@ impl Goal for QLambda {
 }
 
 impl QLambda {
+    /// Whether the gradient of the values reaches the states.
+    fn teaches(&self) -> bool {
+        self.options.features.use_state() && self.options.teach_state
+    }
+
     /// How often it explores now.
     fn epsilon(&self) -> f64 {
         let Options { epsilon_start: start, epsilon_end: end, epsilon_steps: steps, .. } = self.options;

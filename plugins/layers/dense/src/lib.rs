@@ -1,10 +1,10 @@
 //! Layer plugin: a full matrix, for comparison.
 use efference_sdk::autograd::{NamedVjp, SharedVjp};
 use efference_sdk::nn::check_forward;
-use efference_sdk::tch::{Kind, Tensor};
+use efference_sdk::tch::{Device, Kind, Tensor};
 use efference_sdk::{
-    Edge, GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Size, Stage, Vjp, WeightLayout, bail,
-    ensure,
+    Edge, GradInput, GradOutput, Layer, LayerSetup, Plugin, Result, Saved, Size, Stage, Vjp, WeightLayout,
+    bail, ensure,
 };
 use std::ops::Range;
 
@@ -87,6 +87,16 @@ impl Layer for Dense {
         let edges =
             (0..ins).flat_map(|from| (0..outs).map(move |to| Edge { from, to, weight: to * ins + from }));
         Ok(vec![Stage { nodes: self.size, edges: edges.collect() }])
+    }
+
+    fn units(&self) -> Result<Saved> {
+        let outs = self.size.outs;
+        let each = Tensor::f_arange(outs, (Kind::Int64, Device::Cpu))?;
+        let mut units = vec![("weight".to_owned(), each.f_view([outs, 1])?)];
+        if self.linear.lock().bias.is_some() {
+            units.push(("bias".to_owned(), each));
+        }
+        Ok(units)
     }
 }
 
@@ -191,6 +201,7 @@ mod tests {
     fn each_input_reaches_each_output_by_a_weight_of_its_own() {
         for (ins, outs) in [(1, 1), (7, 4), (3, 12)] {
             let (store, dense) = dense(Options::default(), ins, outs);
+            testkit::check_units(&dense, Size { ins, outs }, &store).unwrap();
             testkit::check_connections(&dense, Size { ins, outs }).unwrap();
             let weight = store.get("weight").unwrap().reshape([-1]);
             let stages = dense.connections().unwrap();

@@ -124,6 +124,30 @@ impl Factors {
         };
         self.sub_layers.iter().enumerate().map(stage).collect()
     }
+
+    /// Which of `outs` outputs each bias of the last sub-layer feeds, in their order; -1: none, for it only pads the size up
+    /// to the product of its dims. A weight feeds what the bias of its block and output does. `None` if they feed several.
+    pub fn units(&self, outs: i64) -> Option<Vec<i64>> {
+        let last = self.sub_layers.last()?;
+        if last.shared.is_some_and(|dim| self.outs[dim] > 1) {
+            return None;
+        }
+        let blocks: i64 = last.blocks.iter().product();
+        let unit = |block: i64, output: i64| {
+            let mut place = vec![0; self.outs.len()];
+            let at = coordinates(block, &last.blocks);
+            last.unique.iter().zip(at).for_each(|(dim, at)| place[*dim] = at);
+            place[last.dim] = output;
+            let to = place.iter().zip(&self.outs).fold(0, |to, (at, dim)| to * dim + at);
+            if to < outs { to } else { -1 }
+        };
+        Some(
+            (0..blocks)
+                .flat_map(|block| (0..last.outs).map(move |output| (block, output)))
+                .map(|(b, o)| unit(b, o))
+                .collect(),
+        )
+    }
 }
 
 /// Where a number lies in a block of these dims, the outermost first.

@@ -18,7 +18,8 @@ use efference_sdk::autograd::SharedVjp;
 use efference_sdk::nn::{check_forward, columns};
 use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{
-    Layer, LayerSetup, Nonlinearity, ParamStore, Plugin, Result, Size, Stage, Vjp, WeightLayout, ensure,
+    Layer, LayerSetup, Nonlinearity, ParamStore, Plugin, Result, Saved, Size, Stage, Vjp, WeightLayout,
+    ensure,
 };
 pub use factors::{Factors, SubLayer};
 use std::ops::Range;
@@ -181,6 +182,19 @@ impl Layer for Ldl {
 
     fn connections(&self) -> Result<Vec<Stage>> {
         Ok(self.factors.connections(self.size, self.skip_connections))
+    }
+
+    /// Those of the last sub-layer, if each of its weights is used once: what feeds an earlier one reaches every output.
+    fn units(&self) -> Result<Saved> {
+        let last = self.factors.sub_layers.len().saturating_sub(1);
+        let Some(units) = self.factors.units(self.size.outs) else { return Ok(Vec::new()) };
+        let shape: Vec<i64> = self.factors.sub_layers[last].bias_shape();
+        let units = Tensor::f_from_slice(&units)?.f_view(&shape[..])?;
+        let mut listed = vec![(format!("weight.{last}"), units.shallow_clone())];
+        if self.biased {
+            listed.push((format!("bias.{last}"), units));
+        }
+        Ok(listed)
     }
 }
 

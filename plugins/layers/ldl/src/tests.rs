@@ -166,6 +166,38 @@ fn its_connections_are_what_it_computes() {
 }
 
 #[test]
+fn each_weight_of_the_last_sub_layer_feeds_the_output_that_it_says() {
+    let mut random = Random::new(6);
+    let mut listed = 0;
+    for trial in 0..40 {
+        let options = Options {
+            radix: [2, 3, 4, 7, 16][random.below(5) as usize],
+            sharing: if trial % 4 == 0 { Sharing::Axis } else { Sharing::None },
+            bias: random.below(2) == 0,
+            skip_connections: random.below(2) == 0,
+            local_first: random.below(2) == 0,
+            kernel: if random.below(2) == 0 { Kernel::Native } else { Kernel::Libtorch },
+            ..Options::default()
+        };
+        let mut size = || 1 + (random.unit().powi(2) * 40.0) as i64;
+        let size = Size { ins: size(), outs: size() };
+        let (store, ldl) = made(&options, size);
+        testkit::check_units(&ldl, size, &store).unwrap_or_else(|e| panic!("{size:?} {options:?}: {e:#}"));
+        let units = ldl.units().unwrap();
+        assert!(options.sharing == Sharing::Axis || units.len() == 1 + usize::from(options.bias));
+        listed += units.len();
+        for (name, units) in units {
+            // Every output is fed by some.
+            let mut found = Vec::<i64>::try_from(units.flatten(0, -1)).unwrap();
+            found.retain(|unit| *unit >= 0);
+            found.sort_unstable();
+            assert_eq!(found, (0..size.outs).collect::<Vec<_>>(), "{name} of {size:?} {options:?}");
+        }
+    }
+    assert!(listed > 40);
+}
+
+#[test]
 fn of_radix_2_it_is_a_butterfly() {
     let (_store, ldl) =
         made(&Options { radix: 2, skip_connections: false, ..Options::default() }, Size { ins: 8, outs: 8 });

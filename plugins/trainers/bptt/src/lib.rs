@@ -1,17 +1,16 @@
 //! Trainer plugin: truncated backpropagation through time, with a synthetic gradient where it is cut off.
 
-mod merge;
 mod rows;
-mod side_by_side;
 #[cfg(test)]
 mod tests;
 
 use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{
-    Agent, Batch, Error, InputLayout, LossInput, Moment, NetworkSpec, Nonlinearity, Plugin, Result,
-    ResultExt, Saved, Trainer, TrainerSetup, autograd, bail, elementwise, ensure, group, tch, tracing,
+    Agent, Batch, Error, InputLayout, LossInput, NetworkSpec, Nonlinearity, Plugin, Result, ResultExt, Saved,
+    Trainer, TrainerSetup, autograd, bail, elementwise, ensure, group, tch, tracing,
 };
-pub use merge::Merge;
+use efference_stream_states::Input;
+pub use efference_stream_states::Merge;
 use rows::Rows;
 
 efference_sdk::options! {
@@ -30,6 +29,8 @@ efference_sdk::options! {
         pub action_input: bool = false,
         /// Whether a stream's state is zero again after the end of an episode, so that nothing is carried over.
         pub reset_after_episode: bool = false,
+        /// Whether the goal is passed the states after what came as well, which goals that learn values of states need.
+        pub look_ahead: bool = false,
         /// What stands for the gradient from beyond the end of an unroll.
         pub synthetic_gradient: SyntheticGradient = SyntheticGradient::default(),
     }
@@ -80,8 +81,8 @@ const NETWORK: &str = "synthetic_gradient";
 /// steps since then are lost, and the first update after a restore rests on fewer steps.
 pub struct Bptt {
     options: Options,
-    size: i64,
     device: Device,
+    input: Input,
     rows: Rows,
     /// The terms of the loss in this unroll so far.
     terms: Vec<Tensor>,
@@ -91,7 +92,6 @@ pub struct Bptt {
     unrolls: i64,
     /// Unrolls in all: their number tells a goal when graphs are freed.
     unroll: u64,
-    layout: InputLayout,
 }
 
 impl Plugin for Bptt {
@@ -131,42 +131,15 @@ impl Plugin for Bptt {
             );
         }
         let device = setup.device;
-        let layout = layout(&options, setup)?;
+        let input = Input::new(options.merge, options.action_input, setup)?;
         let rows = Rows::new(size, device, synthetic.enabled)?;
-        Ok(Bptt { options, size, device, rows, terms: Vec::new(), steps: 0, unrolls: 0, unroll: 0, layout })
+        Ok(Bptt { options, device, input, rows, terms: Vec::new(), steps: 0, unrolls: 0, unroll: 0 })
     }
-}
-
-/// Where state, observation and action stand in the cell's input.
-fn layout(options: &Options, setup: &TrainerSetup<'_>) -> Result<InputLayout> {
-    let (size, reserved) = (setup.state_size, setup.reserved);
-    let concat = options.merge == Merge::Concat;
-    let front = if concat { 2 * size } else { size };
-    let observation = match setup.spaces {
-        Some(spaces) if concat => {
-            let observed = i64::try_from(spaces.observation).unwrap_or(i64::MAX);
-            size + reserved..(size + reserved).saturating_add(observed)
-        }
-        _ => 0..0,
-    };
-    if !options.action_input {
-        return Ok(InputLayout { width: front, observation, action: 0..0 });
-    }
-    let Some(spaces) = setup.spaces else {
-        bail!(
-            "action_input = true needs an environment that knows beforehand which actions it wants, and this one does \
-             not; set it to false"
-        )
-    };
-    let actions = i64::try_from(spaces.action_width()).unwrap_or(i64::MAX);
-    ensure!(actions > 0, "action_input = true, and the environment wants no actions; set it to false");
-    let width = front.saturating_add(actions);
-    Ok(InputLayout { width, observation, action: front..width })
 }
 
 impl Trainer for Bptt {
     fn input(&self) -> Result<InputLayout> {
-        Ok(self.layout.clone())
+        Ok(self.input.layout().clone())
     }
 
     fn step(&mut self, agent: &dyn Agent, batch: &Batch<'_>) -> Result<Tensor> {
@@ -180,19 +153,23 @@ impl Trainer for Bptt {
 
         let places = self.rows.places(moment.streams)?;
         let state = self.rows.gather(&places)?;
-        let (input, target) = self.merge(&state, moment, agent.memory()?)?;
+        let (input, target) = self.input.merge(&state, moment.observation, moment.action, agent.memory()?)?;
+        let ahead = self.options.look_ahead.then(|| agent.transition(&input)).transpose()?;
         let loss = agent.loss(&LossInput {
             moment,
             state: &state,
             target: &target,
-            next: None,
+            next: ahead.as_ref(),
             unroll: self.unroll,
         })?;
         for term in &loss.terms {
             self.terms.push(term.total()?);
         }
 
-        let next = agent.transition(&input)?;
+        let next = match ahead {
+            Some(next) => next,
+            None => agent.transition(&input)?,
+        };
         ensure!(
             next.size() == state.size(),
             "the next states should have the shape {:?}, and have {:?}",
@@ -255,57 +232,6 @@ impl Trainer for Bptt {
 }
 
 impl Bptt {
-    /// The cell's input, and the state with what was observed over its front, which carries no gradient.
-    fn merge(&self, state: &Tensor, moment: &Moment<'_>, memory: i64) -> Result<(Tensor, Tensor)> {
-        let (input, target) = if memory > 0 {
-            self.merge_beside_memory(state, moment.observation, memory)?
-        } else {
-            self.merge_state(state, moment.observation)?
-        };
-        if self.layout.action.is_empty() {
-            return Ok((input, target));
-        }
-        // Before the first action of a stream there is nothing to copy: zeros.
-        let action = moment.action.f_nan_to_num(0.0, None, None)?;
-        let (width, wanted) = (action.size()[1], self.layout.action.end - self.layout.action.start);
-        let action = action.f_constant_pad_nd([0, wanted - width])?.f_to_device(self.device)?;
-        Ok((Tensor::f_cat(&[input, action], 1)?, target))
-    }
-
-    fn merge_state(&self, state: &Tensor, observation: &Tensor) -> Result<(Tensor, Tensor)> {
-        let merged = |merge| -> Result<_> {
-            let merged = merge::Merged::new(state, observation)?;
-            Ok((merged.input(merge, state)?, merged.target.f_detach()?))
-        };
-        match self.options.merge {
-            Merge::Concat => match side_by_side::side_by_side(state, observation)? {
-                Some((input, target)) => Ok((input, target.f_detach()?)),
-                None => merged(Merge::Concat),
-            },
-            merge => merged(merge),
-        }
-    }
-
-    /// The same where the last elements of the state are the cell's own memory, which no limit applies to.
-    fn merge_beside_memory(
-        &self,
-        state: &Tensor,
-        observation: &Tensor,
-        memory: i64,
-    ) -> Result<(Tensor, Tensor)> {
-        let front = self.size - memory;
-        let own = state.f_narrow(1, front, memory)?;
-        let (input, target) = self.merge_state(&state.f_narrow(1, 0, front)?.f_contiguous()?, observation)?;
-        // Behind each copy of the state in the input stands the memory.
-        let mut parts = Vec::new();
-        for part in input.f_split(front, 1)? {
-            parts.push(part);
-            parts.push(own.shallow_clone());
-        }
-        let target = Tensor::f_cat(&[target, own.f_detach()?], 1)?;
-        Ok((Tensor::f_cat(&parts, 1)?, target))
-    }
-
     /// Takes the gradients of the unroll: those of its loss, and the synthetic one of what lies beyond.
     fn backpropagate(&mut self, agent: &dyn Agent) -> Result<()> {
         let mut roots = Vec::new();

@@ -1,36 +1,13 @@
 //! The trainer against its formulas, with each stream's state a tensor of its own.
 use super::*;
 use efference_sdk::tch::Kind;
-use efference_sdk::{
-    Cell, Goal, LayerFactory, Loss, ObservationLoss, ParamStore, Params, Prediction, Random, Size, Stack,
-    StackSpec, StepType,
+use efference_sdk::{LayerFactory, ParamStore, Params, Random, Size, Stack, StackSpec, StepType};
+use efference_testkit::{
+    Happening, LayersOf, Matrix, OwnedMoment, PlainAgent, Predicts, StackCell, sgd, story, with_loss_input,
 };
-use efference_testkit::{LayersOf, Matrix, OwnedMoment, PlainAgent, sgd, with_loss_input};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 const SIZE: i64 = 8;
-
-/// One stack and a tanh.
-struct Simple(Stack);
-
-impl Cell for Simple {
-    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
-        Ok(self.0.forward_range(x, outs)?.f_tanh()?)
-    }
-}
-
-/// Predicts.
-struct Simplest;
-
-impl Goal for Simplest {
-    fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
-        let prediction = Prediction { observation_importance: 1.0, observation_loss: ObservationLoss::L2 };
-        let mut loss = Loss::default();
-        prediction.add(input, &mut loss)?;
-        Ok(loss)
-    }
-}
 
 fn layers() -> LayersOf<Matrix> {
     LayersOf::new("{}").unwrap()
@@ -41,82 +18,14 @@ fn agent<'a>(options: &Options, layers: &'a dyn LayerFactory) -> (PlainAgent<'a>
     let trainer = Bptt::new(options.clone(), &agent.trainer_setup(4)).unwrap();
     let size = Size { ins: trainer.input().unwrap().width, outs: SIZE };
     let spec = StackSpec { size, layers: 1, nonlinearity: Nonlinearity::Softsign, zero_at_start: false };
-    let cell = Simple(Stack::new(spec, layers, &Params::new(&agent.store).scope("cell")).unwrap());
+    let cell = StackCell(Stack::new(spec, layers, &Params::new(&agent.store).scope("cell")).unwrap());
     agent.set_cell(Box::new(cell));
-    agent.set_goal(Box::new(Simplest));
+    agent.set_goal(Box::new(Predicts));
     (agent, trainer)
 }
 
-/// What happens in one step.
-#[derive(Default, Clone)]
-struct Happening {
-    active: Vec<u64>,
-    step_types: Vec<StepType>,
-    started: Vec<u64>,
-    ended: Vec<u64>,
-    observation: Vec<Vec<f32>>,
-}
-
-impl Happening {
-    fn observed(&self) -> Tensor {
-        let rows: Vec<_> = self.observation.iter().map(|o| Tensor::from_slice(o)).collect();
-        Tensor::stack(&rows, 0)
-    }
-
-    fn moment(&self) -> OwnedMoment {
-        let step_types = self.step_types.clone();
-        OwnedMoment { step_types, ..OwnedMoment::of_streams(&self.active, &self.observed()) }
-    }
-}
-
-/// Streams that begin, sit out, end, and come back under the same number.
-fn story(random: &mut Random, steps: usize) -> Vec<Happening> {
-    let mut there: Vec<u64> = Vec::new();
-    let mut story = Vec::new();
-    for _ in 0..steps {
-        let mut now = Happening::default();
-        there.retain(|stream| {
-            let stays = random.below(6) > 0;
-            if !stays {
-                now.ended.push(*stream);
-            }
-            stays
-        });
-        for stream in 0..4 {
-            if !there.contains(&stream) && (random.below(3) == 0 || there.is_empty()) {
-                there.push(stream);
-                now.started.push(stream);
-            }
-        }
-        now.active = there.iter().copied().filter(|_| random.below(4) > 0).collect();
-        if now.active.is_empty() {
-            now.active.push(there[0]);
-        }
-        if random.below(2) == 0 {
-            now.active.reverse();
-        }
-        for _ in 0..now.active.len() {
-            now.step_types.push(match random.below(10) {
-                0 => StepType::TERMINATED,
-                1 => StepType::TRUNCATED,
-                _ => StepType::MIDDLE,
-            });
-            let number =
-                |r: &mut Random| if r.below(4) == 0 { f32::NAN } else { r.unit() as f32 * 2.0 - 1.0 };
-            now.observation.push((0..6).map(|_| number(random)).collect());
-        }
-        story.push(now);
-    }
-    story
-}
-
-fn play(agent: &PlainAgent<'_>, trainer: &mut dyn Trainer, story: &[Happening]) -> Vec<Tensor> {
-    let step = |now: &Happening| {
-        let moment = now.moment();
-        let batch = Batch { moment: moment.get(), started: &now.started, ended: &now.ended };
-        trainer.step(agent, &batch).unwrap()
-    };
-    story.iter().map(step).collect()
+fn play(agent: &dyn Agent, trainer: &mut dyn Trainer, story: &[Happening]) -> Vec<Tensor> {
+    efference_testkit::play(agent, trainer, story).unwrap()
 }
 
 /// The same, by a tensor a stream.
@@ -205,9 +114,11 @@ fn streams_that_come_sit_out_and_end_train_as_if_each_were_alone() {
             unrolls_per_update: 1 + trial as i64 % 2,
             merge: merges[trial % 4],
             reset_after_episode: trial % 2 == 1,
+            // The order of the calls changes nothing.
+            look_ahead: trial == 2,
             synthetic_gradient: SyntheticGradient { enabled: trial != 3, ..SyntheticGradient::default() },
         };
-        let story = story(&mut Random::new(trial as u64), 40);
+        let story = story(&mut Random::new(trial as u64), 40, 6);
         let (expected_agent, _) = agent(&options, &layers);
         let expected = reference(&options, &expected_agent, &story);
         let (agent, mut trainer) = agent(&options, &layers);
@@ -231,7 +142,7 @@ fn streams_that_come_sit_out_and_end_train_as_if_each_were_alone() {
 fn what_is_saved_at_the_end_of_an_update_goes_on_bit_for_bit() {
     let layers = layers();
     let options = Options { unroll_length: 3, unrolls_per_update: 2, ..Options::default() };
-    let story = story(&mut Random::new(9), 24);
+    let story = story(&mut Random::new(9), 24, 6);
     let (first, mut trainer) = agent(&options, &layers);
     play(&first, &mut trainer, &story[..12]);
     let saved = Trainer::save(&trainer).unwrap();
@@ -253,7 +164,7 @@ fn what_is_saved_at_the_end_of_an_update_goes_on_bit_for_bit() {
 fn what_is_saved_within_an_unroll_keeps_states_and_rhythm() {
     let layers = layers();
     let options = Options { unroll_length: 3, ..Options::default() };
-    let story = story(&mut Random::new(4), 9);
+    let story = story(&mut Random::new(4), 9, 6);
     let (agent, mut trainer) = agent(&options, &layers);
     play(&agent, &mut trainer, &story[..4]);
     let fresh = PlainAgent::new(SIZE, &layers, 1, sgd(0.1));
@@ -298,11 +209,11 @@ fn memory_stays_flat() {
         statm.split(' ').nth(1).unwrap().parse::<i64>().unwrap() * 4096
     };
     let mut random = Random::new(2);
-    play(&agent, &mut trainer, &story(&mut random, 300));
+    play(&agent, &mut trainer, &story(&mut random, 300, 6));
     // Other tests of this process use memory too, for a while; a graph that is kept, some 20 kB a step, grows each time.
     let grown = (0..4).map(|_| {
         let before = resident();
-        play(&agent, &mut trainer, &story(&mut random, 1500));
+        play(&agent, &mut trainer, &story(&mut random, 1500, 6));
         resident() - before
     });
     let least = grown.min().unwrap();
@@ -336,7 +247,7 @@ fn the_action_that_was_done_stands_behind_the_rest_of_the_input() {
     moment.action =
         Tensor::from_slice(&[0.0f32, 1.0, 0.0, -0.5, f32::NAN, f32::NAN, f32::NAN, f32::NAN]).reshape([2, 4]);
     let state = Tensor::full([2, SIZE], 0.3, (Kind::Float, Device::Cpu));
-    let (input, _) = trainer.merge(&state, &moment.get(), 0).unwrap();
+    let (input, _) = trainer.input.merge(&state, &moment.observation, &moment.action, 0).unwrap();
     let action: Vec<f32> = input.narrow(1, 16, 4).flatten(0, -1).try_into().unwrap();
     assert_eq!(action, [0.0, 1.0, 0.0, -0.5, 0.0, 0.0, 0.0, 0.0]);
 
@@ -351,7 +262,7 @@ fn a_cells_own_memory_is_carried_without_limit_or_gradient() {
     let (_agent, trainer) = agent(&Options::default(), &layers);
     let state = Tensor::full([1, SIZE], 5.0, (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let moment = OwnedMoment::of(&Tensor::full([1, 5], f64::NAN, (Kind::Float, Device::Cpu)));
-    let (input, target) = trainer.merge(&state, &moment.get(), 3).unwrap();
+    let (input, target) = trainer.input.merge(&state, &moment.observation, &moment.action, 3).unwrap();
     let numbers = |t: &Tensor| Vec::<f32>::try_from(t.detach().flatten(0, -1)).unwrap();
     assert_eq!(numbers(&target), [1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 5.0, 5.0]);
     assert_eq!(numbers(&input)[..SIZE as usize], [5.0; 8]);

@@ -1,10 +1,11 @@
 //! Trainer plugin: eligibility traces of a goal's terms, one update a step.
-use efference_sdk::autograd::{OutputBuffer, slice};
+mod observed;
+
+use efference_sdk::nn;
 use efference_sdk::tch::{Device, Tensor};
-use efference_sdk::{
-    Agent, Batch, InputLayout, LossInput, Plugin, Result, ResultExt, Saved, Trainer, TrainerSetup, autograd,
-    ensure, group, nn, saved,
-};
+use efference_sdk::{Agent, Batch, InputLayout, Plugin, Result, Saved, Trainer, TrainerSetup, ensure};
+use efference_stream_states::{Input, Merge, Window};
+use observed::Observed;
 use std::collections::BTreeMap;
 
 efference_sdk::options! {
@@ -16,19 +17,35 @@ efference_sdk::options! {
         /// How much of a trace is left a step later, times the discount.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub lambda: f64 = 0.8,
+        /// Whether states are the cell's; else they are what was observed, and no cell is made.
+        pub cell: bool = false,
+        /// With a cell: how many transitions back the gradient of the other terms goes, such as that of predictions.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub length: u64 = 1,
+        /// With a cell: what it receives: state and observation side by side, one over the other, their sum, or the state
+        /// alone.
+        pub merge: Merge = Merge::Concat,
+        /// With a cell: whether its input also holds the action that was done before, behind the rest.
+        pub action_input: bool = false,
+        /// With a cell: whether a stream's state is zero again after the end of an episode.
+        pub reset_after_episode: bool = false,
     }
 }
 
 /// Follows a trace of each of the goal's terms with an error ([`nn::Traces`]) and updates by it in each step; terms without
 /// an error are descended along at once, each step by its own gradient.
 ///
-/// States are what was observed, with 0 for what is missing and behind it: no cell is used, and none is made.
+/// Without a [cell](Options::cell), states are what was observed, with 0 for what is missing and behind it. With one, they are
+/// the cell's, which the terms without an error train, through the last [`length`](Options::length) transitions ([`Window`]);
+/// the goal is passed the states after what came as well. No gradient of a trace reaches the states.
 pub struct Traces {
-    size: i64,
-    traces: nn::Traces,
-    /// Of each stream, (1, size).
-    states: BTreeMap<u64, Tensor>,
-    steps: u64,
+    states: States,
+    length: u64,
+}
+
+enum States {
+    Observed(Observed),
+    Cell(Window),
 }
 
 impl Plugin for Traces {
@@ -39,107 +56,51 @@ impl Plugin for Traces {
 
     fn new(options: Options, setup: &TrainerSetup<'_>) -> Result<Self> {
         ensure!(setup.device == Device::Cpu, "traces computes on the CPU: set device = \"cpu\"");
-        let traces = nn::Traces::new(options.gamma, options.lambda);
-        Ok(Traces { size: setup.state_size, traces, states: BTreeMap::new(), steps: 0 })
+        let Options { gamma, lambda, cell, length, merge, action_input, reset_after_episode } = options;
+        ensure!((1..=1_000_000).contains(&length), "length must be in 1…1,000,000, and is {length}");
+        let traces = nn::Traces::new(gamma, lambda);
+        let states = if cell {
+            let input = Input::new(merge, action_input, setup)?;
+            let window = Window::new(input, length as usize, reset_after_episode, setup);
+            States::Cell(window.looking_ahead(true).with_traces(traces))
+        } else {
+            States::Observed(Observed { size: setup.state_size, traces, states: BTreeMap::new(), steps: 0 })
+        };
+        Ok(Traces { states, length })
     }
 }
 
 impl Trainer for Traces {
     fn input(&self) -> Result<InputLayout> {
-        Ok(InputLayout { width: 0, observation: 0..0, action: 0..0 })
+        Ok(match &self.states {
+            States::Observed(_) => InputLayout { width: 0, observation: 0..0, action: 0..0 },
+            States::Cell(window) => window.input().layout().clone(),
+        })
     }
 
     fn step(&mut self, agent: &dyn Agent, batch: &Batch<'_>) -> Result<Tensor> {
-        self.traces.end(batch.ended);
-        batch.ended.iter().for_each(|stream| drop(self.states.remove(stream)));
-        let moment = &batch.moment;
-        let next = self.observed(moment.observation)?;
-        let state = self.states_of(moment.streams)?;
-        let (target, unroll) = (&next, self.steps);
-        let loss = agent.loss(&LossInput { moment, state: &state, target, next: Some(&next), unroll })?;
-        self.traces.follow(agent, moment, &loss.terms)?;
-        descend(agent, &loss)?;
-        for (row, stream) in moment.streams.iter().enumerate() {
-            let state = match moment.streams.len() {
-                1 => next.shallow_clone(),
-                _ => next.f_narrow(0, row as i64, 1)?,
-            };
-            self.states.insert(*stream, state);
+        match &mut self.states {
+            States::Observed(observed) => observed.step(agent, batch),
+            States::Cell(window) => window.step(agent, batch, &mut |_| Ok(())),
         }
-        self.steps += 1;
-        Ok(next)
     }
 
     fn save(&self) -> Result<Saved> {
-        let mut saved = Saved::new();
-        saved::put_numbers(&mut saved, "steps", &[self.steps as f64])?;
-        saved::put_streams(&mut saved, "streams", self.states.keys())?;
-        saved.push(("state".to_owned(), self.states_of(&self.states.keys().copied().collect::<Vec<_>>())?));
-        self.traces.save(&mut saved)?;
-        Ok(saved)
+        match &self.states {
+            States::Observed(observed) => observed.save(),
+            States::Cell(window) => window.save(),
+        }
     }
 
     fn restore(&mut self, saved: Saved) -> Result<()> {
-        let streams = saved::streams(&saved, "streams")?;
-        let states = saved::rows(&saved, "state", streams.len(), self.size)?;
-        self.steps = saved::numbers(&saved, "steps", 1)?[0] as u64;
-        self.traces.restore(&saved)?;
-        let states = states.chunks_exact(self.size as usize);
-        let states = states.map(|state| Ok(Tensor::f_from_slice(state)?.f_view([1, self.size])?));
-        self.states = streams.into_iter().zip(states.collect::<Result<Vec<_>>>()?).collect();
-        Ok(())
+        match &mut self.states {
+            States::Observed(observed) => observed.restore(&saved),
+            States::Cell(window) => window.restore(&saved),
+        }
     }
 
     fn unroll_length(&self) -> Result<u64> {
-        Ok(1)
-    }
-}
-
-/// Updates by the terms without an error.
-fn descend(agent: &dyn Agent, loss: &efference_sdk::Loss) -> Result<()> {
-    let plain = loss.terms.iter().filter(|term| term.error.is_none() && term.value.requires_grad());
-    let plain = plain.map(|term| term.total()).collect::<Result<Vec<_>>>()?;
-    if plain.is_empty() {
-        return Ok(());
-    }
-    let ones = plain.iter().map(|total| Ok(total.f_ones_like()?)).collect::<Result<Vec<_>>>()?;
-    let roots: Vec<_> = plain.iter().zip(&ones).collect();
-    autograd::backward(&roots).context("backpropagation")?;
-    agent.update(group::ALL)
-}
-
-impl Traces {
-    /// States of what was observed, (rows, size).
-    fn observed(&self, observation: &Tensor) -> Result<Tensor> {
-        let (rows, length) = observation.size2()?;
-        ensure!(
-            length <= self.size,
-            "an observation has {length} elements, and a state {}: set state.size to at least {length}",
-            self.size
-        );
-        let observation = observation.f_contiguous()?;
-        let mut states = OutputBuffer::zeros(&[rows, self.size])?;
-        let observed = slice(&observation)?.chunks_exact(length.max(1) as usize);
-        for (state, observed) in states.chunks_exact_mut(self.size as usize).zip(observed) {
-            state.iter_mut().zip(observed).for_each(|(s, o)| *s = if o.is_nan() { 0.0 } else { *o });
-        }
-        Ok(states.into_tensor())
-    }
-
-    /// The last states of these streams, (rows, size); 0 of one that begins.
-    fn states_of(&self, streams: &[u64]) -> Result<Tensor> {
-        if let [only] = streams
-            && let Some(state) = self.states.get(only)
-        {
-            return Ok(state.shallow_clone());
-        }
-        let mut states = OutputBuffer::zeros(&[streams.len() as i64, self.size])?;
-        for (row, stream) in states.chunks_exact_mut(self.size as usize).zip(streams) {
-            if let Some(state) = self.states.get(stream) {
-                row.copy_from_slice(slice(state)?);
-            }
-        }
-        Ok(states.into_tensor())
+        Ok(self.length)
     }
 }
 

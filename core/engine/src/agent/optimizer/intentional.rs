@@ -1,7 +1,7 @@
 //! Intentional updates (Sharifnassab et al., "Intentional updates for streaming reinforcement learning", arXiv 2604.19033).
 use super::{Optimizer, Rows, laid_out_as, power};
 use crate::agent::elements::change;
-use efference_sdk::autograd::slice_in_memory_order;
+use efference_sdk::autograd::{simd, slice_in_memory_order, sum_of};
 use efference_sdk::{Result, ensure};
 use tch::Tensor;
 
@@ -86,47 +86,36 @@ impl Optimizer {
         let mut memory = Memory::of(&self.shared)?;
         memory.updates += 1.0;
         let n = rows.rows.len() as f64;
-        let (beta2, epsilon) = (self.settings.beta2, self.settings.epsilon as f32);
-        // Σ g² / s of all rows, and Σ z² / s of each.
+        // Σ g² / s of all rows, Σ z² / s of each, and 1 / s of each parameter.
         let (mut effect, mut lengths) = (0.0, vec![0.0; rows.rows.len()]);
+        let mut inverses = Vec::with_capacity(parameters.len());
         for (i, (name, p)) in parameters.iter().enumerate() {
             self.count_update(name, p);
             let Some(state) = self.states.get_mut(name) else { continue };
             if state.tensors.is_empty() {
                 state.tensors.push(p.f_zeros_like()?);
             }
-            let v = &state.tensors[0];
-            change([v], None, |[v], _| v.iter_mut().for_each(|v| *v *= beta2 as f32))?;
-            for row in &rows.rows {
-                let share = ((1.0 - beta2) / n) as f32;
-                change([v], row.gradients[i], |[v], g| {
-                    v.iter_mut().zip(g).for_each(|(v, g)| *v += share * g * g);
-                })?;
-            }
-            let scale = Scale { unbiased: (1.0 / (1.0 - power(beta2, state.steps))) as f32, epsilon };
+            let (v, unbiased) = (&state.tensors[0], 1.0 / (1.0 - power(self.settings.beta2, state.steps)));
+            let scale = Scale { unbiased: unbiased as f32, epsilon: self.settings.epsilon as f32 };
+            inverses.push(scale.inverse(v, rows, i, self.settings.beta2)?);
             for (row, length) in rows.rows.iter().zip(&mut lengths) {
-                effect += scale.squares(v, row.gradients[i])?;
-                *length += scale.squares(v, row.traces[i])?;
+                effect += weighted_squares(&inverses[i], p, row.gradients[i])?;
+                *length += weighted_squares(&inverses[i], p, row.traces[i])?;
             }
         }
         memory.effect += (1.0 - rows.decay) * (effect / n - memory.effect);
         let effect = memory.effect / (1.0 - rows.decay.powf(memory.updates));
 
         let intent = self.settings.intent.unwrap_or(INTENT[usize::from(rows.weighs)]);
-        let steps = rows.rows.iter().zip(&lengths).map(|(row, length)| {
+        for (row, length) in rows.rows.iter().zip(&lengths) {
             let size = intent / (n * (effect * length).sqrt().max(1e-8));
-            (size * memory.take_error(row.error, rows.weighs)) as f32
-        });
-        let steps: Vec<f32> = steps.collect();
-        for (i, (name, p)) in parameters.iter().enumerate() {
-            let Some(state) = self.states.get(name) else { continue };
-            let (v, steps_before) = (slice_in_memory_order(&state.tensors[0])?, state.steps);
-            let scale = Scale { unbiased: (1.0 / (1.0 - power(beta2, steps_before))) as f32, epsilon };
-            for (row, step) in rows.rows.iter().zip(&steps) {
+            let step = (size * memory.take_error(row.error, rows.weighs)) as f32;
+            for (i, ((_, p), inverse)) in parameters.iter().zip(&inverses).enumerate() {
                 change([p], row.traces[i], |[p], z| {
-                    for ((p, z), v) in p.iter_mut().zip(z).zip(v) {
-                        *p += step * z / scale.of(*v);
-                    }
+                    simd(|| {
+                        let elements = p.iter_mut().zip(z).zip(inverse);
+                        elements.for_each(|((p, z), inverse)| *p += step * z * inverse);
+                    });
                 })?;
             }
         }
@@ -143,15 +132,29 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(self, v: f32) -> f32 {
-        (v * self.unbiased).sqrt() + self.epsilon
+    /// `1 / s` of each element of parameter `i`, after `v ← beta2 · v + (1 − beta2) · mean g²`.
+    fn inverse(self, v: &Tensor, rows: &Rows<'_>, i: usize, beta2: f64) -> Result<Vec<f32>> {
+        let (decay, share) = (beta2 as f32, ((1.0 - beta2) / rows.rows.len() as f64) as f32);
+        change([v], None, |[v], _| v.iter_mut().for_each(|v| *v *= decay))?;
+        for row in &rows.rows {
+            change([v], row.gradients[i], |[v], g| {
+                simd(|| v.iter_mut().zip(g).for_each(|(v, g)| *v += share * g * g));
+            })?;
+        }
+        let (v, mut inverse) = (slice_in_memory_order(v)?, vec![0.0; v.numel()]);
+        simd(|| {
+            for (inverse, v) in inverse.iter_mut().zip(v) {
+                *inverse = 1.0 / ((v * self.unbiased).sqrt() + self.epsilon);
+            }
+        });
+        Ok(inverse)
     }
+}
 
-    /// `Σ x² / s`; 0 without `x`.
-    fn squares(self, v: &Tensor, x: Option<&Tensor>) -> Result<f64> {
-        let Some(x) = x else { return Ok(0.0) };
-        let x = laid_out_as(v, x)?;
-        let elements = slice_in_memory_order(&x)?.iter().zip(slice_in_memory_order(v)?);
-        Ok(elements.map(|(x, v)| f64::from(x * x / self.of(*v))).sum())
-    }
+/// `Σ x² · inverse`, `x` of the parameter `p`; 0 without `x`.
+fn weighted_squares(inverse: &[f32], p: &Tensor, x: Option<&Tensor>) -> Result<f64> {
+    let Some(x) = x else { return Ok(0.0) };
+    let x = laid_out_as(p, x)?;
+    let x = slice_in_memory_order(&x)?;
+    Ok(simd(|| sum_of(x, inverse, |x, inverse| x * x * inverse)))
 }

@@ -3,7 +3,7 @@
 use super::{Optimizer, Rows};
 use crate::agent::elements::change;
 use efference_sdk::Result;
-use efference_sdk::autograd::slice_in_memory_order;
+use efference_sdk::autograd::{simd, slice_in_memory_order, sum_of};
 use tch::Tensor;
 
 /// How much smaller than the step that would just not overshoot steps stay: for a value, and for what an error weighs.
@@ -22,7 +22,8 @@ impl Optimizer {
         for row in &rows.rows {
             let mut norm = 0.0;
             for trace in row.traces.iter().flatten() {
-                norm += sum(slice_in_memory_order(trace)?, f32::abs);
+                let trace = slice_in_memory_order(trace)?;
+                norm += simd(|| sum_of(trace, trace, |z, _| z.abs()));
             }
             bound += kappa * row.error.abs().max(1.0) * norm;
         }
@@ -30,24 +31,12 @@ impl Optimizer {
             let traces = rows.rows.iter().filter_map(|row| Some((row.error, row.traces[i]?)));
             for (error, trace) in traces {
                 let step = (error / bound.max(1.0)) as f32;
-                change([p], Some(trace), |[p], z| p.iter_mut().zip(z).for_each(|(p, z)| *p += step * z))?;
+                change([p], Some(trace), |[p], z| {
+                    simd(|| p.iter_mut().zip(z).for_each(|(p, z)| *p += step * z));
+                })?;
             }
             self.count_update(name, p);
         }
         Ok(())
     }
-}
-
-/// The sum of `f` over elements.
-pub(super) fn sum(elements: &[f32], f: impl Fn(f32) -> f32) -> f64 {
-    // So many sums at once compile to SIMD; blocks, so that a long sum loses little.
-    const LANES: usize = 16;
-    let of_block = |block: &[f32]| {
-        let mut sums = [0.0f32; LANES];
-        for chunk in block.chunks(LANES) {
-            chunk.iter().zip(&mut sums).for_each(|(x, sum)| *sum += f(*x));
-        }
-        f64::from(sums.iter().sum::<f32>())
-    };
-    elements.chunks(4096).map(of_block).sum()
 }

@@ -83,3 +83,168 @@ fn updates_beyond_what_32_bits_can_count_go_on_as_before() {
         }
     }
 }
+
+/// Traces and gradients of two rows with these errors, of a parameter of two dims and of one that lies in memory transposed.
+struct Example {
+    parameters: Vec<(String, Tensor)>,
+    traces: [Vec<Tensor>; 2],
+    gradients: [Vec<Tensor>; 2],
+}
+
+impl Example {
+    fn new() -> Self {
+        let mut random = Random::new(3);
+        let mut normal = |deviation| {
+            let t = [random.normal(&[2, 3], deviation), random.normal(&[4, 2], deviation)];
+            t.into_iter().collect::<Vec<_>>()
+        };
+        let [a, b] = <[Tensor; 2]>::try_from(normal(1.0)).unwrap();
+        let b = b.tr().contiguous().tr();
+        assert_ne!(b.stride(), [2, 1]);
+        Example {
+            parameters: [("a", a), ("b", b)].map(|(n, t)| (n.to_owned(), t.set_requires_grad(true))).into(),
+            traces: [normal(0.3), normal(2.0)],
+            gradients: [normal(0.1), normal(0.5)],
+        }
+    }
+
+    /// Follows both rows with these errors.
+    fn follow(&self, optimizer: &mut Optimizer, errors: [f64; 2], weighs: bool) {
+        let some = |all: &[Vec<Tensor>; 2]| {
+            let of_row = |row: &Vec<Tensor>| row.iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
+            [of_row(&all[0]), of_row(&all[1])]
+        };
+        let (traces, gradients) = (some(&self.traces), some(&self.gradients));
+        let [t0, t1] = [0, 1].map(|r: usize| traces[r].iter().map(Some).collect::<Vec<_>>());
+        let [g0, g1] = [0, 1].map(|r: usize| gradients[r].iter().map(Some).collect::<Vec<_>>());
+        let rows = vec![
+            Row { error: errors[0], traces: &t0, gradients: &g0 },
+            Row { error: errors[1], traces: &t1, gradients: &g1 },
+        ];
+        optimizer.follow(&self.parameters, &Rows { rows, decay: 0.75, weighs }).unwrap();
+    }
+
+    /// All elements of both tensors in 64 bits, in the order of their dims.
+    fn flat(tensors: &[Tensor]) -> Vec<f64> {
+        tensors
+            .iter()
+            .flat_map(|t| Vec::<f64>::try_from(t.detach().contiguous().view([-1])).unwrap())
+            .collect()
+    }
+
+    fn elements(&self) -> Vec<f64> {
+        Self::flat(&self.parameters.iter().map(|(_, p)| p.shallow_clone()).collect::<Vec<_>>())
+    }
+
+    #[track_caller]
+    fn expect(&self, expected: &[f64]) {
+        for (found, expected) in self.elements().iter().zip(expected) {
+            assert!((found - expected).abs() < 2e-6 * expected.abs().max(1.0), "{found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn bounded_steps_are_those_of_their_formula() {
+    let cases: [([f64; 2], bool, f64); 3] =
+        [([0.5, -3.0], false, 2.0), ([0.5, -3.0], true, 3.0), ([1e-3, 0.0], false, 2.0)];
+    for (errors, weighs, kappa) in cases {
+        let example = Example::new();
+        let mut expected = example.elements();
+        let z = [0, 1].map(|r: usize| Example::flat(&example.traces[r]));
+        let norms = z.clone().map(|z| z.iter().map(|z| z.abs()).sum::<f64>());
+        let bound = kappa * (errors[0].abs().max(1.0) * norms[0] + errors[1].abs().max(1.0) * norms[1]);
+        for (i, p) in expected.iter_mut().enumerate() {
+            *p += (errors[0] * z[0][i] + errors[1] * z[1][i]) / bound.max(1.0);
+        }
+        example.follow(&mut optimizer(OptimizerKind::Obgd, 0.0), errors, weighs);
+        example.expect(&expected);
+    }
+}
+
+#[test]
+fn intentional_steps_are_those_of_their_formula_and_go_on_after_a_restore() {
+    for weighs in [false, true] {
+        let example = Example::new();
+        let mut optimizer = optimizer(OptimizerKind::Intentional, 0.0);
+        let mut expected = example.elements();
+        let (z, g) = (
+            [0, 1].map(|r: usize| Example::flat(&example.traces[r])),
+            [0, 1].map(|r: usize| Example::flat(&example.gradients[r])),
+        );
+        let (mut v, mut sigma, mut square, mut size, mut count) =
+            (vec![0.0; expected.len()], 0.0, 1.0, 0.0, 0);
+        let intent = if weighs { 0.05 } else { 0.25 };
+        for step in 1..=4 {
+            // The last error is far beyond what the others would let it count for.
+            let errors = if step < 4 { [0.5, -1.5] } else { [0.5, 1e6] };
+            let mean = |a: f64, b: f64| 0.5 * (a + b);
+            for (i, v) in v.iter_mut().enumerate() {
+                *v = 0.999 * *v + 0.001 * mean(g[0][i] * g[0][i], g[1][i] * g[1][i]);
+            }
+            let s: Vec<f64> = v.iter().map(|v| (v / (1.0 - 0.999f64.powi(step))).sqrt() + 1e-8).collect();
+            let length = |x: &[f64]| x.iter().zip(&s).map(|(x, s)| x * x / s).sum::<f64>();
+            sigma += 0.25 * (mean(length(&g[0]), length(&g[1])) - sigma);
+            let unbiased = sigma / (1.0 - 0.75f64.powi(step));
+            for (z, error) in z.iter().zip(errors) {
+                count += 1;
+                let correction = 1.0 - 0.9998f64.powi(count);
+                square = 0.9998 * square + 0.0002 * error * error;
+                let limit = 20.0 * (square / correction).sqrt();
+                let mut error = error.clamp(-limit, limit);
+                size = 0.9998 * size + 0.0002 * error.abs();
+                if weighs {
+                    error /= size / correction;
+                }
+                let alpha = intent / (2.0 * (unbiased * length(z)).sqrt());
+                for ((p, z), s) in expected.iter_mut().zip(z).zip(&s) {
+                    *p += alpha * error * z / s;
+                }
+            }
+            if step == 3 {
+                let saved = optimizer.save("", "group");
+                let find = |name: &str| saved.iter().find(|(n, _)| n == name).map(|(_, t)| t.copy()).unwrap();
+                optimizer = self::optimizer(OptimizerKind::Intentional, 0.0);
+                for (name, p) in &example.parameters {
+                    let steps = i64::try_from(find(&format!("{name}.steps"))).unwrap();
+                    optimizer.restore((name, p), steps, &[&find(&format!("{name}.moment.0"))]).unwrap();
+                }
+                optimizer.restore_shared(Vec::try_from(find("group.shared")).unwrap());
+            }
+            example.follow(&mut optimizer, errors, weighs);
+            example.expect(&expected);
+        }
+    }
+}
+
+#[test]
+fn several_rows_descend_along_their_sum_by_every_rule_of_gradients() {
+    for kind in [OptimizerKind::Adam, OptimizerKind::Sgd, OptimizerKind::Rmsprop] {
+        let (by_rows, by_sum) = (Example::new(), Example::new());
+        by_rows.follow(&mut optimizer(kind, 0.0), [0.5, -3.0], false);
+        let sums: Vec<Tensor> =
+            by_sum.traces[0].iter().zip(&by_sum.traces[1]).map(|(a, b)| a * -0.5 + b * 3.0).collect();
+        let sums: Vec<_> = sums.iter().map(Some).collect();
+        optimizer(kind, 0.0).descend(&by_sum.parameters, &sums).unwrap();
+        by_rows.expect(&by_sum.elements());
+    }
+}
+
+#[test]
+fn rmsprop_divides_by_the_root_of_the_mean_square_of_an_element_or_of_a_group() {
+    let gradients = [Tensor::from_slice(&[3.0f32, -4.0]), Tensor::from_slice(&[0.0f32, 0.0])];
+    for (normalise_by, expected) in [
+        // The first update moves by the learning rate, whatever the gradient.
+        (NormaliseBy::Element, [-0.1, 0.1, 0.0, 0.0]),
+        // √((9 + 16) / 4) = 2.5
+        (NormaliseBy::Group, [-0.12, 0.16, 0.0, 0.0]),
+    ] {
+        let settings =
+            OptimizerSettings { normalise_by, ..optimizer(OptimizerKind::Rmsprop, 0.0).settings.clone() };
+        let zero = |name: &str| (name.to_owned(), Tensor::zeros([2], (Kind::Float, tch::Device::Cpu)));
+        let parameters = [zero("a"), zero("b")];
+        Optimizer::new(settings).descend(&parameters, &[Some(&gradients[0]), Some(&gradients[1])]).unwrap();
+        let found = Example::flat(&parameters.map(|(_, p)| p));
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+}

@@ -1,19 +1,21 @@
-//! The program: started so that it cannot outlive this process, and ended with all that is in its process group.
+//! A program: started so that it cannot outlive this process, and ended with all that is in its process group.
 //! A group's number is used only while its leader has not been waited for: so it cannot be anyone else's.
-use efference_child_process::Printed;
-use efference_child_process::group::{self, Signal};
-use efference_sdk::{Error, Result, bail, tracing};
+use crate::group::{self, Signal};
+use crate::printed::Printed;
+use std::collections::VecDeque;
+use std::io;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
-/// How long it may take to end by itself once its standard input is closed.
+/// How long it may take to end by itself once what it reads from is closed.
 const GRACE: Duration = Duration::from_secs(2);
 const CHECK_PERIOD: Duration = Duration::from_millis(5);
 
 /// A running program, or one that has ended.
-pub(crate) struct Program {
+#[derive(Debug)]
+pub struct Program {
     state: Arc<Mutex<State>>,
     /// On its standard error.
     printed: Arc<Printed>,
@@ -21,30 +23,38 @@ pub(crate) struct Program {
     printing: mpsc::Receiver<()>,
 }
 
+#[derive(Debug)]
 enum State {
     Running(Child),
     Ended(ExitStatus),
 }
 
+/// What was started: the program, and those of its standard input and output that are pipes.
+pub type Started = (Program, Option<ChildStdin>, Option<ChildStdout>);
+
 impl Program {
-    /// Starts it.
-    pub(crate) fn start(program: &str, arguments: &[String]) -> Result<(Program, ChildStdin, ChildStdout)> {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// Starts it. Where its standard input and output lead is up to `command`; its standard error is read here.
+    ///
+    /// # Errors
+    /// What the system says, if it can't be started.
+    pub fn start(mut command: Command) -> io::Result<Started> {
+        command.stderr(Stdio::piped());
         group::own_group_that_ends_with_this_thread(&mut command, Signal::Kill);
         let printed = Arc::new(Printed::default());
         let (started, is_started) = mpsc::channel();
         let (prints, printing) = mpsc::channel::<()>();
         let theirs = printed.clone();
         // It gets a signal when the thread that has started it ends. This one ends after it.
-        Builder::new().name("process".to_owned()).spawn(move || {
-            let mut child = match command.spawn() {
+        Builder::new().name("program".to_owned()).spawn(move || {
+            let spawned = command.spawn();
+            // Descriptors that it was given are its alone from now on: when it ends, so does what they lead to.
+            drop(command);
+            let mut child = match spawned {
                 Ok(child) => child,
                 Err(e) => return drop(started.send(Err(e))),
             };
-            let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
             let state = Arc::new(Mutex::new(State::Running(child)));
-            let (stdin, stdout, stderr) = pipes;
             if started.send(Ok((state.clone(), stdin, stdout))).is_ok() {
                 if let Some(stderr) = stderr {
                     theirs.read(stderr);
@@ -55,21 +65,13 @@ impl Program {
                 }
             }
         })?;
-        let Ok(is_started) = is_started.recv() else { bail!("the thread that starts the program has ended") };
-        let (state, stdin, stdout) = is_started.map_err(|e| {
-            Error::from(e).context(format!(
-                "cannot start '{program}', the program of the option 'command'. Install it, or say where it is"
-            ))
-        })?;
-        let started = Program { state, printed, printing };
-        match (stdin, stdout) {
-            (Some(stdin), Some(stdout)) => Ok((started, stdin, stdout)),
-            _ => bail!("the program was started without its pipes"),
-        }
+        let is_started = is_started.recv().map_err(io::Error::other)?;
+        let (state, stdin, stdout) = is_started?;
+        Ok((Program { state, printed, printing }, stdin, stdout))
     }
 
     /// How it ended, if it has; waits at most this long.
-    pub(crate) fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
+    pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
             let ended = ended(&self.state);
@@ -80,8 +82,8 @@ impl Program {
         }
     }
 
-    /// What it printed last, after waiting a little for what is still under way.
-    pub(crate) fn last_words(&self) -> String {
+    /// What it printed last on its standard error, after waiting a little for what is still under way.
+    pub fn last_words(&self) -> String {
         if ended(&self.state).is_some() {
             let _ = self.printing.recv_timeout(Duration::from_millis(500));
         }
@@ -91,20 +93,14 @@ impl Program {
         }
     }
 
-    /// Writes to the log what it printed since the last call.
-    pub(crate) fn log(&self) {
-        let (left_out, lines) = self.printed.take();
-        if left_out > 0 {
-            tracing::info!("the program printed {left_out} lines more than fit here");
-        }
-        for line in lines {
-            tracing::info!("the program printed: {line}");
-        }
+    /// Takes what it printed since the last call, and how many lines before that were too many.
+    pub fn take_printed(&self) -> (usize, VecDeque<String>) {
+        self.printed.take()
     }
 }
 
 impl Drop for Program {
-    /// Its standard input should be closed by now, which tells it to end.
+    /// What it reads from should be closed by now, which tells it to end.
     fn drop(&mut self) {
         if self.wait(GRACE).is_none() {
             if let State::Running(child) = &*lock(&self.state) {

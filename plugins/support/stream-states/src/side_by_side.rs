@@ -6,7 +6,7 @@ use efference_sdk::{Result, bail, elementwise};
 
 /// The cell's input `cat(state, target)` and `target` by itself, which carries no gradient; `None` where it takes
 /// libtorch's own operations. See [`Merged`](super::merge::Merged) for what `target` is.
-pub(crate) fn side_by_side(state: &Tensor, observation: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
+pub(super) fn side_by_side(state: &Tensor, observation: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
     check(state, observation)?;
     if !(is_contiguous_cpu_f32(state) && is_contiguous_cpu_f32(observation)) {
         return Ok(None);

@@ -17,9 +17,9 @@ efference_sdk::options! {
 }
 
 /// A state and what was observed.
-pub(crate) struct Merged<'a> {
+pub(super) struct Merged<'a> {
     /// The state with what was observed written over its front, clamped to ±1; carries gradient.
-    pub(crate) target: Tensor,
+    pub(super) target: Tensor,
     observation: &'a Tensor,
     missing: Tensor,
     /// The state behind what an observation covers, if there is anything.
@@ -29,7 +29,7 @@ pub(crate) struct Merged<'a> {
 
 impl<'a> Merged<'a> {
     /// Of `state` (active streams, state size) and `observation` (active streams, length), where NaN is a missing value.
-    pub(crate) fn new(state: &Tensor, observation: &'a Tensor) -> Result<Self> {
+    pub(super) fn new(state: &Tensor, observation: &'a Tensor) -> Result<Self> {
         let (size, length) = check(state, observation)?;
         let (front, rest) = if length == size {
             (state.shallow_clone(), None)
@@ -43,7 +43,7 @@ impl<'a> Merged<'a> {
     }
 
     /// The cell's input.
-    pub(crate) fn input(&self, merge: Merge, state: &Tensor) -> Result<Tensor> {
+    pub(super) fn input(&self, merge: Merge, state: &Tensor) -> Result<Tensor> {
         match merge {
             Merge::Concat => Ok(Tensor::f_cat(&[state, &self.target], 1)?),
             Merge::Merge => Ok(self.target.shallow_clone()),
@@ -65,7 +65,7 @@ fn with_rest(front: Tensor, rest: Option<&Tensor>) -> Result<Tensor> {
 
 /// How many features a state and an observation have. Errors unless the observation has as many rows and fits into
 /// the state.
-pub(crate) fn check(state: &Tensor, observation: &Tensor) -> Result<(i64, i64)> {
+pub(super) fn check(state: &Tensor, observation: &Tensor) -> Result<(i64, i64)> {
     let (shape, observed) = (state.size(), observation.size());
     ensure!(
         observed.len() == 2 && observed[0] == shape[0],

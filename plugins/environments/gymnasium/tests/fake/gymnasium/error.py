@@ -1,0 +1,6 @@
+class UnregisteredEnv(Exception):
+    pass
+
+
+class DependencyNotInstalled(Exception):
+    pass
