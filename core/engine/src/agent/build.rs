@@ -119,13 +119,13 @@ impl Model {
             config.plugin.create::<dyn Goal>(&config.options, &setup, &monitor)
         };
         let goal = make_goal(&config.goal, "goal")?;
-        by(&config.goal, || {
-            ensure!(
-                !goal.is_bonus()?,
-                "adds to the reward, and chooses no actions: name it under [bonus], and another goal under [goal]"
+        if goal.is_bonus()? {
+            let message = format!(
+                "{} adds to the reward, and chooses no actions: name it under [bonus], and another goal under [goal]",
+                config.goal.plugin
             );
-            Ok(())
-        })?;
+            return Err(Error::msg(message).in_option("goal.plugin"));
+        }
         let reserved = goal.reserved()?;
         by(&config.goal, || {
             ensure!(
@@ -138,11 +138,15 @@ impl Model {
             None => goal,
             Some(config) => {
                 let bonus = make_goal(config, with_bonus::SCOPE)?;
-                by(config, || {
-                    ensure!(
-                        bonus.is_bonus()?,
-                        "is no bonus: name another plugin under [bonus], or leave the section out"
+                if !bonus.is_bonus()? {
+                    // The goal may be the same plugin, so that its name does not tell which section it is.
+                    let message = format!(
+                        "{} is no bonus: name another plugin under [bonus], or leave the section out",
+                        config.plugin
                     );
+                    return Err(Error::msg(message).in_option("bonus.plugin"));
+                }
+                by(config, || {
                     let own = bonus.reserved()?;
                     ensure!(
                         own == 0,
