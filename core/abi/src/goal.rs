@@ -169,4 +169,7 @@ pub struct GoalVTable {
     pub weighs: Option<
         unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut bool, err: *mut Error) -> Status,
     >,
+    /// Whether it is a bonus, to be chosen under `[bonus]` beside another goal: then only `loss`, `bonus`, `save`, `restore`
+    /// and `ended` are called. Asked for once.
+    pub is_bonus: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut bool, err: *mut Error) -> Status>,
 }

@@ -5,7 +5,6 @@
 use crate::temporary::TemporaryPlace;
 use crate::{engine, engine_identity};
 use clap::Args;
-use efference_abi::Kind;
 use efference_registry::{PluginFiles, Remembered};
 use efference_runs::budget::Forecast;
 use efference_runs::limits::Limits;
@@ -90,8 +89,8 @@ fn what_matters(spec: &Spec) -> Value {
 /// Of all that a forecast follows from; `None` if that can't be found out.
 fn digest(spec: &Spec, what: &Value) -> Option<String> {
     let plugins = PluginFiles::scan(&paths(spec), &engine_identity());
-    let files =
-        Kind::ALL.into_iter().map(|kind| Some(&*plugins.find(kind, &spec.choice(kind).plugin).ok()?.file));
+    let chosen = spec.plugins.iter();
+    let files = chosen.map(|(section, said)| Some(&*plugins.find(section.kind(), &said.plugin).ok()?.file));
     let files = files.collect::<Option<Vec<&Path>>>()?;
     let program = engine::command().ok()?;
     let engine = fs::metadata(program.get_program()).ok()?;

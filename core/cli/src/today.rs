@@ -2,11 +2,11 @@
 use crate::engine_identity;
 use crate::output::say;
 use crate::run_spec::RunSpec;
-use efference_abi::Kind;
 use efference_compare::provenance_differences;
 use efference_registry::PluginFiles;
 use efference_runs::limits::Limits;
 use efference_runs::provenance::{Git, Machine, PluginFile, Provenance, sha256_of};
+use efference_spec::Section;
 use std::path::Path;
 
 /// What is different today, a sentence each; `None`: it is not known what made the run.
@@ -31,8 +31,8 @@ pub(crate) fn report_differences(differences: &[String]) {
 /// What would make the run today, as far as that is known without libtorch.
 fn today(then: &Provenance, plugins: &PluginFiles, runs: Option<&Path>) -> Provenance {
     let plugin = |was: &PluginFile| {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == was.kind);
-        let found = kind.and_then(|kind| plugins.find(kind, &was.name).ok());
+        let section = Section::of_name(&was.kind);
+        let found = section.and_then(|section| plugins.find(section.kind(), &was.name).ok());
         let (version, file) = match found {
             Some(found) => (found.info.version.clone(), found.file.clone()),
             None => ("(not found)".to_owned(), was.file.clone()),

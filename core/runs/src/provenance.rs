@@ -64,7 +64,7 @@ pub struct Descent {
 pub struct PluginFile {
     /// The name that the spec says.
     pub name: String,
-    /// `layer`, `cell`, `trainer`, `goal` or `environment`.
+    /// The section of the spec: `layer`, `cell`, `trainer`, `goal`, `environment` or `bonus`.
     pub kind: String,
     /// The plugin's version.
     pub version: String,

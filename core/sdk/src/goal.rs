@@ -181,6 +181,11 @@ interface! {
             let _ = term;
             Ok(false)
         };
+        /// Whether it is a bonus, to be chosen under `[bonus]` beside another goal: it adds to the reward, for exploration,
+        /// and learns from its own loss. Then only [`loss`](Goal::loss), [`bonus`](Goal::bonus), [`save`](Goal::save),
+        /// [`restore`](Goal::restore) and [`ended`](Goal::ended) are called, observations come without reserved slots, and
+        /// terms are descended along, traced or not. Asked for once.
+        shared fn is_bonus() -> bool = Ok(false);
     }
 }
 
@@ -247,5 +252,13 @@ fn check_loss(loss: &Loss, rows: usize) -> Result<()> {
 fn check_bonus(bonus: Option<&Tensor>, rows: usize) -> Result<()> {
     let Some(bonus) = bonus else { return Ok(()) };
     ensure!(bonus.size() == [rows as i64], "returned a bonus of shape {:?} for {rows} rows", bonus.size());
+    // On a GPU this would wait for it twice.
+    if bonus.device() == Device::Cpu {
+        ensure!(
+            bonus.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite(),
+            "returned a bonus that is not finite (NaN or infinity). If the plugin's parameters have become such, lower the \
+             learning rate; if not, the plugin has a mistake"
+        );
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What differs between the spec of a run and the one it is to go on with, and what that means for it.
 use super::key_path::KeyPath;
 use super::resolved::Spec;
+use super::section::Section;
 use super::write::to_toml_value;
 use efference_abi::Kind;
 use serde_json::{Map, Value};
@@ -77,7 +78,7 @@ fn kind_of(key: &KeyPath) -> ChangeKind {
         ("steps" | "record" | "checkpoint" | "evaluation" | "plugins", _) => ChangeKind::Safe,
         ("name" | "seed" | "state", _) | ("optimizer", "kind") => ChangeKind::Hard,
         (section, _) if section == Kind::Environment.name() => ChangeKind::Hard,
-        (section, "plugin") if Kind::ALL.iter().any(|kind| kind.name() == section) => ChangeKind::Hard,
+        (section, "plugin") if Section::of_name(section).is_some() => ChangeKind::Hard,
         _ => ChangeKind::Soft,
     }
 }

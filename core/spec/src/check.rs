@@ -3,9 +3,10 @@ use super::key_path::KeyPath;
 use super::keys::{Device, HostKeys, OptimizerSettings};
 use super::name::check_name;
 use super::nearest::nearest;
-use super::registry::{Cached, default_plugin};
+use super::registry::Cached;
 use super::saving::Evaluation;
 use super::schema::{NONE, Schema};
+use super::section::Section;
 use super::validate::{KeyDiagnostic, shown, validate};
 use efference_abi::Kind;
 use serde_json::{Map, Value, json};
@@ -20,8 +21,8 @@ pub(super) struct Checked {
     pub(super) set_aside: Vec<KeyPath>,
     /// The schema of the whole spec, with the options of the chosen plugins.
     pub(super) schema: Value,
-    /// The plugin of each kind; `None` where the spec names none that can be used.
-    pub(super) chosen: BTreeMap<Kind, Option<String>>,
+    /// The plugin of each section, but of those that the spec goes without; `None` where it names none that can be used.
+    pub(super) chosen: BTreeMap<Section, Option<String>>,
 }
 
 const WHERE_PLUGINS_ARE_SAID: &str =
@@ -43,19 +44,24 @@ pub(super) fn check(tree: &Value, registry: &Cached<'_>) -> Checked {
             Some(WHERE_PLUGINS_ARE_SAID.into()),
         ));
     }
-    for kind in Kind::ALL {
-        let choice = if any { choose(tree, kind, registry, &mut diagnostics) } else { None };
+    for section in Section::ALL {
+        if section.is_left_out(tree) {
+            sections.push((section, section_schema(section, None, None)));
+            continue;
+        }
+        let kind = section.kind();
+        let choice = if any { choose(tree, section, registry, &mut diagnostics) } else { None };
         let schema = choice.as_ref().and_then(|name| match registry.schema(kind, name) {
             Ok(schema) => Some(schema),
             Err(why) => {
-                let at = KeyPath::of(&[kind.name(), "plugin"]);
+                let at = KeyPath::of(&[section.name(), "plugin"]);
                 let message = format!("the {} plugin `{name}` can't be loaded: {why}", kind.name());
                 diagnostics.push(KeyDiagnostic::in_value(&at, message, "can't be loaded".into(), None));
                 None
             }
         });
-        sections.push((kind, section_schema(kind, choice.as_deref(), schema.as_ref())));
-        chosen.insert(kind, choice.filter(|_| schema.is_some()));
+        sections.push((section, section_schema(section, choice.as_deref(), schema.as_ref())));
+        chosen.insert(section, choice.filter(|_| schema.is_some()));
     }
     let schema = whole_schema(sections);
     let whole = Schema::new(&schema);
@@ -85,22 +91,23 @@ pub(super) fn check(tree: &Value, registry: &Cached<'_>) -> Checked {
 /// The plugin that the spec names, or the default one, if it is there.
 pub(super) fn choose(
     tree: &Value,
-    kind: Kind,
+    section: Section,
     registry: &Cached<'_>,
     diagnostics: &mut Vec<KeyDiagnostic>,
 ) -> Option<String> {
-    let said = tree.get(kind.name());
+    let kind = section.kind();
+    let said = tree.get(section.name());
     if said.is_some_and(|said| !said.is_object()) {
         return None;
     }
     let names = registry.names(kind);
-    let table = KeyPath::of(&[kind.name()]);
+    let table = KeyPath::of(&[section.name()]);
     let at = table.key("plugin");
     let mut by_default = "";
     let name = match said.and_then(|said| said.get("plugin")) {
         Some(Value::String(name)) => name.clone(),
         Some(_) => return None,
-        None => match (mistyped_plugin(said, kind, registry), default_plugin(kind)) {
+        None => match (mistyped_plugin(said, section, registry), section.default_plugin()) {
             // The rest of the section is looked at as if it were written well.
             (Some((_, Value::String(name))), _) if names.contains(name) => name.clone(),
             (Some((key, _)), _) => {
@@ -150,10 +157,10 @@ fn there_are(kind: Kind, names: &[String]) -> String {
 /// In a section that names no plugin: a key that was to be `plugin`, and its value.
 fn mistyped_plugin<'a>(
     said: Option<&'a Value>,
-    kind: Kind,
+    section: Section,
     registry: &Cached<'_>,
 ) -> Option<(&'a String, &'a Value)> {
-    let known = default_plugin(kind).and_then(|name| registry.schema_of_other(kind, name));
+    let known = section.default_plugin().and_then(|name| registry.schema_of_other(section.kind(), name));
     let is_option =
         |key: &str| known.as_ref().is_some_and(|schema| Schema::new(schema).property(key).is_some());
     let mut keys = said?.as_object()?.iter();
@@ -161,12 +168,13 @@ fn mistyped_plugin<'a>(
 }
 
 /// The schema of a plugin's section: its options, and the key `plugin`.
-pub(super) fn section_schema(kind: Kind, plugin: Option<&str>, options: Option<&Value>) -> Value {
+pub(super) fn section_schema(section: Section, plugin: Option<&str>, options: Option<&Value>) -> Value {
+    let or_none = if section.is_optional() { ", or \"none\"" } else { "" };
     let mut choice = json!({
-        "description": "Name of the plugin; all other keys of the section are its options.",
+        "description": format!("Name of the plugin{or_none}; all other keys of the section are its options."),
         "type": "string",
     });
-    if let Some(name) = default_plugin(kind) {
+    if let Some(name) = section.default_plugin() {
         choice["default"] = name.into();
     }
     let mut section_schema = match options {
@@ -191,14 +199,14 @@ pub(super) fn section_schema(kind: Kind, plugin: Option<&str>, options: Option<&
             .extend(options.iter().filter(|(key, _)| *key != "plugin").map(|(k, v)| (k.clone(), v.clone())));
     }
     section_schema
-        .insert("$id".into(), format!("efference:{}/{}", kind.name(), plugin.unwrap_or_default()).into());
+        .insert("$id".into(), format!("efference:{}/{}", section.name(), plugin.unwrap_or_default()).into());
     section_schema.insert("type".into(), "object".into());
     section_schema.insert("properties".into(), properties.into());
     section_schema.into()
 }
 
 /// The schema of a whole spec, its keys in the order in which a spec is best read.
-pub(super) fn whole_schema(sections: Vec<(Kind, Value)>) -> Value {
+pub(super) fn whole_schema(sections: Vec<(Section, Value)>) -> Value {
     let mut schema = schemars::schema_for!(HostKeys).to_value();
     let mut host = match schema["properties"].take() {
         Value::Object(properties) => properties,
@@ -216,9 +224,9 @@ pub(super) fn whole_schema(sections: Vec<(Kind, Value)>) -> Value {
         }
     };
     move_keys(&["name", "seed", "steps", "device", "threads"], &mut properties);
-    for (kind, schema) in sections {
-        properties.insert(kind.name().to_owned(), schema);
-        if kind == Kind::Environment {
+    for (section, schema) in sections {
+        properties.insert(section.name().to_owned(), schema);
+        if section == Section::Of(Kind::Environment) {
             move_keys(&["state"], &mut properties);
         }
     }
@@ -264,22 +272,23 @@ fn check_name_and_device(tree: &Value, diagnostics: &mut Vec<KeyDiagnostic>) {
 /// is no diagnostic, but it is said that it has no effect.
 fn option_of_another(
     diagnostic: &KeyDiagnostic,
-    chosen: &BTreeMap<Kind, Option<String>>,
+    chosen: &BTreeMap<Section, Option<String>>,
     registry: &Cached<'_>,
-    others: &mut BTreeMap<Kind, Vec<(String, Vec<String>)>>,
+    others: &mut BTreeMap<Section, Vec<(String, Vec<String>)>>,
 ) -> Option<KeyDiagnostic> {
     if !diagnostic.in_key || diagnostic.missing.is_some() {
         return None;
     }
     let key = diagnostic.path.last_key()?;
-    let (kind, plugin) =
-        chosen.iter().find(|(kind, _)| diagnostic.path == KeyPath::of(&[kind.name(), key]))?;
+    let (section, plugin) =
+        chosen.iter().find(|(section, _)| diagnostic.path == KeyPath::of(&[section.name(), key]))?;
     let plugin = plugin.as_ref()?;
     // Asked once: a section may have any number of keys that are unknown.
-    let others = others.entry(*kind).or_insert_with(|| {
-        let names = registry.names(*kind).into_iter().filter(|name| name != plugin);
+    let others = others.entry(*section).or_insert_with(|| {
+        let kind = section.kind();
+        let names = registry.names(kind).into_iter().filter(|name| name != plugin);
         let keys = |name: &String| {
-            let schema = registry.schema_of_other(*kind, name)?;
+            let schema = registry.schema_of_other(kind, name)?;
             Some(Schema::new(&schema).keys().into_iter().map(str::to_owned).collect())
         };
         names.filter_map(|name| keys(&name).map(|keys| (name, keys))).collect()
@@ -293,11 +302,11 @@ fn option_of_another(
 }
 
 /// What is to be known of where the chosen plugins come from.
-fn notes_on_plugins(chosen: &BTreeMap<Kind, Option<String>>, registry: &Cached<'_>) -> Vec<KeyDiagnostic> {
+fn notes_on_plugins(chosen: &BTreeMap<Section, Option<String>>, registry: &Cached<'_>) -> Vec<KeyDiagnostic> {
     let mut notes = Vec::new();
-    for (kind, plugin) in chosen {
-        for note in plugin.iter().flat_map(|plugin| registry.notes(*kind, plugin)) {
-            let at = KeyPath::of(&[kind.name(), "plugin"]);
+    for (section, plugin) in chosen {
+        for note in plugin.iter().flat_map(|plugin| registry.notes(section.kind(), plugin)) {
+            let at = KeyPath::of(&[section.name(), "plugin"]);
             notes.push(KeyDiagnostic::in_value(&at, note, "this plugin".into(), None));
         }
     }

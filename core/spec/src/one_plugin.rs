@@ -29,7 +29,7 @@ pub fn plugin_options(
     let what = format!("{} {name}", kind.name());
     let (mut layers, mut diagnostics) = of_section(kind, sets);
     if let Ok(schema) = registry.schema(kind, name) {
-        let section = section_schema(kind, Some(name), Some(&schema));
+        let section = section_schema(kind.into(), Some(name), Some(&schema));
         let whole = json!({ "type": "object", "properties": { kind.name(): section } });
         for layer in &mut layers {
             layer.read_by(Schema::new(&whole), &mut diagnostics);
@@ -41,7 +41,7 @@ pub fn plugin_options(
     let parsed = ParsedSpec::of(&what, layers);
 
     let mut found = Vec::new();
-    let chosen = choose(&json!({ kind.name(): { "plugin": name } }), kind, &registry, &mut found);
+    let chosen = choose(&json!({ kind.name(): { "plugin": name } }), kind.into(), &registry, &mut found);
     let mut options = Map::new();
     if let Some(plugin) = chosen {
         match registry.schema(kind, &plugin) {

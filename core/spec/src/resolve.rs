@@ -12,6 +12,7 @@ use super::overrides::{of_sets, of_variables};
 use super::registry::{Cached, OptionError, PluginRegistry};
 use super::resolved::{Optimizer, OptimizerGroup, PluginChoice, Spec};
 use super::schema::Schema;
+use super::section::Section;
 use super::source::{Place, expand_home};
 use super::sweep::sweep;
 use super::validate::KeyDiagnostic;
@@ -196,6 +197,10 @@ impl ParsedSpec {
         }
         if let Value::Object(tree) = tree {
             tree.shift_remove("sweep");
+            // Without a plugin a section says nothing.
+            for section in Section::ALL.into_iter().filter(|section| !checked.chosen.contains_key(section)) {
+                tree.shift_remove(section.name());
+            }
             if tree.get("name").is_none_or(Value::is_null) {
                 tree.insert("name".into(), name_of_file(&self.path).into());
             }
@@ -234,15 +239,15 @@ impl ParsedSpec {
         };
         let mut host = full.tree.clone();
         let mut plugins = BTreeMap::new();
-        for (kind, plugin) in &checked.chosen {
-            let table = host.as_object_mut().and_then(|host| host.shift_remove(kind.name()));
+        for (section, plugin) in &checked.chosen {
+            let table = host.as_object_mut().and_then(|host| host.shift_remove(section.name()));
             let mut options = match table {
                 Some(Value::Object(options)) => options,
                 _ => Map::new(),
             };
             options.shift_remove("plugin");
             let plugin = plugin.clone().unwrap_or_default();
-            plugins.insert(*kind, PluginChoice { plugin, options });
+            plugins.insert(*section, PluginChoice { plugin, options });
         }
         let optimizer = optimizer(&host["optimizer"]).map_err(fault)?;
         let host: HostKeys = serde_json::from_value(host).map_err(fault)?;
@@ -272,17 +277,17 @@ impl ParsedSpec {
 /// Asks the plugins whose options follow their schema what the schema could not say.
 fn check_options(tree: &Value, checked: &Checked, registry: &Cached<'_>) -> Vec<KeyDiagnostic> {
     let mut diagnostics = Vec::new();
-    for (kind, plugin) in &checked.chosen {
-        let table = KeyPath::of(&[kind.name()]);
+    for (section, plugin) in &checked.chosen {
+        let (kind, table) = (section.kind(), KeyPath::of(&[section.name()]));
         let Some(plugin) = plugin else { continue };
         if checked.diagnostics.iter().any(|diagnostic| diagnostic.path.starts_with(&table)) {
             continue;
         }
-        let mut options = tree.get(kind.name()).cloned().unwrap_or_else(|| json!({}));
+        let mut options = tree.get(section.name()).cloned().unwrap_or_else(|| json!({}));
         if let Value::Object(options) = &mut options {
             options.shift_remove("plugin");
         }
-        if let Err(OptionError { path, message }) = registry.check(*kind, plugin, &options) {
+        if let Err(OptionError { path, message }) = registry.check(kind, plugin, &options) {
             let at = table.join(&KeyPath::parse_serde(&path));
             let message = format!("`{at}`: {message}");
             let label = format!("refused by the {} plugin `{plugin}`", kind.name());

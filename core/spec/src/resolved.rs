@@ -4,9 +4,9 @@ use super::key_path::KeyPath;
 use super::keys::{Device, OptimizerSettings, Plugins, Record, State};
 use super::merge::Origins;
 use super::saving::{Checkpoint, Evaluation};
+use super::section::Section;
 use super::source::Place;
 use super::sweep::SweepAxis;
-use efference_abi::Kind;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -68,8 +68,8 @@ pub struct Spec {
     pub device: Device,
     /// CPU threads; `None` for as many as the machine, affinity and quota allow.
     pub threads: Option<usize>,
-    /// The plugin of each kind; all kinds are there.
-    pub plugins: BTreeMap<Kind, PluginChoice>,
+    /// The plugin of each section; those of all kinds are there.
+    pub plugins: BTreeMap<Section, PluginChoice>,
     /// What an agent remembers.
     pub state: State,
     /// How parameters follow their gradients.
@@ -118,10 +118,5 @@ impl Spec {
     /// All keys with their values, as one table.
     pub fn tree(&self) -> &Value {
         &self.tree
-    }
-
-    /// The plugin of this kind.
-    pub fn choice(&self, kind: Kind) -> &PluginChoice {
-        &self.plugins[&kind]
     }
 }

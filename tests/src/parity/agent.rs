@@ -34,6 +34,7 @@ pub(crate) fn agent(case: &Case, parts: &Parts) -> Result<Report> {
         layer: parts.layer(case.layer_options()?)?,
         cell: parts.config(Kind::Cell, "mgu", network::cell_options(case)?)?,
         goal: parts.config(Kind::Goal, goal, goal_options(case, goal)?)?,
+        bonus: None,
         trainer: parts.config(Kind::Trainer, "bptt", trainer_options(case)?)?,
         optimizer: &|_, learning_rate| OptimizerSettings {
             learning_rate: learning_rate.unwrap_or(optimizer.learning_rate),

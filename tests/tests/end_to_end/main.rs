@@ -4,6 +4,7 @@
 //! it says, at its exit status and at the files that it leaves.
 
 mod bench;
+mod bonus;
 mod budget;
 mod check;
 mod contract;

@@ -104,6 +104,28 @@ fn goals_that_control_go_on_with_all_that_they_keep() {
     }
 }
 
+#[test]
+fn bonuses_go_on_with_all_that_they_keep() {
+    for (bonus, goal, trainer) in [
+        ("rnd", "actor-critic", "traces"),
+        ("byol-explore", "q-lambda", "traces"),
+        ("rnd", "maximize", "bptt"),
+        ("byol-explore", "maximize", "bptt"),
+    ] {
+        let place = Workplace::new();
+        let spec = SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", "");
+        place.write("small.toml", spec);
+        let (goal, trainer) = (format!("goal.plugin={goal}"), format!("trainer.plugin={trainer}"));
+        let (bonus, warm_up) = (format!("bonus.plugin={bonus}"), "bonus.warm_up=20");
+        let unroll = if trainer.ends_with("bptt") { "trainer.unroll_length=3" } else { "trainer.gamma=0.99" };
+        let sets =
+            [&bonus, warm_up, &goal, &trainer, unroll, "environment.world=catch", "environment.streams=3"];
+        let mut arguments = vec!["verify-resume", "small.toml", "--at", "40"];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+        place.efference(&arguments).expect(0);
+    }
+}
+
 /// How many times a run is killed; the variable asks for more.
 fn kills() -> u64 {
     std::env::var("EFFERENCE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(30)

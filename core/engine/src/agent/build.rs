@@ -9,6 +9,7 @@ use super::rehearsal::Rehearsal;
 use super::shared_cell::SharedCell;
 use super::slow_cell::{self, SlowCell};
 use super::store::{MOST_COUNTED, ParameterStore};
+use super::with_bonus::{self, WithBonus};
 use crate::plugins::CallMonitor;
 use efference_sdk::{
     AgentBuilder, Cell, CellSetup, Error, Goal, GoalSetup, InputLayout, NetworkSpec, Params, Result,
@@ -28,10 +29,11 @@ struct Builder<'a> {
 impl AgentBuilder for Builder<'_> {
     fn network(&self, spec: &NetworkSpec<'_>) -> Result<()> {
         let (model, name) = (self.model, spec.name);
-        let taken = ["", "cell", "goal", slow_cell::SCOPE];
+        let taken = ["", "cell", "goal", with_bonus::SCOPE, slow_cell::SCOPE];
         ensure!(
             !taken.contains(&name) && !name.contains('.'),
-            "a network cannot be called '{name}'; choose a name without dots, other than 'cell', 'goal' and 'slow'"
+            "a network cannot be called '{name}'; choose a name without dots, other than 'cell', 'goal', 'bonus' and \
+             'slow'"
         );
         ensure!(!model.networks.borrow().contains_key(name), "there is a network '{name}' already");
         let stack = StackSpec {
@@ -111,12 +113,19 @@ impl Model {
             Some(rehearsal) => ParameterStore::counting(seed, rehearsal.clone()),
         };
         let layers = Layers::new(config.layer.clone(), monitor.clone(), rehearsal.clone());
-        let goal = {
-            let setup =
-                GoalSetup { state_size, spaces, layers: &layers, params: Params::new(&store).scope("goal") };
-            let goal = &config.goal;
-            goal.plugin.create::<dyn Goal>(&goal.options, &setup, &monitor)?
+        let make_goal = |config: &PluginConfig, scope: &str| {
+            let params = Params::new(&store).scope(scope);
+            let setup = GoalSetup { state_size, spaces, layers: &layers, params };
+            config.plugin.create::<dyn Goal>(&config.options, &setup, &monitor)
         };
+        let goal = make_goal(&config.goal, "goal")?;
+        if goal.is_bonus()? {
+            let message = format!(
+                "{} adds to the reward, and chooses no actions: name it under [bonus], and another goal under [goal]",
+                config.goal.plugin
+            );
+            return Err(Error::msg(message).in_option("goal.plugin"));
+        }
         let reserved = goal.reserved()?;
         by(&config.goal, || {
             ensure!(
@@ -125,6 +134,29 @@ impl Model {
             );
             Ok(())
         })?;
+        let goal = match &config.bonus {
+            None => goal,
+            Some(config) => {
+                let bonus = make_goal(config, with_bonus::SCOPE)?;
+                if !bonus.is_bonus()? {
+                    // The goal may be the same plugin, so that its name does not tell which section it is.
+                    let message = format!(
+                        "{} is no bonus: name another plugin under [bonus], or leave the section out",
+                        config.plugin
+                    );
+                    return Err(Error::msg(message).in_option("bonus.plugin"));
+                }
+                by(config, || {
+                    let own = bonus.reserved()?;
+                    ensure!(
+                        own == 0,
+                        "reserves {own} slots of a state, which only a goal may do that stands alone"
+                    );
+                    Ok(())
+                })?;
+                Box::new(WithBonus::new(goal, bonus)?)
+            }
+        };
         if let Some(spaces) = spaces {
             check_room(state_size, reserved, "a stream", (spaces.observation, spaces.action_width()))?;
         }
@@ -169,6 +201,7 @@ impl Model {
         }
 
         let mut made = vec![("cell".to_owned(), None), ("goal".to_owned(), None)];
+        made.extend(config.bonus.iter().map(|_| (with_bonus::SCOPE.to_owned(), None)));
         made.extend(model.networks.borrow().iter().map(|(name, w)| (name.clone(), w.learning_rate)));
         *model.optimizers.borrow_mut() = Optimizers::new(config.groups.clone(), &made, config.optimizer);
         trainer.begin(&model)?;

@@ -32,6 +32,8 @@ pub struct AgentConfig<'a> {
     pub cell: PluginConfig,
     /// The goal.
     pub goal: PluginConfig,
+    /// A goal that adds to the reward, for exploration.
+    pub bonus: Option<PluginConfig>,
     /// The trainer.
     pub trainer: PluginConfig,
     /// How much of an evaluation of the cell the gradient paths of a goal share: all they can, but for measuring.

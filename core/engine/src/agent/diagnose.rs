@@ -1,8 +1,10 @@
 //! Finds out which plugin it was: that made the numbers of a transition not finite, that kept a graph which is gone.
 use super::model::Model;
+use super::with_bonus::PREFIX;
 use crate::plugins::is_finite;
 use efference_abi::Kind;
-use efference_sdk::{Error, LossInput, Moment, Result};
+use efference_sdk::{Error, Loss, LossInput, Moment, Result};
+use efference_spec::Section;
 use tch::{Kind as Number, Tensor};
 
 impl Model {
@@ -28,7 +30,7 @@ impl Model {
     /// Whose tensors they were, if a step failed because its backward pass came upon a graph that had been freed or
     /// overwritten. The trainer runs that pass, whoever brought the tensors. So goal, layers and cell are each given
     /// new ones: where the backward pass fails again, it is for what they kept. The agent can't be used after this.
-    pub fn keeper_of_a_graph(&self, error: &Error, moment: &Moment<'_>, input_width: i64) -> Option<Kind> {
+    pub fn keeper_of_a_graph(&self, error: &Error, moment: &Moment<'_>, input_width: i64) -> Option<Section> {
         if !is_of_a_kept_graph(error) {
             return None;
         }
@@ -36,7 +38,7 @@ impl Model {
             Ok(Tensor::f_zeros([rows, width], (Number::Float, self.device))?.f_set_requires_grad(true)?)
         };
         let rows = moment.streams.len() as i64;
-        let loss = || -> Result<()> {
+        let loss = |of_bonus: bool| -> Result<()> {
             let [state, target, next] = [(); 3].map(|()| leaf(rows, self.state_size));
             let (state, target, next) = (state?, target?.f_detach()?, next?);
             let input = LossInput {
@@ -46,7 +48,10 @@ impl Model {
                 next: Some(&next),
                 unroll: u64::MAX, // whatever the goal has, it is of another
             };
-            match self.goal.borrow_mut().loss(&input)?.total()?.filter(Tensor::requires_grad) {
+            let Loss { mut terms, .. } = self.goal.borrow_mut().loss(&input)?;
+            terms.retain(|term| term.name.starts_with(PREFIX) == of_bonus);
+            let own = Loss { terms, ..Loss::default() };
+            match own.total()?.filter(Tensor::requires_grad) {
                 Some(total) => Ok(total.f_backward()?),
                 None => Ok(()),
             }
@@ -57,12 +62,14 @@ impl Model {
         };
         let cell = || through(self.evaluate(&leaf(rows, input_width)?)?);
         let fails = |result: Result<()>| result.is_err_and(|error| is_of_a_kept_graph(&error));
-        if fails(loss()) {
-            Some(Kind::Goal)
+        if fails(loss(false)) {
+            Some(Kind::Goal.into())
+        } else if fails(loss(true)) {
+            Some(Section::Bonus)
         } else if fails(layers()) {
-            Some(Kind::Layer)
+            Some(Kind::Layer.into())
         } else if fails(cell()) {
-            Some(Kind::Cell)
+            Some(Kind::Cell.into())
         } else {
             None
         }

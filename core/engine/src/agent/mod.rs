@@ -25,6 +25,7 @@ mod train;
 mod transition;
 mod transition_by_autograd;
 mod transition_by_vjp;
+mod with_bonus;
 
 pub(crate) use build::check_room;
 pub use config::{AgentConfig, PluginConfig};

@@ -4,7 +4,7 @@ use crate::agent::PluginConfig;
 use crate::run::LoadedSpec;
 use efference_abi::Kind;
 use efference_runs::Bytes;
-use efference_spec::plugin_options;
+use efference_spec::{Section, plugin_options};
 use serde_json::Value;
 
 /// A change that helps.
@@ -51,12 +51,12 @@ fn numbers<'a>(parts: &'a LoadedSpec<'_>) -> Vec<Number<'a>> {
         let with = Box::new(|size: i64| parts.with_state_size(size));
         numbers.push(Number { key: "state.size".to_owned(), value: size, with });
     }
-    for kind in Kind::ALL {
+    for (section, config) in parts.plugins() {
         let mut found = Vec::new();
-        whole_numbers(&parts.plugin(kind).options, "", &mut found);
+        whole_numbers(&config.options, "", &mut found);
         for (path, value) in found {
-            let key = format!("{}.{}", kind.name(), path[1..].replace('/', "."));
-            let with = Box::new(move |value: i64| with_option(parts, kind, &path, value.into()));
+            let key = format!("{}.{}", section.name(), path[1..].replace('/', "."));
+            let with = Box::new(move |value: i64| with_option(parts, (section, config), &path, value.into()));
             numbers.push(Number { key, value, with });
         }
     }
@@ -76,12 +76,17 @@ fn whole_numbers(options: &Value, at: &str, found: &mut Vec<(String, i64)>) {
     }
 }
 
-fn with_option<'a>(parts: &LoadedSpec<'a>, kind: Kind, pointer: &str, value: Value) -> LoadedSpec<'a> {
-    let mut config = parts.plugin(kind).clone();
+fn with_option<'a>(
+    parts: &LoadedSpec<'a>,
+    (section, config): (Section, &PluginConfig),
+    pointer: &str,
+    value: Value,
+) -> LoadedSpec<'a> {
+    let mut config = config.clone();
     if let Some(place) = config.options.pointer_mut(pointer) {
         *place = value;
     }
-    parts.with_plugin(kind, config)
+    parts.with_plugin(section, config)
 }
 
 /// Changes by which an experiment takes less than `limit` bytes, or as little as one key allows; the one with the most effect
@@ -126,7 +131,7 @@ fn layers(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Change> {
         let plugin = registry.load(Kind::Layer, name).ok()?;
         let choice = plugin_options(Kind::Layer, name, &[], registry).ok()?;
         let config = PluginConfig { plugin, options: Value::Object(choice.options) };
-        let bytes = takes(&parts.with_plugin(Kind::Layer, config), limit)?;
+        let bytes = takes(&parts.with_plugin(Kind::Layer.into(), config), limit)?;
         Some(Change { key: "layer.plugin".to_owned(), value: format!("\"{name}\""), bytes })
     });
     found.collect()
@@ -147,17 +152,16 @@ pub(super) fn mending(parts: &LoadedSpec<'_>, limit: u64) -> Vec<Change> {
         let works = |size| works("state.size".to_owned(), grouped(size), parts.with_state_size(size));
         larger.chain(smaller).find_map(works)
     });
-    let options = Kind::ALL.into_iter().flat_map(|kind| {
-        let config = parts.plugin(kind);
-        let defaults = plugin_options(kind, &config.plugin.info.name, &[], parts.registry());
+    let options = parts.plugins().flat_map(|(section, config)| {
+        let defaults = plugin_options(section.kind(), &config.plugin.info.name, &[], parts.registry());
         let defaults = defaults.map(|choice| choice.options).unwrap_or_default();
         defaults.into_iter().filter_map(move |(key, default)| {
             if config.options.get(&key)? == &default {
                 return None;
             }
             let value = efference_spec::to_toml_value(&default);
-            let changed = with_option(parts, kind, &format!("/{key}"), default);
-            works(format!("{}.{key}", kind.name()), value, changed)
+            let changed = with_option(parts, (section, config), &format!("/{key}"), default);
+            works(format!("{}.{key}", section.name()), value, changed)
         })
     });
     sizes.into_iter().chain(options).collect()

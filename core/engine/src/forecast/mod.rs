@@ -74,17 +74,22 @@ fn obstacle(parts: &LoadedSpec<'_>, estimated: &Estimate, limit: Option<&MemoryL
     };
     let found = || quietly(|| mending(parts, bytes(limit))).into_iter().next();
     match quietly(|| fails_for_real(parts, error, bytes(limit))) {
-        Really::Fails(error) => Some(refused(&error, found())),
+        Really::Fails(error) => Some(refused(parts, &error, found())),
         // What failed for want of values is not wrong.
         Really::Works => None,
         // With another value of one key it would not fail: so it is not for want of values that it does.
-        Really::Unknown => found().map(|change| refused(error.0, Some(change))),
+        Really::Unknown => found().map(|change| refused(parts, error.0, Some(change))),
     }
 }
 
 /// What a plugin refused, with the key whose change would mend it.
-fn refused(error: &Error, change: Option<Change>) -> Obstacle {
-    let section = error.plugin().map(|plugin| plugin.kind.name().to_owned());
+fn refused(parts: &LoadedSpec<'_>, error: &Error, change: Option<Change>) -> Obstacle {
+    let section = error.plugin().map(|plugin| {
+        // A bonus is a goal too.
+        let mut of_kind = parts.plugins().filter(|(section, _)| section.kind() == plugin.kind);
+        let found = of_kind.find(|(_, config)| config.plugin.info.name == plugin.name);
+        found.map_or(plugin.kind.name(), |(section, _)| section.name()).to_owned()
+    });
     let named = error.option().map(|option| match &section {
         Some(section) => format!("{section}.{option}"),
         None => option.to_owned(),

@@ -10,6 +10,7 @@ use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     Batch, Comparison, Environment, Error, Moment, Picture, PluginId, Result, Role, Spaces, Trainer,
 };
+use efference_spec::Section;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,8 @@ pub struct Attribution {
     pub trainer: PluginId,
     /// The goal.
     pub goal: PluginId,
+    /// The bonus beside it; the goal, where there is none.
+    pub bonus: PluginId,
     /// The cell.
     pub cell: PluginId,
     /// The layer.
@@ -67,13 +70,14 @@ pub struct Attribution {
 }
 
 impl Attribution {
-    fn of(&self, kind: Kind) -> &PluginId {
-        match kind {
-            Kind::Environment => &self.environment,
-            Kind::Trainer => &self.trainer,
-            Kind::Goal => &self.goal,
-            Kind::Cell => &self.cell,
-            Kind::Layer => &self.layer,
+    fn of(&self, section: Section) -> &PluginId {
+        match section {
+            Section::Of(Kind::Environment) => &self.environment,
+            Section::Of(Kind::Trainer) => &self.trainer,
+            Section::Of(Kind::Goal) => &self.goal,
+            Section::Of(Kind::Cell) => &self.cell,
+            Section::Of(Kind::Layer) => &self.layer,
+            Section::Bonus => &self.bonus,
         }
     }
 }
@@ -294,7 +298,11 @@ impl Experiment {
         for (stats, bonus) in self.stats.iter_mut().zip(bonus) {
             stats.bonus = Some(f64::from(*bonus));
         }
-        let sum = |(reward, bonus): (&f32, &f32)| if reward.is_nan() { *bonus } else { reward + bonus };
+        // Where there is neither, the reward stays absent.
+        let sum = |(reward, bonus): (&f32, &f32)| match reward.is_nan() && *bonus != 0.0 {
+            true => *bonus,
+            false => reward + bonus,
+        };
         reward.iter().zip(bonus).map(sum).collect()
     }
 
@@ -389,14 +397,14 @@ impl Experiment {
     /// The same error, of the plugin that brought a graph into the step which was gone, if it is of that kind.
     fn whose_graph(&self, error: Error, moment: &Moment<'_>) -> Error {
         let width = self.trainer.input().map_or(0, |layout| layout.width);
-        let Some(kind) = self.model.keeper_of_a_graph(&error, moment, width) else { return error };
+        let Some(section) = self.model.keeper_of_a_graph(&error, moment, width) else { return error };
         let said = error.chain().last().unwrap_or_default();
         let message = format!(
             "uses tensors of an earlier step with their graph, which is gone since the gradients were taken. It must \
              detach what it carries over (`f_detach()`). In the backward pass of {}: {said}",
             self.plugins.trainer
         );
-        Error::msg(message).in_plugin(self.plugins.of(kind))
+        Error::msg(message).in_plugin(self.plugins.of(section))
     }
 
     /// Why there are predictions or actions that are no numbers.

@@ -10,7 +10,7 @@ use efference_runs::provenance::{Known, PluginFile};
 use efference_sdk::{
     self as sdk, Comparison, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, derive_seed,
 };
-use efference_spec::{Spec, StateSize};
+use efference_spec::{PluginChoice, Section, Spec, StateSize};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct LoadedSpec<'a> {
     registry: &'a Registry,
     state: StateSize,
     device: tch::Device,
-    plugins: Vec<(Kind, PluginConfig)>,
+    plugins: Vec<(Section, PluginConfig)>,
     /// Whether the experiment is begun though it takes more memory than there seems to be.
     pub force: bool,
     /// See [`AgentConfig::sharing`].
@@ -33,12 +33,11 @@ pub struct LoadedSpec<'a> {
 impl<'a> LoadedSpec<'a> {
     /// Loads the plugins of a spec, chooses its device and sets libtorch's number of threads.
     pub fn new(spec: &'a Spec, registry: &'a Registry) -> Result<Self, RunError> {
-        let choose = |kind: Kind| -> Result<_, RunError> {
-            let said = spec.choice(kind);
-            let plugin = registry.load(kind, &said.plugin)?;
-            Ok((kind, PluginConfig { plugin, options: Value::Object(said.options.clone()) }))
+        let choose = |(section, said): (&Section, &PluginChoice)| -> Result<_, RunError> {
+            let plugin = registry.load(section.kind(), &said.plugin)?;
+            Ok((*section, PluginConfig { plugin, options: Value::Object(said.options.clone()) }))
         };
-        let plugins = Kind::ALL.into_iter().map(choose).collect::<Result<Vec<_>, _>>()?;
+        let plugins = spec.plugins.iter().map(choose).collect::<Result<Vec<_>, _>>()?;
         let device = device::choose(spec.device)?;
         // libtorch knows which processors there are, and nothing of how long it may use them.
         let threads = match spec.threads {
@@ -60,15 +59,23 @@ impl<'a> LoadedSpec<'a> {
         self.device
     }
 
-    pub(crate) fn plugin(&self, kind: Kind) -> &PluginConfig {
-        let found = self.plugins.iter().find(|(k, _)| *k == kind);
-        &found.expect("`new` made one of each kind").1
+    /// The plugins of all sections that have one.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = (Section, &PluginConfig)> {
+        self.plugins.iter().map(|(section, config)| (*section, config))
     }
 
-    /// The same with another plugin of a kind.
-    pub(crate) fn with_plugin(&self, kind: Kind, config: PluginConfig) -> Self {
+    pub(crate) fn plugin(&self, kind: Kind) -> &PluginConfig {
+        self.of_section(kind.into()).expect("`new` made one of each kind")
+    }
+
+    fn of_section(&self, section: Section) -> Option<&PluginConfig> {
+        self.plugins().find(|(own, _)| *own == section).map(|(_, config)| config)
+    }
+
+    /// The same with another plugin in a section.
+    pub(crate) fn with_plugin(&self, section: Section, config: PluginConfig) -> Self {
         let mut changed = self.clone();
-        if let Some((_, plugin)) = changed.plugins.iter_mut().find(|(k, _)| *k == kind) {
+        if let Some((_, plugin)) = changed.plugins.iter_mut().find(|(own, _)| *own == section) {
             *plugin = config;
         }
         changed
@@ -122,6 +129,7 @@ impl<'a> LoadedSpec<'a> {
             layer: self.plugin(Kind::Layer).clone(),
             cell: self.plugin(Kind::Cell).clone(),
             goal: self.plugin(Kind::Goal).clone(),
+            bonus: self.of_section(Section::Bonus).cloned(),
             trainer: self.plugin(Kind::Trainer).clone(),
             sharing: self.sharing,
             groups: spec.optimizer.groups.keys().cloned().collect(),
@@ -190,6 +198,7 @@ impl<'a> LoadedSpec<'a> {
             environment: id(Kind::Environment),
             trainer: id(Kind::Trainer),
             goal: id(Kind::Goal),
+            bonus: self.of_section(Section::Bonus).map_or_else(|| id(Kind::Goal), |bonus| bonus.plugin.id()),
             cell: id(Kind::Cell),
             layer: id(Kind::Layer),
         };
@@ -197,9 +206,9 @@ impl<'a> LoadedSpec<'a> {
     }
 
     pub(super) fn known<'b>(&self, spec: &'b Path, run: &'b RunDirectory, started: SystemTime) -> Known<'b> {
-        let plugin = |(kind, config): &(Kind, PluginConfig)| PluginFile {
+        let plugin = |(section, config): (Section, &PluginConfig)| PluginFile {
             name: config.plugin.info.name.clone(),
-            kind: kind.name().to_owned(),
+            kind: section.name().to_owned(),
             version: config.plugin.info.version.clone(),
             file: config.plugin.file.clone(),
             sha256: None,
@@ -208,7 +217,7 @@ impl<'a> LoadedSpec<'a> {
             spec,
             runs: run.path().ancestors().nth(2),
             started,
-            plugins: self.plugins.iter().map(plugin).collect(),
+            plugins: self.plugins().map(plugin).collect(),
             libtorch: sdk::export::libtorch_version().to_owned(),
             device: device::name(self.device),
             threads: tch::get_num_threads() as usize,

@@ -1,4 +1,5 @@
 //! Specs as users write them, and the reports that they get, word for word where it matters.
+mod bonus;
 mod files;
 mod keys_and_values;
 mod limits;
@@ -10,7 +11,7 @@ mod sweeps;
 mod tables;
 mod words;
 
-use super::{Diagnostics, ReportStyle, Spec, load};
+use super::{Diagnostics, PluginChoice, ReportStyle, Section, Spec, load};
 use efference_abi::Kind;
 use registry::Declared;
 use std::path::PathBuf;
@@ -67,5 +68,12 @@ fn assert_has(text: &str, parts: &[&str]) {
             Some(at) => rest = &rest[at + part.len()..],
             None => panic!("{part:?} is not (or not in this order) in:\n{text}"),
         }
+    }
+}
+
+impl Spec {
+    /// The plugin of this kind.
+    fn choice(&self, kind: Kind) -> &PluginChoice {
+        &self.plugins[&Section::Of(kind)]
     }
 }

@@ -5,13 +5,14 @@ use super::source::Source;
 use super::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kinds of plugins: the section of a spec, and the folder of the plugins.
-const KINDS: [(&str, &str); 5] = [
+/// The sections of a spec that choose a plugin, each with the folder of the plugins.
+const KINDS: [(&str, &str); 6] = [
     ("environment", "plugins/environments/"),
     ("layer", "plugins/layers/"),
     ("cell", "plugins/cells/"),
     ("trainer", "plugins/trainers/"),
     ("goal", "plugins/goals/"),
+    ("bonus", "plugins/goals/"),
 ];
 
 /// Keys of a spec that stand in no struct.
@@ -42,7 +43,7 @@ impl Keys {
         let top: BTreeSet<String> = OF_FILES.iter().map(|key| (*key).to_owned()).collect();
         keys.insert(String::new(), top);
         for (section, _) in KINDS {
-            let mut own = plugins.remove(section).unwrap_or_default();
+            let mut own = plugins.get(section).cloned().unwrap_or_default();
             own.insert("plugin".into());
             own.extend(shared.iter().cloned());
             keys.insert(section.into(), own);

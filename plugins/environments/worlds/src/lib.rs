@@ -6,6 +6,7 @@
 //! | `catch` | `size²` elements, a picture row by row | a choice of 3, or a value, see [`Control`] | ±1 when the dot lands | one fall |
 //! | `cartpole` | position, its velocity, angle, its velocity | a choice of 2: left, right | 1 a step | until the pole falls (terminated) or time is up (truncated) |
 //! | `memory` | time, query, context, and with `memory_answer` the answer | a choice of 2: the context was −1, or 1 | ±1 at the end | `memory_length + 1` frames |
+//! | `deep_sea` | `size² + noise` elements, a picture row by row, then noise | a choice of 2 | 1 at the far end, small costs on the way | `size + 1` frames |
 //! | `copy` | `2·bits + 3` elements, see [`WorldName::Copy`] | none | absent | one sequence |
 //!
 //! All observations lie in −1…1. Every stream is a world of its own, with its own random numbers from the
@@ -16,6 +17,7 @@ mod bounce;
 mod cartpole;
 mod catch;
 mod copy;
+mod deep_sea;
 mod exact;
 mod memory;
 mod options;
@@ -57,8 +59,8 @@ const FORMAT: u32 = 2;
 
 impl Plugin for Worlds {
     const NAME: &'static str = "worlds";
-    const DESCRIPTION: &'static str =
-        "Small deterministic worlds: a ball in a box, catch, cartpole, a memory chain, a copying task.";
+    const DESCRIPTION: &'static str = "Small deterministic worlds: a ball in a box, catch, cartpole, a memory chain, a copying task, a deep \
+         sea.";
     type Options = Options;
     type Kind = dyn Environment;
 
@@ -70,6 +72,7 @@ impl Plugin for Worlds {
             WorldName::CartPole => cartpole::spaces(),
             WorldName::Memory => memory::spaces(options),
             WorldName::Copy => copy::spaces(options.bits),
+            WorldName::DeepSea => deep_sea::spaces(options),
         };
         Ok(Outline { streams: Some(options.streams), spaces: Some(spaces) })
     }
@@ -84,6 +87,7 @@ impl Plugin for Worlds {
             WorldName::CartPole => Box::new(cartpole::CartPole::new(&options, setup.seed)?),
             WorldName::Memory => Box::new(memory::Memory::new(&options, setup.seed)?),
             WorldName::Copy => Box::new(copy::Copy::new(&options, setup.seed)?),
+            WorldName::DeepSea => Box::new(deep_sea::DeepSea::new(&options, setup.seed)?),
         };
         Ok(Worlds { ready: vec![true; options.streams], spaces: world.spaces(), options, world })
     }

@@ -16,6 +16,8 @@ efference_sdk::options! {
         /// Copy and repeat: N vectors of random bits, how often to repeat them, then the agent predicts them R times
         /// over; the sequences grow as it gets better.
         Copy,
+        /// A diver sinks through a square: reward 1 at the end of one way in 2^size, small costs along it.
+        DeepSea,
     }
 }
 
@@ -37,7 +39,7 @@ efference_sdk::options! {
         /// Streams: independent copies of the world.
         #[schemars(range(min = 1, max = 65_536))]
         pub streams: usize = 1,
-        /// bounce, catch: side of the square picture, in cells; an observation has size² features.
+        /// bounce, catch, deep_sea: side of the square picture, in cells; an observation has size² features.
         #[schemars(range(min = 4, max = 256))]
         pub size: usize = 12,
         /// bounce: radius of the ball, in cells.
@@ -57,6 +59,9 @@ efference_sdk::options! {
         /// catch: the dot is seen in this many rows from the top only, and must be remembered below; 0: in all.
         #[schemars(range(min = 0, max = 256))]
         pub seen_rows: usize = 0,
+        /// deep_sea: random elements behind the picture, drawn anew for each frame.
+        #[schemars(range(min = 0, max = 65_536))]
+        pub noise: usize = 0,
         /// cartpole: steps after which an episode is cut off.
         #[schemars(range(min = 1, max = 1_000_000))]
         pub time_limit: u32 = 500,
@@ -94,6 +99,7 @@ impl WorldName {
             WorldName::Catch => &["size", "paddle", "control", "seen_rows"],
             WorldName::CartPole => &["time_limit"],
             WorldName::Memory => &["memory_length", "memory_answer"],
+            WorldName::DeepSea => &["size", "noise"],
             WorldName::Copy => &["bits", "vectors", "repeats", "most_repeats", "batch", "grow_below"],
         }
     }

@@ -4,9 +4,16 @@ use efference_sdk::{Environment, EnvironmentSetup, Plugin, Restores, StepType, a
 use efference_worlds::{Options, WorldName, Worlds};
 
 fn every_world() -> Vec<Options> {
-    [WorldName::Bounce, WorldName::Catch, WorldName::CartPole, WorldName::Memory, WorldName::Copy]
-        .map(|world| Options { world, streams: 3, batch: 2, grow_below: 20.0, ..Options::default() })
-        .to_vec()
+    [
+        WorldName::Bounce,
+        WorldName::Catch,
+        WorldName::CartPole,
+        WorldName::Memory,
+        WorldName::Copy,
+        WorldName::DeepSea,
+    ]
+    .map(|world| Options { world, streams: 3, batch: 2, grow_below: 20.0, noise: 4, ..Options::default() })
+    .to_vec()
 }
 
 #[test]
@@ -178,8 +185,8 @@ fn damaged_bytes_are_refused_without_a_panic() {
 fn pictures_show_observations_and_odd_predictions() {
     for (options, width, height) in every_world()
         .into_iter()
-        .zip([96, 96, 128, 96, 32])
-        .zip([96, 96, 64, 32, 160])
+        .zip([96, 96, 128, 96, 32, 96])
+        .zip([96, 96, 64, 32, 160, 104])
         .map(|((o, w), h)| (o, w, h))
     {
         let mut world = new(options);
@@ -202,9 +209,9 @@ fn pictures_show_observations_and_odd_predictions() {
 fn spaces_say_what_frames_are_like() {
     for (options, observation, width, reward) in every_world()
         .into_iter()
-        .zip([144, 144, 4, 3, 19])
-        .zip([0, 3, 2, 2, 0])
-        .zip([-1.0, -1.0, 0.0, -1.0, -1.0])
+        .zip([144, 144, 4, 3, 19, 148])
+        .zip([0, 3, 2, 2, 0, 2])
+        .zip([-1.0, -1.0, 0.0, -1.0, -1.0, -1.0])
         .map(|(((o, n), w), r)| (o, n, w, r))
     {
         let mut world = new(options.clone());

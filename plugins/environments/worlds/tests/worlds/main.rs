@@ -4,5 +4,6 @@ mod cartpole;
 mod catch;
 mod contract;
 mod copy;
+mod deep_sea;
 mod driver;
 mod memory;
