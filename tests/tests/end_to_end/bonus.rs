@@ -113,9 +113,7 @@ fn a_fork_may_add_a_bonus_to_what_was_learned_without() {
     let run = place.run("sea");
     let of = run.path.display().to_string();
     let arguments = ["fork", &of, "--at", "200", "--runs", "forks", "--set", "bonus.plugin=rnd"];
-    let answer = place.efference(&arguments);
-    println!("{answer}");
-    let answer = answer.expect(0);
+    let answer = place.efference(&arguments).expect(0);
     // Its parameters are new, and nothing else is.
     assert!(answer.stderr.contains("'bonus.random.layer.0.weight' was not saved"), "{answer}");
     assert!(!answer.stderr.contains("goal: ") && !answer.stderr.contains("'goal."), "{answer}");
