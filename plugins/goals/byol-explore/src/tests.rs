@@ -153,7 +153,6 @@ fn what_can_be_foreseen_earns_less_and_less() {
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let (early, late) = (mean(&errors[..50]), mean(&errors[errors.len() - 500..]));
-    println!("error of the latents: {early:.4} at first, {late:.4} at the end");
     assert!(late < 0.3 * early, "{early}, {late}");
 }
 

@@ -120,7 +120,14 @@ fn noise_bores_it_where_a_prediction_of_what_comes_next_would_stay_wrong() {
     // A network of the same kind foretells the elements themselves.
     let (pixels, layers) = (MemoryStore::new(4), LayersOf::<Matrix>::new(r#"{"vjp": true}"#).unwrap());
     let size = Size { ins: SIZE, outs: SIZE };
-    let spec = FeedForwardSpec { size, width: 64, depth: 2, sparsity: 0.0, activate_last: false };
+    let spec = FeedForwardSpec {
+        size,
+        width: 64,
+        depth: 2,
+        sparsity: 0.0,
+        matrix_last: false,
+        activate_last: false,
+    };
     let predictor = FeedForward::new(spec, &layers, &Params::new(&pixels)).unwrap();
     let mut pixel_adam = Adam::new(&pixels);
     let mut random = Random::new(7);
@@ -143,9 +150,6 @@ fn noise_bores_it_where_a_prediction_of_what_comes_next_would_stay_wrong() {
     // Nothing foretells noise better than its mean, whose squared error is the variance.
     let variance = 0.25;
     let left = mean(&pixel_errors[5_500..]) / variance;
-    println!(
-        "error of the random network fell to {fell:.3}; of the elements it is {left:.3} of their variance"
-    );
     assert!(fell < 0.3 && left > 0.95, "{fell}, {left}");
 }
 
