@@ -988,6 +988,9 @@ typedef struct ef_GoalVTable {
     // Whether the error of the term of this name is a weight of its value, such as an advantage, and not how far the value
     // is from its target.
     ef_Status (*weighs)(void *this_, struct ef_Str term, bool *out, struct ef_Error *err);
+    // Whether it is a bonus, to be chosen under `[bonus]` beside another goal: then only `loss`, `bonus`, `save`, `restore`
+    // and `ended` are called. Asked for once.
+    ef_Status (*is_bonus)(void *this_, bool *out, struct ef_Error *err);
 } ef_GoalVTable;
 
 // Borrowed elements.

@@ -3,7 +3,7 @@ use super::model::Model;
 use super::with_bonus::PREFIX;
 use crate::plugins::is_finite;
 use efference_abi::Kind;
-use efference_sdk::{Error, Loss, LossInput, Moment, Result};
+use efference_sdk::{Error, Loss, LossInput, Moment, Result, Term};
 use efference_spec::Section;
 use tch::{Kind as Number, Tensor};
 
@@ -38,20 +38,23 @@ impl Model {
             Ok(Tensor::f_zeros([rows, width], (Number::Float, self.device))?.f_set_requires_grad(true)?)
         };
         let rows = moment.streams.len() as i64;
-        let loss = |of_bonus: bool| -> Result<()> {
+        let loss = || -> Result<Loss> {
             let [state, target, next] = [(); 3].map(|()| leaf(rows, self.state_size));
             let (state, target, next) = (state?, target?.f_detach()?, next?);
-            let input = LossInput {
+            self.goal.borrow_mut().loss(&LossInput {
                 moment,
                 state: &state,
                 target: &target,
                 next: Some(&next),
                 unroll: u64::MAX, // whatever the goal has, it is of another
-            };
-            let Loss { mut terms, .. } = self.goal.borrow_mut().loss(&input)?;
-            terms.retain(|term| term.name.starts_with(PREFIX) == of_bonus);
-            let own = Loss { terms, ..Loss::default() };
-            match own.total()?.filter(Tensor::requires_grad) {
+            })
+        };
+        // Both of the same loss: what is kept of this one would do.
+        let terms = loss().map(|loss| loss.terms).unwrap_or_default();
+        let (of_bonus, of_goal): (Vec<_>, Vec<_>) =
+            terms.into_iter().partition(|t| t.name.starts_with(PREFIX));
+        let back = |terms: Vec<Term>| -> Result<()> {
+            match (Loss { terms, ..Loss::default() }).total()?.filter(Tensor::requires_grad) {
                 Some(total) => Ok(total.f_backward()?),
                 None => Ok(()),
             }
@@ -62,9 +65,9 @@ impl Model {
         };
         let cell = || through(self.evaluate(&leaf(rows, input_width)?)?);
         let fails = |result: Result<()>| result.is_err_and(|error| is_of_a_kept_graph(&error));
-        if fails(loss(false)) {
+        if fails(back(of_goal)) {
             Some(Kind::Goal.into())
-        } else if fails(loss(true)) {
+        } else if fails(back(of_bonus)) {
             Some(Section::Bonus)
         } else if fails(layers()) {
             Some(Kind::Layer.into())

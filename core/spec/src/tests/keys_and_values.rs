@@ -124,7 +124,7 @@ fn a_wrong_type_in_each_section_is_reported_with_the_right_one() {
         (
             "kind = \"adam\"",
             "kind = \"adm\"",
-            "`optimizer.kind`: expected \"adam\", \"adamw\" or \"sgd\", found the text \"adm\"",
+            "`optimizer.kind`: expected \"adam\", \"adamw\", \"sgd\", \"rmsprop\", \"obgd\" or \"intentional\", found the text \"adm\"",
         ),
         (
             "weight_decay = 0.01",
