@@ -1,6 +1,6 @@
 //! Events of the browser. Everything that the page could wait for is answered at once on the reading thread; the rest is kept, the newest only, until the environment looks.
+use crate::address::BUNDLED;
 use crate::devtools::{Connection, Listener, lock, printable};
-use crate::options::BUNDLED;
 use crate::reward::{PageKey, Rewards};
 use efference_sdk::tracing;
 use serde::Deserialize;
@@ -120,6 +120,11 @@ impl Bridge {
     /// Whether a tab gives one picture and no more when it is asked for pictures.
     pub(crate) fn set_one_picture(&self, one: bool) {
         self.one_picture.store(one, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn gives_one_picture(&self) -> bool {
+        self.one_picture.load(Ordering::Relaxed)
     }
 
     fn close_popup(&self, connection: &Connection, context: &str, target: &str) {
@@ -275,7 +280,7 @@ impl Bridge {
         match method {
             "Page.screencastFrame" => {
                 let frame: ScreencastFrame<'_> = serde_json::from_str(params)?;
-                let _ = if self.one_picture.load(Ordering::Relaxed) {
+                let _ = if self.gives_one_picture() {
                     connection.send(session, "Page.stopScreencast", json!({}))
                 } else {
                     let ack = json!({ "sessionId": frame.session_id });

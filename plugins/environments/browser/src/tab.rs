@@ -1,9 +1,10 @@
 //! One page of the browser: setting it up, sending it input, and noticing its faults.
+use crate::address::BUNDLED;
 use crate::bridge::{BINDING, Bridge, News};
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
 use crate::opening::{Opening, Plan};
-use crate::options::{BUNDLED, Image, Options};
+use crate::options::{Image, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -235,7 +236,7 @@ impl Tab {
     }
 
     /// Asks for signs of life and, from a new page, for pictures; returns what is wrong. A page that was never `drawn` may
-    /// take longer to answer, and none is blamed that the browser, `well` until then, may have kept from answering.
+    /// take longer to answer, and only the time counts until which the browser itself is known to have been `well`.
     pub(crate) fn check_faults(
         &mut self,
         drawn: bool,
@@ -384,7 +385,7 @@ impl Drop for Tab {
     }
 }
 
-/// What a page is told before it loads anything.
+/// What a page gets before it loads anything.
 fn set_up(options: &Options, url: &Url) -> Vec<(&'static str, Value)> {
     let size =
         json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
