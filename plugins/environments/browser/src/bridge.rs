@@ -78,6 +78,8 @@ pub(crate) enum Habit {
     Dialog(String),
 }
 
+/// No more pages are remembered of which one may be the expected one, which is among the first.
+const POPUPS: usize = 256;
 /// No more habits are remembered between two looks.
 const HABITS: usize = 64;
 
@@ -379,8 +381,8 @@ impl Bridge {
                 }
                 let context = info.browser_context_id.unwrap_or_default();
                 match state.expected.get_mut(&context) {
-                    Some(maybe) => maybe.push(info.target_id),
-                    None => {
+                    Some(maybe) if maybe.len() < POPUPS => maybe.push(info.target_id),
+                    _ => {
                         drop(state);
                         self.close_popup(connection, &context, &info.target_id);
                     }

@@ -6,6 +6,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, OnceLock};
 
+/// What is done with the session of a page that is open.
+type Then = dyn Fn(&str) -> Result<(), Failure> + Send + Sync;
+
 /// What a page is opened with.
 pub(crate) struct Plan {
     pub(crate) connection: Arc<Connection>,
@@ -17,7 +20,7 @@ pub(crate) struct Plan {
     /// What is sent to the page before it loads anything.
     pub(crate) set_up: Vec<(&'static str, Value)>,
     /// Called with the session when all of that is done.
-    pub(crate) then: Box<dyn Fn(&str) -> Result<(), Failure> + Send + Sync>,
+    pub(crate) then: Box<Then>,
 }
 
 /// A page that is being opened, or is open.
