@@ -71,6 +71,18 @@ impl Viewing {
     }
 }
 
+impl Drop for Viewing {
+    fn drop(&mut self) {
+        let (drawn, took) = self.offer.drawn();
+        if drawn > 0 {
+            tracing::info!(
+                "{drawn} pictures were drawn for viewers, for which steps waited {:.3} s",
+                took.as_secs_f64()
+            );
+        }
+    }
+}
+
 impl Experiment {
     fn is_active(&self, stream: u64) -> bool {
         self.frames.active.iter().any(|active| active.stream == stream)

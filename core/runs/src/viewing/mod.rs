@@ -15,8 +15,6 @@ mod link;
 mod message;
 mod offer;
 mod pace;
-#[cfg(test)]
-mod tests;
 
 pub use link::{Link, LinkError, Reply};
 pub use message::{ActionTaken, Delay, Request, Shown, Snapshot};

@@ -23,7 +23,7 @@ const GONE_AFTER: Duration = Duration::from_secs(5);
 /// How long a viewer may leave a reply unread.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Viewers at once.
-pub(super) const MOST_VIEWERS: usize = 16;
+const MOST_VIEWERS: usize = 16;
 /// Bytes of a request.
 const LONGEST_LINE: u64 = 256;
 /// How long it waits for one of its streams to be active in a step.
@@ -41,6 +41,8 @@ pub struct Offer {
     hurry: bool,
     /// Whether the run stood still when that was asked last.
     standing: bool,
+    /// How often something was drawn, and how long that took, while the run did not stand still.
+    drawn: (u64, Duration),
     /// What was drawn last, while the run stands still.
     same: Option<Arc<Snapshot>>,
 }
@@ -127,6 +129,7 @@ impl Offer {
             pace: Pace::default(),
             hurry: false,
             standing: false,
+            drawn: (0, Duration::ZERO),
             same: None,
         };
         fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(failed)?;
@@ -176,7 +179,11 @@ impl Offer {
             }
             None => {
                 let drawn = Arc::new(draw(&streams));
-                self.pace.drawn(began, Instant::now(), standing);
+                let ended = Instant::now();
+                self.pace.drawn(began, ended, standing);
+                if !standing {
+                    self.drawn = (self.drawn.0 + 1, self.drawn.1 + (ended - began));
+                }
                 drawn
             }
         };
@@ -186,6 +193,11 @@ impl Offer {
             let _ = look.reply.try_send(Arc::clone(&snapshot));
         }
         self.same = standing.then_some(snapshot);
+    }
+
+    /// How often something was drawn, and how long steps have waited for that.
+    pub fn drawn(&self) -> (u64, Duration) {
+        self.drawn
     }
 
     /// Whether the run is to stand still before its next step.

@@ -14,8 +14,6 @@ mod recorded;
 mod routes;
 mod server;
 mod status;
-#[cfg(test)]
-mod tests;
 
 use efference_runs::directory::RunDirectory;
 use guard::Token;

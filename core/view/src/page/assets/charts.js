@@ -159,12 +159,13 @@ class Chart {
     }
     context.textBaseline = "alphabetic";
     const ticks = round(first, last, 4);
-    ticks.forEach((step, i) => {
+    ticks.forEach((step) => {
       const x = px(step);
-      context.textAlign = x < LEFT + 14 ? "left" : x > width - RIGHT - 40 ? "right" : "center";
-      const unit = i === ticks.length - 1 ? (context.textAlign === "right" ? "step " : "") : "";
-      context.fillText(unit + short(step), x, height - 6);
+      context.textAlign = x < LEFT + 8 ? "left" : x > width - RIGHT - 40 ? "right" : "center";
+      context.fillText(short(step), x, height - 6);
     });
+    context.textAlign = "right";
+    context.fillText("step", LEFT - 6, height - 6);
     context.textAlign = "left";
   }
 

@@ -175,7 +175,9 @@ export class StreamPanel {
     for (let i = 0; i < this.errors.length; i++) {
       for (const value of [this.errors.at(i), this.baseline.at(i)]) if (value > high) high = value;
     }
-    const px = (i) => (i / (RECENT - 1)) * (width - 2) + 1;
+    // The newest at the right.
+    const first = RECENT - this.errors.length;
+    const px = (i) => ((first + i) / (RECENT - 1)) * (width - 2) + 1;
     const lines = [[this.baseline, "series-2"], [this.errors, "series-1"]];
     for (const [ring, name] of lines) {
       context.beginPath();

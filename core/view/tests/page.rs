@@ -1,8 +1,8 @@
 //! The server, asked as a browser and as others ask.
-use super::Page;
 use efference_runs::Picture;
 use efference_runs::directory::{End, Ending, RunDirectory};
 use efference_runs::viewing::{Offer, Shown, Snapshot};
+use efference_view::page::{Page, Serving};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ fn place() -> Place {
 
 /// A page as a test asks it.
 struct Asked {
-    _serving: super::Serving,
+    _serving: Serving,
     port: u16,
     token: String,
 }
@@ -255,8 +255,9 @@ fn a_run_that_goes_on_is_seen_and_browsers_that_never_read_hold_nothing_up() {
 #[test]
 fn a_port_that_is_taken_is_named() {
     let first = Page::bind(None).unwrap();
-    let error = Page::bind(Some(first.port)).err().unwrap().to_string();
-    assert!(error.starts_with(&format!("port {} of this machine is taken", first.port)), "{error}");
+    let port: u16 = first.address().split([':', '/']).nth(4).unwrap().parse().unwrap();
+    let error = Page::bind(Some(port)).err().unwrap().to_string();
+    assert!(error.starts_with(&format!("port {port} of this machine is taken")), "{error}");
     assert!(error.contains("--port"), "{error}");
     assert_ne!(first.address(), Page::bind(None).unwrap().address());
 }
