@@ -96,10 +96,9 @@ fn shown(place: &Workplace, steps: u32, more: &[&str]) -> (Started, Page) {
 fn a_run_is_paused_stepped_and_resumed_and_computes_the_same() {
     let place = Workplace::new();
     let (mut started, page) = shown(&place, 8_000, &["--id", "paused"]);
-    let mut step = page.pause();
-    for _ in 0..5 {
+    let paused_at = page.pause();
+    for step in paused_at + 1..=paused_at + 5 {
         page.steer("step");
-        step += 1;
         page.until("one step more", |run| run["standing"] == true && run["step"] == step);
     }
     // Observation and prediction of that very step, and how long before it was made.
