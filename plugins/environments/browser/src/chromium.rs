@@ -212,6 +212,10 @@ fn command(program: &Path, options: &Options, profile: &Profile) -> Command {
     ]);
     command.arg(format!("--window-size={},{}", options.width, options.height));
     command.arg(format!("--user-data-dir={}", profile.path().join("profile").display()));
+    if options.has_audio() {
+        // Nobody hears it but the agent, which has no finger to click with before it begins.
+        command.arg("--autoplay-policy=no-user-gesture-required");
+    }
     if !options.sandbox {
         command.arg("--no-sandbox");
     }

@@ -1,10 +1,9 @@
 //! The options, and what of them can be found wrong before anything is started.
+use crate::actions::{Do, SPRING};
+use crate::bundled;
+use crate::sight::See;
 use efference_sdk::{Error, Result, ensure};
 use url::Url;
-
-/// Where the page that comes with the plugin is, as its own script sees it. The name can never be resolved
-/// (RFC 2606): requests for it are answered from memory and reach no network.
-pub(crate) const BUNDLED: &str = "https://efference.invalid/";
 
 efference_sdk::options! {
     /// How pictures travel from the browser.
@@ -19,7 +18,7 @@ efference_sdk::options! {
 efference_sdk::options! {
     /// Options of `browser`.
     pub struct Options {
-        /// The page of every stream, at the start and after a page fault: an http(s) address, or "bundled" for a page that comes along.
+        /// The page of every stream, at the start and after a page fault: an http(s) address, or a page that comes along: "bundled" (a ball to follow), "bundled:waves" (waves of colour), "bundled:catch" (balls to catch).
         pub url: String = "bundled".to_owned(),
         /// Pages that are driven at once, each with cookies and a window of its own.
         #[schemars(range(min = 1, max = 64))]
@@ -30,6 +29,12 @@ efference_sdk::options! {
         /// Height of the window's inside, in pixels.
         #[schemars(range(min = 64, max = 2048))]
         pub height: usize = 480,
+        /// What a stream observes, one part after the other; without any: the rectangle around the mouse that `view_width`, `view_height` and `shrink` say, and where the mouse is.
+        #[schemars(length(max = 32))]
+        pub sees: Vec<See> = Vec::new(),
+        /// What a stream can do, one after the other; without any: a relative mouse by `mouse_speed` and `mouse_spring`, its left button, and the wheel by `scroll_speed`.
+        #[schemars(length(max = 32))]
+        pub does: Vec<Do> = Vec::new(),
         /// Width of the rectangle around the mouse that is observed, in pixels; a multiple of `shrink`.
         #[schemars(range(min = 1, max = 4096))]
         pub view_width: usize = 128,
@@ -45,6 +50,9 @@ efference_sdk::options! {
         /// How far the mouse goes in one step for an action of 1, in pixels.
         #[schemars(range(min = 0.0, max = 4096.0))]
         pub mouse_speed: f64 = 50.0,
+        /// The part of its way from the middle of the window that the mouse loses in each step, so that it does not end at an edge.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub mouse_spring: f64 = SPRING,
         /// How far the page is scrolled in one step for an action of 1, in pixels.
         #[schemars(range(min = 0.0, max = 4096.0))]
         pub scroll_speed: f64 = 100.0,
@@ -63,20 +71,11 @@ efference_sdk::options! {
 impl Options {
     /// Checks what one option's range cannot say, and returns the address of the page.
     pub(crate) fn check(&self) -> Result<Url> {
-        ensure!(
-            self.shrink > 0
-                && self.view_width > 0
-                && self.view_height > 0
-                && self.view_width.is_multiple_of(self.shrink)
-                && self.view_height.is_multiple_of(self.shrink),
-            "view_width = {} and view_height = {} must be multiples of shrink = {}",
-            self.view_width,
-            self.view_height,
-            self.shrink
-        );
+        self.check_sees()?;
+        self.check_does()?;
         ensure!(self.streams > 0, "streams = 0: at least one page is needed");
-        if self.url == "bundled" {
-            return Url::parse(BUNDLED).map_err(Error::from);
+        if let Some(url) = bundled::address(&self.url)? {
+            return Ok(url);
         }
         let url = Url::parse(&self.url).map_err(|e| {
             Error::msg(e).context(format!(
@@ -92,11 +91,6 @@ impl Options {
         );
         Ok(url)
     }
-
-    /// Width and height of the observed picture, in observed colours.
-    pub(crate) fn view(&self) -> (usize, usize) {
-        (self.view_width / self.shrink, self.view_height / self.shrink)
-    }
 }
 
 #[cfg(test)]
@@ -106,7 +100,7 @@ mod tests {
     #[test]
     fn only_web_pages_can_be_opened() {
         let url = |url: &str| Options { url: url.to_owned(), ..Options::default() }.check();
-        assert_eq!(url("bundled").unwrap().as_str(), BUNDLED);
+        assert_eq!(url("bundled").unwrap().as_str(), bundled::ROOT);
         assert_eq!(url("HTTP://example.org").unwrap().as_str(), "http://example.org/");
         for bad in
             ["file:///etc/passwd", "chrome://crash", "javascript:alert(1)", "data:text/html,x", "about:blank"]

@@ -1,7 +1,7 @@
-//! One stream: a page, its mouse, and its last picture. It outlives its tabs.
+//! One stream: a page, what it acts with, and its last picture. It outlives its tabs.
+use crate::actions::Hands;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
-use crate::mouse::Mouse;
 use crate::options::Options;
 use crate::tab::{PageFault, Tab, new_context};
 use crate::view::Window;
@@ -16,8 +16,11 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 pub(crate) struct Stream {
     pub(crate) tab: Tab,
-    pub(crate) mouse: Mouse,
+    pub(crate) hands: Hands,
     pub(crate) window: Window,
+    /// When the picture was drawn, and that of the last frame, in seconds of the browser's clock.
+    drawn: Option<f64>,
+    drawn_before: Option<f64>,
     /// Whether the picture is newer than the last frame.
     pub(crate) fresh: bool,
     context: String,
@@ -33,8 +36,10 @@ impl Stream {
         let context = new_context(chromium)?;
         Ok(Stream {
             tab: Tab::open(chromium, &context, options, url)?,
-            mouse: Mouse::new(options),
+            hands: Hands::new(options),
             window: Window::default(),
+            drawn: None,
+            drawn_before: None,
             fresh: false,
             context,
             fault: None,
@@ -55,9 +60,19 @@ impl Stream {
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
     pub(crate) fn take_picture(&mut self, options: &Options) {
-        if let Some(Some(picture)) = self.tab.news(|news| news.picture.take()) {
-            self.fresh |= self.window.take(&picture, options.width, options.height);
+        let news = self.tab.news(|news| Some((news.picture.take()?, news.picture_time)));
+        if let Some(Some((picture, time))) = news
+            && self.window.take(&picture, options.width, options.height)
+        {
+            self.fresh = true;
+            self.drawn = time;
         }
+    }
+
+    /// A frame is sent: the seconds from the picture of the last one to this one's.
+    pub(crate) fn frame_time(&mut self) -> Option<f64> {
+        let before = std::mem::replace(&mut self.drawn_before, self.drawn);
+        Some((self.drawn? - before?).max(0.0))
     }
 
     /// Recovers from faults of the page, at once the first time and then after longer and longer waits.
@@ -89,7 +104,7 @@ impl Stream {
         if fault.needs_new_tab() {
             self.replace(chromium, options, url)
         } else {
-            self.mouse.forget();
+            self.hands.forget();
             self.tab.reload(url)
         }
     }
@@ -103,7 +118,7 @@ impl Stream {
     fn replace(&mut self, chromium: &Chromium, options: &Options, url: &Url) -> Result<(), Failure> {
         self.tab = Tab::open(chromium, &self.context, options, url)?;
         self.fault = None;
-        self.mouse.forget();
+        self.hands.forget();
         Ok(())
     }
 }

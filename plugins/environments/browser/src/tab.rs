@@ -1,8 +1,9 @@
 //! One page of the browser: setting it up, sending it input, and noticing its faults.
 use crate::bridge::{BINDING, Bridge, News};
+use crate::bundled;
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
-use crate::options::{BUNDLED, Image, Options};
+use crate::options::{Image, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -26,7 +27,7 @@ const WORLD: &str = "efference";
 pub(crate) struct Tab {
     pub(crate) target: String,
     pub(crate) session: String,
-    connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
     bridge: Arc<Bridge>,
     image: Image,
     load_limit: Duration,
@@ -165,8 +166,14 @@ impl Tab {
         order("Page.addScriptToEvaluateOnNewDocument", relay)?;
         let page_script = json!({ "source": include_str!("page/direct_score.js") });
         order("Page.addScriptToEvaluateOnNewDocument", page_script)?;
-        if url.as_str() == BUNDLED {
-            let patterns = json!({ "patterns": [{ "urlPattern": format!("{BUNDLED}*") }] });
+        for channel in options.channels() {
+            order("Runtime.addBinding", json!({ "name": channel.binding, "executionContextName": WORLD }))?;
+            let relay = json!({ "source": channel.relay, "worldName": WORLD });
+            order("Page.addScriptToEvaluateOnNewDocument", relay)?;
+            order("Page.addScriptToEvaluateOnNewDocument", json!({ "source": channel.page }))?;
+        }
+        if url.as_str().starts_with(bundled::ROOT) {
+            let patterns = json!({ "patterns": [{ "urlPattern": format!("{}*", bundled::ROOT) }] });
             order("Fetch.enable", patterns)?;
         }
         Ok(())
@@ -232,14 +239,14 @@ impl Tab {
     }
 
     /// Sends an input event without waiting; `false` if the page has too many of them before it.
-    pub(crate) fn input(&self, params: &Value) -> Result<bool, Failure> {
+    pub(crate) fn input(&self, method: &'static str, params: &Value) -> Result<bool, Failure> {
         if self.inputs.load(Ordering::Relaxed) >= INPUTS {
             return Ok(false);
         }
         self.inputs.fetch_add(1, Ordering::Relaxed);
         let inputs = Arc::clone(&self.inputs);
         self.connection
-            .send_then(&self.session, "Input.dispatchMouseEvent", params, move |_| {
+            .send_then(&self.session, method, params, move |_| {
                 inputs.fetch_sub(1, Ordering::Relaxed);
             })
             .map(|()| true)

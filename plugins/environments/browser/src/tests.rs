@@ -12,13 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what should come within a second, on a machine with other work.
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// One browser at a time: ten at once would be slower, and the tests are about time limits.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// `None`, and a line that says so, if there is no browser to test with.
-fn turn() -> Option<MutexGuard<'static, ()>> {
+pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
     match chromium::find("") {
         Ok(_) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
         Err(error) => {
@@ -62,11 +62,11 @@ impl Frames for Seen {
     }
 }
 
-fn open(options: Options) -> Browser {
+pub(crate) fn open(options: Options) -> Browser {
     Browser::new(options, &EnvironmentSetup::with_seed(0)).unwrap_or_else(|e| panic!("{e:#}"))
 }
 
-fn options(url: &str) -> Options {
+pub(crate) fn options(url: &str) -> Options {
     Options { url: url.to_owned(), patience: 2.0, ..Options::default() }
 }
 
@@ -105,7 +105,7 @@ fn is_blue([red, green, blue]: [u8; 3]) -> bool {
 const GREEN: &str = "<body style='background:#0f0'>";
 
 /// Serves pages by path; "/hang" never answers. Gives the address of the root.
-fn serve(pages: &'static [(&'static str, &'static str)]) -> String {
+pub(crate) fn serve(pages: &'static [(&'static str, &'static str)]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let root = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
     thread::spawn(move || {
@@ -162,7 +162,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn the_bundled_page_moves_and_rewards_and_nothing_stays_behind() {
     let Some(_turn) = turn() else { return };
-    let mut browser = open(options("bundled"));
+    let mut browser = open(Options { mouse_spring: 0.0, ..options("bundled") });
     let mut first = None;
     let seen = until(&mut browser, "the picture moves and rewards come", |_, seen| {
         let Some(now) = seen.observations.get(&0) else { return false };

@@ -1,101 +1,154 @@
-//! The mouse of one stream: from actions to input events.
-use crate::options::Options;
-use serde_json::{Value, json};
+//! The mouse of one stream: where it is, which buttons are held, and the events that tell the page.
+use super::Event;
+use super::config::Button;
+use serde_json::json;
 
-/// How many actions a stream takes: mouse to the right, mouse down, button, scroll down.
-pub(crate) const ACTIONS: usize = 4;
+/// After so many steps in a row in which it was pushed against an edge, the mouse begins again in the middle.
+const PUSHED: u32 = 200;
 
 /// Where the mouse is, and what the page knows of it.
 #[derive(Debug)]
 pub(crate) struct Mouse {
-    /// In pixels from the top left of the window.
-    x: f64,
-    y: f64,
-    width: f64,
-    height: f64,
-    pressed: bool,
-    /// Whether the page knows where the mouse is.
-    placed: bool,
+    /// Where it was put, in pixels from the top left of the window.
+    place: [f64; 2],
+    /// How far it is held away from there.
+    away: [f64; 2],
+    size: [f64; 2],
+    /// Steps in a row in which it was pushed against an edge.
+    pushed: u32,
+    /// Where the page believes it to be.
+    known: Option<(i64, i64)>,
+    /// As in `MouseEvent.buttons`.
+    held: u8,
 }
 
 impl Mouse {
     /// A mouse in the middle of the window.
-    pub(crate) fn new(options: &Options) -> Self {
-        let (width, height) = (options.width as f64, options.height as f64);
-        Mouse {
-            x: (width / 2.0).floor(),
-            y: (height / 2.0).floor(),
-            width,
-            height,
-            pressed: false,
-            placed: false,
-        }
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        let size = [width as f64, height as f64];
+        Mouse { place: middle(size), away: [0.0; 2], size, pushed: 0, known: None, held: 0 }
+    }
+
+    fn at(&self) -> [f64; 2] {
+        [0, 1].map(|i| (self.place[i] + self.away[i]).clamp(0.0, self.size[i] - 1.0))
     }
 
     /// The pixel that it is on.
     pub(crate) fn pixel(&self) -> (i64, i64) {
-        (self.x.floor() as i64, self.y.floor() as i64)
+        let [x, y] = self.at();
+        (x.floor() as i64, y.floor() as i64)
     }
 
     /// Where it is, as observed: −1 at the left and the top, 1 at the right and the bottom.
     pub(crate) fn observed(&self) -> [f32; 2] {
-        let part = |at: f64, size: f64| (2.0 * at / (size - 1.0).max(1.0) - 1.0).clamp(-1.0, 1.0) as f32;
-        [part(self.x, self.width), part(self.y, self.height)]
+        let at = self.at();
+        [0, 1].map(|i| (2.0 * at[i] / (self.size[i] - 1.0).max(1.0) - 1.0).clamp(-1.0, 1.0) as f32)
     }
 
     /// A new page does not know where the mouse is, nor of any button.
-    pub(crate) fn forget(&mut self) {
-        self.pressed = false;
-        self.placed = false;
+    pub(super) fn forget(&mut self) {
+        self.known = None;
+        self.held = 0;
     }
 
-    /// Follows the actions, and sends the events that make them; `send` returns whether one was sent. Actions are cut to
-    /// −1…1; missing ones and NaN are 0.
-    pub(crate) fn act<E>(
-        &mut self,
-        action: &[f32],
-        options: &Options,
-        mut send: impl FnMut(&Value) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        let number = |i: usize| match action.get(i) {
-            Some(a) if !a.is_nan() => f64::from(a.clamp(-1.0, 1.0)),
-            _ => 0.0,
-        };
-        let x = (self.x + number(0) * options.mouse_speed).clamp(0.0, self.width - 1.0);
-        let y = (self.y + number(1) * options.mouse_speed).clamp(0.0, self.height - 1.0);
-        let moved = (x.floor(), y.floor()) != (self.x.floor(), self.y.floor());
-        (self.x, self.y) = (x, y);
-        if moved || !self.placed {
-            self.placed = send(&self.event("mouseMoved"))?;
+    /// Puts it to a place, from −1 to 1 along each axis.
+    pub(super) fn put(&mut self, place: [f64; 2]) {
+        self.place = [0, 1].map(|i| (place[i] + 1.0) / 2.0 * (self.size[i] - 1.0));
+    }
+
+    /// Pulls it to the middle by a part of its way from there, then moves it. It stops at the edges, and is not left there
+    /// by who goes on pushing.
+    pub(super) fn go(&mut self, by: [f64; 2], spring: f64) {
+        let middle = middle(self.size);
+        let to = [0, 1].map(|i| middle[i] + (self.place[i] - middle[i]) * (1.0 - spring) + by[i]);
+        self.place = [0, 1].map(|i| to[i].clamp(0.0, self.size[i] - 1.0));
+        self.pushed = if self.place == to { 0 } else { self.pushed + 1 };
+        if self.pushed >= PUSHED {
+            self.place = middle;
+            self.pushed = 0;
         }
-        let press = number(2) >= 0.5;
-        if press != self.pressed {
-            let kind = if press { "mousePressed" } else { "mouseReleased" };
-            if send(&self.event(kind))? {
-                self.pressed = press;
-            }
-        }
-        let scroll = (number(3) * options.scroll_speed).round();
-        if scroll != 0.0 {
-            let mut event = self.event("mouseWheel");
-            event["deltaX"] = json!(0);
-            event["deltaY"] = json!(scroll);
-            send(&event)?;
+    }
+
+    /// Holds it away from its place.
+    pub(super) fn hold_away(&mut self, by: [f64; 2]) {
+        self.away = by;
+    }
+
+    /// Tells the page where it is.
+    pub(super) fn tell<E>(&mut self, send: &mut impl FnMut(Event) -> Result<bool, E>) -> Result<(), E> {
+        let at = Some(self.pixel());
+        if self.known != at && send(self.event("mouseMoved", None))? {
+            self.known = at;
         }
         Ok(())
     }
 
-    fn event(&self, kind: &str) -> Value {
+    /// Holds these buttons, and no others.
+    pub(super) fn hold<E>(
+        &mut self,
+        buttons: &[Button],
+        send: &mut impl FnMut(Event) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        for button in [Button::Left, Button::Middle, Button::Right] {
+            let (held, wanted) = (self.held & bit(button) != 0, buttons.contains(&button));
+            let kind = if wanted { "mousePressed" } else { "mouseReleased" };
+            if held != wanted && send(self.event(kind, Some(button)))? {
+                self.held ^= bit(button);
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns its wheel, so that the page is scrolled down by so many pixels.
+    pub(super) fn scroll<E>(
+        &mut self,
+        down: f64,
+        send: &mut impl FnMut(Event) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let down = down.round();
+        if down != 0.0 {
+            let mut event = self.event("mouseWheel", None);
+            event.params["deltaX"] = json!(0);
+            event.params["deltaY"] = json!(down);
+            send(event)?;
+        }
+        Ok(())
+    }
+
+    /// `button` is the one that is pressed or released.
+    fn event(&self, kind: &str, button: Option<Button>) -> Event {
         let (x, y) = self.pixel();
-        let about_button = matches!(kind, "mousePressed" | "mouseReleased");
+        let dragged =
+            [Button::Left, Button::Middle, Button::Right].into_iter().find(|b| self.held & bit(*b) != 0);
+        let named = button.or(dragged.filter(|_| kind == "mouseMoved"));
+        let name = match named {
+            None => "none",
+            Some(Button::Left) => "left",
+            Some(Button::Middle) => "middle",
+            Some(Button::Right) => "right",
+        };
         // `buttons` is what is held down after the event.
-        let held = if kind == "mousePressed" { true } else { kind != "mouseReleased" && self.pressed };
-        json!({
-            "type": kind, "x": x, "y": y,
-            "button": if about_button || (kind == "mouseMoved" && self.pressed) { "left" } else { "none" },
-            "buttons": u8::from(held),
-            "clickCount": u8::from(about_button),
-        })
+        let after = button.map_or(self.held, |button| self.held ^ bit(button));
+        Event {
+            method: "Input.dispatchMouseEvent",
+            params: json!({
+                "type": kind, "x": x, "y": y, "button": name, "buttons": after,
+                "clickCount": u8::from(button.is_some()),
+            }),
+        }
+    }
+}
+
+fn middle(size: [f64; 2]) -> [f64; 2] {
+    size.map(|length| (length / 2.0).floor())
+}
+
+/// As in `MouseEvent.buttons`.
+fn bit(button: Button) -> u8 {
+    match button {
+        Button::Left => 1,
+        Button::Right => 2,
+        Button::Middle => 4,
     }
 }
 
@@ -103,62 +156,86 @@ impl Mouse {
 mod tests {
     use super::*;
 
-    fn act(mouse: &mut Mouse, action: &[f32]) -> Vec<(String, i64, i64)> {
-        let mut sent = Vec::new();
-        let event = |e: &Value| {
-            sent.push((
-                e["type"].as_str().unwrap().to_owned(),
-                e["x"].as_i64().unwrap(),
-                e["y"].as_i64().unwrap(),
-            ));
+    fn told(mouse: &mut Mouse) -> Option<(i64, i64)> {
+        let mut at = None;
+        let send = &mut |event: Event| {
+            at = Some((event.params["x"].as_i64().unwrap(), event.params["y"].as_i64().unwrap()));
             Ok::<_, ()>(true)
         };
-        mouse.act(action, &Options::default(), event).unwrap();
-        sent
+        mouse.tell(send).unwrap();
+        at
     }
 
     #[test]
-    fn actions_become_events() {
-        let mut mouse = Mouse::new(&Options::default());
-        let event = |kind: &str, x, y| (kind.to_owned(), x, y);
-        assert_eq!(act(&mut mouse, &[0.0, 0.0, 0.0, 0.0]), [event("mouseMoved", 320, 240)]);
-        assert_eq!(act(&mut mouse, &[0.0, 0.0, 0.4, 0.0]), []);
-        assert_eq!(
-            act(&mut mouse, &[1.0, -0.5, 0.5, 1.0]),
-            [event("mouseMoved", 370, 215), event("mousePressed", 370, 215), event("mouseWheel", 370, 215)]
-        );
-        assert_eq!(act(&mut mouse, &[0.0, 0.0, 1.0, 0.001]), []);
-        assert_eq!(act(&mut mouse, &[0.0, 0.0, -1.0, 0.0]), [event("mouseReleased", 370, 215)]);
+    fn the_mouse_goes_is_put_and_springs_back() {
+        let mut mouse = Mouse::new(640, 480);
+        assert_eq!(told(&mut mouse), Some((320, 240)));
+        assert_eq!(told(&mut mouse), None, "the page knows");
+        mouse.go([50.0, -25.5], 0.0);
+        assert_eq!(told(&mut mouse), Some((370, 214)));
+        mouse.hold_away([10.0, 1000.0]);
+        assert_eq!(told(&mut mouse), Some((380, 479)));
+        mouse.hold_away([0.0; 2]);
+        assert_eq!(told(&mut mouse), Some((370, 214)));
+        mouse.put([-1.0, 1.0]);
+        assert_eq!((mouse.pixel(), mouse.observed()), ((0, 479), [-1.0, 1.0]));
+        mouse.put([0.0, 0.0]);
+        assert_eq!(mouse.pixel(), (319, 239));
     }
 
     #[test]
-    fn any_numbers_are_survived_and_the_mouse_stays_in_the_window() {
-        let mut mouse = Mouse::new(&Options::default());
-        act(&mut mouse, &[0.0; 4]);
-        assert_eq!(act(&mut mouse, &[f32::NAN; 9]), []);
-        assert_eq!(act(&mut mouse, &[]), []);
-        for _ in 0..100 {
-            act(&mut mouse, &[f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY, f32::NEG_INFINITY]);
+    fn a_spring_holds_a_weakly_pushed_mouse_within_the_window() {
+        let mut mouse = Mouse::new(640, 480);
+        for _ in 0..1000 {
+            mouse.go([5.0, -2.0], 0.02);
         }
-        assert_eq!(mouse.pixel(), (639, 0));
-        assert_eq!(mouse.observed(), [1.0, -1.0]);
+        assert_eq!(mouse.pixel(), (569, 140), "where 2 % of the way from the middle are what it is pushed");
+        for _ in 0..35 {
+            mouse.go([0.0, 0.0], 0.02);
+        }
+        assert_eq!(mouse.pixel(), (443, 190), "half of the way back");
     }
 
     #[test]
-    fn a_button_whose_event_was_not_sent_is_not_held() {
-        let mut mouse = Mouse::new(&Options::default());
-        let options = Options::default();
-        let count = |mouse: &mut Mouse, accept: bool| {
-            let mut sent = 0;
-            let event = |_: &Value| {
-                sent += 1;
+    fn who_pushes_the_mouse_against_an_edge_does_not_leave_it_there() {
+        let mut mouse = Mouse::new(640, 480);
+        let mut at_edge = 0;
+        for _ in 0..10_000 {
+            mouse.go([50.0, 0.0], 0.0);
+            at_edge = if mouse.pixel().0 == 639 { at_edge + 1 } else { 0 };
+            assert!(at_edge < 200);
+        }
+        // Being at an edge without pushing is no reason.
+        mouse.put([1.0, 1.0]);
+        for _ in 0..1000 {
+            mouse.go([0.0, 0.0], 0.0);
+        }
+        assert_eq!(mouse.pixel(), (639, 479));
+    }
+
+    #[test]
+    fn buttons_are_told_once_and_again_if_they_were_not_sent() {
+        let mut mouse = Mouse::new(640, 480);
+        let hold = |mouse: &mut Mouse, buttons: &[Button], accept: bool| {
+            let mut sent = Vec::new();
+            let send = &mut |event: Event| {
+                let text = |key: &str| event.params[key].as_str().unwrap().to_owned();
+                sent.push((text("type"), text("button"), event.params["buttons"].as_u64().unwrap()));
                 Ok::<_, ()>(accept)
             };
-            mouse.act(&[0.0, 0.0, 1.0, 0.0], &options, event).unwrap();
+            mouse.hold(buttons, send).unwrap();
             sent
         };
-        assert_eq!(count(&mut mouse, false), 2);
-        assert_eq!(count(&mut mouse, true), 2, "both are sent again");
-        assert_eq!(count(&mut mouse, true), 0);
+        let event = |kind: &str, button: &str, buttons| (kind.to_owned(), button.to_owned(), buttons);
+        let both = [Button::Right, Button::Left];
+        assert_eq!(hold(&mut mouse, &both, false).len(), 2);
+        assert_eq!(
+            hold(&mut mouse, &both, true),
+            [event("mousePressed", "left", 1), event("mousePressed", "right", 3)]
+        );
+        assert_eq!(hold(&mut mouse, &both, true), []);
+        assert_eq!(hold(&mut mouse, &[Button::Right], true), [event("mouseReleased", "left", 2)]);
+        mouse.forget();
+        assert_eq!(hold(&mut mouse, &[Button::Middle], true), [event("mousePressed", "middle", 4)]);
     }
 }
