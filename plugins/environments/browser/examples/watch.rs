@@ -39,13 +39,18 @@ impl Frames for Watcher {
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut options = Options { frames_per_second: 0.0, ..Options::default() };
-    options.url = arguments.next().unwrap_or(options.url);
+    if let Some(url) = arguments.next() {
+        options.url = url.as_str().into();
+    }
     options.streams = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(1);
     let streams = options.streams as u64;
     let mut browser = Browser::new(options, &EnvironmentSetup::with_seed(0))?;
-    println!("open");
     let mut random = Random::new(1);
     let mut watcher = Watcher::default();
+    while (watcher.last.len() as u64) < streams {
+        browser.poll(Duration::from_secs(1), &mut watcher)?;
+    }
+    println!("open");
     let mut second = Instant::now();
     loop {
         browser.poll(Duration::from_secs(1), &mut watcher)?;

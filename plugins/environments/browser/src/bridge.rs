@@ -7,7 +7,8 @@ use efference_sdk::tracing;
 use serde::Deserialize;
 use serde_json::json;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -19,24 +20,31 @@ pub(crate) const BINDING: &str = "efferenceReward";
 pub(crate) struct Bridge {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether a tab gives no picture after one.
+    one_picture: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     tabs: HashMap<String, News>,
-    /// Whether pages were opened, maybe by a page.
-    unknown_targets: bool,
+    /// Pages that the environment has opened.
+    own: HashSet<String>,
+    /// Where a page is being opened, by its context, and what else opened there meanwhile.
+    expected: HashMap<String, Vec<String>>,
     /// Grows with every change.
     changes: u64,
+    /// How many pictures came.
+    #[cfg(test)]
+    pictures: u64,
 }
 
 /// What happened to a tab.
 #[derive(Default)]
 pub(crate) struct News {
-    /// The newest picture in base64, not looked at yet.
-    pub(crate) picture: Option<Vec<u8>>,
+    /// The newest picture in base64, not looked at yet, and when it came.
+    pub(crate) picture: Option<(Vec<u8>, Instant)>,
     /// When the browser drew the newest picture, in seconds since some moment.
-    pub(crate) picture_time: Option<f64>,
+    pub(crate) drawn: Option<f64>,
     /// What its page lets the agent observe beside the picture.
     pub(crate) heard: Heard,
     /// Rewards, not looked at yet.
@@ -49,17 +57,82 @@ pub(crate) struct News {
     pub(crate) error_page: bool,
     /// It shows another page.
     pub(crate) navigated: bool,
-    /// How many dialogs were opened.
+    /// When it began to go to another page, as long as that has not come.
+    pub(crate) navigating: Option<Instant>,
+    /// When it last showed another page.
+    pub(crate) shown: Option<Instant>,
+    /// How many dialogs were opened in this second.
     pub(crate) dialogs: u32,
+    /// What it did that was answered at once, and is worth a line in the log.
+    pub(crate) habits: Vec<Habit>,
+    /// Where its cookies are.
+    context: String,
     page: PageKey,
     /// The frame that is the page itself.
     frame: String,
 }
 
+/// What a page does that is answered without ado.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// It opened another page, which was closed.
+    Popup,
+    /// It wanted to store a file, which was denied.
+    Download,
+    /// It opened a dialog of this kind, which was answered.
+    Dialog(String),
+}
+
+/// No more habits are remembered between two looks.
+const HABITS: usize = 64;
+
+impl News {
+    fn noticed(&mut self, habit: Habit) {
+        if self.habits.len() < HABITS {
+            self.habits.push(habit);
+        }
+    }
+}
+
 impl Bridge {
-    /// Listens to a session from now on.
-    pub(crate) fn add(&self, session: &str) {
-        lock(&self.state).tabs.insert(session.to_owned(), News::default());
+    /// Listens to a session from now on; `context` is where its cookies are.
+    pub(crate) fn add(&self, session: &str, context: &str) {
+        let news = News { context: context.to_owned(), ..News::default() };
+        lock(&self.state).tabs.insert(session.to_owned(), news);
+    }
+
+    /// Says that a page will be opened in a context.
+    pub(crate) fn expect_page(&self, context: &str) {
+        lock(&self.state).expected.insert(context.to_owned(), Vec::new());
+    }
+
+    /// It was opened, or `None`: could not be. What else opened there meanwhile was not asked for.
+    pub(crate) fn page_is_made(&self, connection: &Connection, context: &str, made: Option<&str>) {
+        let mut state = lock(&self.state);
+        state.own.extend(made.map(str::to_owned));
+        let others = state.expected.remove(context).unwrap_or_default();
+        drop(state);
+        for target in others.iter().filter(|target| Some(target.as_str()) != made) {
+            self.close_popup(connection, context, target);
+        }
+    }
+
+    /// A page of the environment is about to be closed.
+    pub(crate) fn disown(&self, target: &str) {
+        lock(&self.state).own.remove(target);
+    }
+
+    /// Whether a tab gives one picture and no more when it is asked for pictures.
+    pub(crate) fn set_one_picture(&self, one: bool) {
+        self.one_picture.store(one, Ordering::Relaxed);
+    }
+
+    fn close_popup(&self, connection: &Connection, context: &str, target: &str) {
+        let _ = connection.send("", "Target.closeTarget", json!({ "targetId": target }));
+        let mut state = lock(&self.state);
+        if let Some(news) = state.tabs.values_mut().find(|news| news.context == context) {
+            news.noticed(Habit::Popup);
+        }
     }
 
     /// Listens to it no more.
@@ -72,9 +145,10 @@ impl Bridge {
         lock(&self.state).tabs.get_mut(session).map(look)
     }
 
-    /// Whether pages were opened since the last call.
-    pub(crate) fn take_unknown_targets(&self) -> bool {
-        std::mem::take(&mut lock(&self.state).unknown_targets)
+    /// How many pictures came.
+    #[cfg(test)]
+    pub(crate) fn pictures(&self) -> u64 {
+        lock(&self.state).pictures
     }
 
     /// How many changes there were.
@@ -148,6 +222,26 @@ struct NavigatedWithinDocument {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfFrame {
+    frame_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetCreated {
+    target_info: TargetInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetInfo {
+    target_id: String,
+    r#type: String,
+    browser_context_id: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct DialogOpening<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
@@ -193,15 +287,20 @@ impl Bridge {
         match method {
             "Page.screencastFrame" => {
                 let frame: ScreencastFrame<'_> = serde_json::from_str(params)?;
-                let _ = connection.send(
-                    session,
-                    "Page.screencastFrameAck",
-                    json!({ "sessionId": frame.session_id }),
-                );
+                let _ = if self.one_picture.load(Ordering::Relaxed) {
+                    connection.send(session, "Page.stopScreencast", json!({}))
+                } else {
+                    let ack = json!({ "sessionId": frame.session_id });
+                    connection.send(session, "Page.screencastFrameAck", ack)
+                };
                 let picture = frame.data.into_owned().into_bytes();
+                #[cfg(test)]
+                {
+                    lock(&self.state).pictures += 1;
+                }
                 self.update(session, |news| {
-                    news.picture = Some(picture);
-                    news.picture_time = frame.metadata.timestamp;
+                    news.picture = Some((picture, Instant::now()));
+                    news.drawn = frame.metadata.timestamp;
                 });
             }
             "Runtime.bindingCalled" => {
@@ -219,6 +318,8 @@ impl Bridge {
                     self.update(session, |news| {
                         news.navigated = true;
                         news.heard = Heard::default();
+                        news.navigating = None;
+                        news.shown = Some(Instant::now());
                         news.page = PageKey::of(&frame.url);
                         news.frame = frame.id;
                         news.error_page =
@@ -226,11 +327,21 @@ impl Bridge {
                     });
                 }
             }
+            // Until the page that it goes to comes, the browser holds back what is asked of the page that is there.
+            "Page.frameStartedNavigating" | "Page.frameStartedLoading" | "Page.frameStoppedLoading" => {
+                let of: OfFrame = serde_json::from_str(params)?;
+                self.news(session, |news| match method {
+                    _ if news.frame != of.frame_id => {}
+                    "Page.frameStoppedLoading" => news.navigating = None,
+                    _ => _ = news.navigating.get_or_insert_with(Instant::now),
+                });
+            }
             "Page.navigatedWithinDocument" => {
                 let navigated: NavigatedWithinDocument = serde_json::from_str(params)?;
                 self.news(session, |news| {
                     if news.frame == navigated.frame_id {
                         news.page = PageKey::of(&navigated.url);
+                        news.navigating = None;
                     }
                 });
             }
@@ -241,10 +352,14 @@ impl Bridge {
                 let _ = connection.send(session, "Page.handleJavaScriptDialog", json!({ "accept": accept }));
                 tracing::debug!(
                     kind = printable(&dialog.kind),
-                    message = printable(&dialog.message),
-                    "dialog"
+                    text = printable(&dialog.message),
+                    "a page opened a dialog"
                 );
-                self.update(session, |news| news.dialogs = news.dialogs.saturating_add(1));
+                let kind = printable(&dialog.kind);
+                self.update(session, |news| {
+                    news.dialogs = news.dialogs.saturating_add(1);
+                    news.noticed(Habit::Dialog(kind));
+                });
             }
             "Fetch.requestPaused" => {
                 let paused: RequestPaused = serde_json::from_str(params)?;
@@ -263,9 +378,23 @@ impl Bridge {
                 let detached: Detached = serde_json::from_str(params)?;
                 self.update(&detached.session_id, |news| news.gone = true);
             }
+            "Page.downloadWillBegin" => {
+                self.news(session, |news| news.noticed(Habit::Download));
+            }
             "Target.targetCreated" => {
-                lock(&self.state).unknown_targets = true;
-                self.wake();
+                let TargetCreated { target_info: info } = serde_json::from_str(params)?;
+                let mut state = lock(&self.state);
+                if info.r#type != "page" || state.own.contains(&info.target_id) {
+                    return Ok(());
+                }
+                let context = info.browser_context_id.unwrap_or_default();
+                match state.expected.get_mut(&context) {
+                    Some(maybe) => maybe.push(info.target_id),
+                    None => {
+                        drop(state);
+                        self.close_popup(connection, &context, &info.target_id);
+                    }
+                }
             }
             _ => {}
         }

@@ -1,25 +1,30 @@
-//! One running Chromium: finding the program, starting it, ending it.
+//! One running Chromium: starting it, knowing that it is well, ending it.
 use crate::bridge::Bridge;
 use crate::devtools::{Connection, Failure, lock, printable};
+use crate::gate::Gate;
 use crate::options::Options;
 use crate::process::{self, Group, Pipes};
 use crate::profile::Profile;
-use efference_sdk::{Error, Result, ResultExt, bail, ensure, tracing};
+use crate::program;
+use efference_sdk::{Error, Result, ResultExt, tracing};
+use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, Command};
+use std::path::Path;
+use std::process::ChildStderr;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a start may take; it takes half a second on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long the browser itself, not a page, may take to answer.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is asked for a sign of life.
+const PING: Duration = Duration::from_millis(500);
 /// How many bytes of its stderr are kept.
 const STDERR_TAIL: usize = 4_096;
 
@@ -33,14 +38,35 @@ pub(crate) struct Chromium {
     ended: Receiver<()>,
     stderr_tail: Arc<Mutex<VecDeque<u8>>>,
     profile: Profile,
+    started: Instant,
+    /// What it has answered to signs of life.
+    life: Arc<Mutex<Life>>,
+    asked: Instant,
+    ready: bool,
+}
+
+#[derive(Default)]
+struct Life {
+    /// Its version, which is its first answer.
+    version: Option<String>,
+    /// Why it does not listen to what is asked first.
+    refused: Option<Failure>,
+    /// When the first question was sent that has no answer yet.
+    unanswered: Option<Instant>,
+    /// When the last question was sent that has one.
+    answered: Option<Instant>,
 }
 
 impl Chromium {
-    /// Starts it and waits until it answers.
-    pub(crate) fn start(program: &Path, options: &Options) -> Result<Chromium> {
+    /// Starts it, and does not wait until it answers.
+    pub(crate) fn start(program: &Path, options: &Options, gate: Option<&Gate>) -> Result<Chromium> {
         let profile = Profile::claim(&Profile::parent())?;
-        let command = command(program, options, &profile);
+        let mut command = program::command(program, options, &profile);
         let user = profile.user;
+        if let Some(gate) = gate {
+            gate.admit(user);
+            command.args(gate.arguments());
+        }
         let bridge = Arc::new(Bridge::default());
         let (sender, receiver) = sync_channel(1);
         let listener = Arc::clone(&bridge);
@@ -65,7 +91,7 @@ impl Chromium {
         let (group, connection, stderr) = started.with_context(|| cannot_start(program, user))?;
         let stderr_tail = Arc::default();
         let (sender, ended) = sync_channel(1);
-        let chromium = Chromium {
+        let mut chromium = Chromium {
             connection,
             bridge,
             group,
@@ -73,69 +99,123 @@ impl Chromium {
             ended,
             stderr_tail: Arc::clone(&stderr_tail),
             profile,
+            started: Instant::now(),
+            life: Arc::default(),
+            asked: Instant::now(),
+            ready: false,
         };
         thread::Builder::new().name("efference-browser-stderr".to_owned()).spawn(move || {
             read_stderr(stderr, &stderr_tail);
             let _ = sender.send(());
         })?;
-        let version = chromium.handshake().map_err(|failure| chromium.explain(program, options, &failure))?;
-        tracing::info!(
-            version = printable(&version),
-            program = %program.display(),
-            process = chromium.group.id(),
-            folder = %chromium.profile.path().display(),
-            "browser started"
-        );
+        chromium.greet().map_err(|failure| chromium.explain(program, options, &failure))?;
         Ok(chromium)
     }
 
-    fn handshake(&self) -> Result<String, Failure> {
+    /// The first messages, whose answers [`check`](Self::check) looks at.
+    fn greet(&mut self) -> Result<(), Failure> {
+        self.ask()?;
+        let pages = json!({ "discover": true, "filter": [{ "type": "page" }] });
+        let life = Arc::clone(&self.life);
+        self.connection.send_then("", "Target.setDiscoverTargets", pages, move |answer| {
+            if let Err(message) = answer {
+                let method = "Target.setDiscoverTargets";
+                lock(&life).refused = Some(Failure::Refused { method, message: message.to_owned() });
+            }
+        })
+    }
+
+    /// Asks for a sign of life.
+    fn ask(&mut self) -> Result<(), Failure> {
         #[derive(Deserialize)]
         struct Version {
             product: String,
         }
-        let version: Version = self.connection.call("", "Browser.getVersion", json!({}), START_LIMIT)?;
-        let pages = json!({ "discover": true, "filter": [{ "type": "page" }] });
-        self.connection.order("", "Target.setDiscoverTargets", pages, ANSWER_LIMIT)?;
-        Ok(version.product)
-    }
-
-    /// Closes every page but these: popups, and what a link opened in a window of its own.
-    pub(crate) fn close_unknown_targets(&self, own: &[&str]) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Target {
-            target_id: String,
-            r#type: String,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Targets {
-            target_infos: Vec<Target>,
-        }
-        let targets: Targets = self.connection.call("", "Target.getTargets", json!({}), ANSWER_LIMIT)?;
-        for target in targets.target_infos {
-            if target.r#type == "page" && !own.contains(&target.target_id.as_str()) {
-                tracing::debug!("a page that another one opened is closed");
-                self.connection.send("", "Target.closeTarget", json!({ "targetId": target.target_id }))?;
+        self.asked = Instant::now();
+        lock(&self.life).unanswered.get_or_insert(self.asked);
+        let (life, bridge, asked) = (Arc::clone(&self.life), Arc::clone(&self.bridge), self.asked);
+        self.connection.send_then("", "Browser.getVersion", json!({}), move |answer| {
+            let mut life = lock(&life);
+            (life.unanswered, life.answered) = (None, Some(asked));
+            if let Some(version) = answer.ok().and_then(|a| serde_json::from_str::<Version>(a).ok()) {
+                life.version.get_or_insert(version.product);
             }
-        }
-        Ok(())
+            drop(life);
+            bridge.wake();
+        })
     }
 
-    /// The last lines of its stderr, fit for a log.
-    pub(crate) fn stderr_tail(&self) -> String {
+    /// Whether it answers: `false` while it starts, and while it is silent for a moment.
+    pub(crate) fn check(&mut self, program: &Path) -> Result<bool, Failure> {
+        let method = "Browser.getVersion";
         if self.connection.is_closed() {
-            let _ = self.ended.recv_timeout(Duration::from_secs(1));
+            return Err(Failure::Closed { method });
+        }
+        let now = Instant::now();
+        let (unanswered, version) = {
+            let mut life = lock(&self.life);
+            if let Some(failure) = life.refused.take() {
+                return Err(failure);
+            }
+            (life.unanswered, if self.ready { None } else { life.version.take() })
+        };
+        if let Some(version) = version {
+            self.ready = true;
+            tracing::info!(
+                version = printable(&version),
+                program = %program.display(),
+                process = self.group.id(),
+                folder = %self.profile.path().display(),
+                "browser started"
+            );
+        }
+        if !self.ready {
+            let late = now.duration_since(self.started) > START_LIMIT;
+            return if late { Err(Failure::Late { method, limit: START_LIMIT }) } else { Ok(false) };
+        }
+        let silent = unanswered.map_or(Duration::ZERO, |since| now.duration_since(since));
+        if silent > ANSWER_LIMIT {
+            return Err(Failure::Late { method, limit: ANSWER_LIMIT });
+        }
+        if now.duration_since(self.asked) >= PING {
+            self.ask()?;
+        }
+        Ok(silent < 2 * PING)
+    }
+
+    /// Until when it is known to have been well: a page that did not answer until then is to blame itself.
+    pub(crate) fn well_until(&self) -> Option<Instant> {
+        lock(&self.life).answered
+    }
+
+    /// Whether it has ever answered.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// The last lines of its stderr, fit for a log, after waiting so long for the last of it.
+    fn stderr_tail(&self, patience: Duration) -> String {
+        if self.connection.is_closed() {
+            let _ = self.ended.recv_timeout(patience);
         }
         let tail: Vec<u8> = lock(&self.stderr_tail).iter().copied().collect();
         let tail = String::from_utf8_lossy(&tail);
-        let lines: Vec<_> = tail.lines().rev().take(3).map(printable).collect();
+        let lines: Vec<_> =
+            tail.lines().filter(|line| !is_noise(line)).rev().take(3).map(printable).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
-    fn explain(&self, program: &Path, options: &Options, failure: &Failure) -> Error {
-        let tail = self.stderr_tail();
+    /// The failure, with the end of the browser's stderr.
+    pub(crate) fn exit_error(&self, failure: &Failure) -> Error {
+        match self.stderr_tail(Duration::from_millis(10)) {
+            tail if tail.is_empty() => Error::msg(failure),
+            tail => Error::msg(format!("its stderr ends with: {tail}")).context(failure),
+        }
+    }
+
+    /// Why it cannot be used at all.
+    pub(crate) fn explain(&self, program: &Path, options: &Options, failure: &Failure) -> Error {
+        let tail = self.stderr_tail(Duration::from_secs(1));
         let mut error = Error::msg(failure);
         if !tail.is_empty() {
             error = error.context(format!("its stderr ends with: {tail}"));
@@ -151,6 +231,11 @@ impl Chromium {
         } else {
             format!("{} was started, but does not answer", program.display())
         })
+    }
+
+    /// Whether this is the group of its processes.
+    pub(crate) fn is_group(&self, group: Pid) -> bool {
+        self.group.id().is_some_and(|id| i64::from(id) == i64::from(group.as_raw_nonzero().get()))
     }
 
     /// Ends it. The folder goes with the value.
@@ -181,63 +266,6 @@ impl Drop for Chromium {
     }
 }
 
-fn command(program: &Path, options: &Options, profile: &Profile) -> Command {
-    let mut command = Command::new(program);
-    command.args([
-        "--headless=new",
-        "--remote-debugging-pipe",
-        "--no-startup-window",
-        // Drawing: without a GPU, with the same colours and sizes everywhere.
-        "--disable-gpu",
-        "--force-color-profile=srgb",
-        "--force-device-scale-factor=1",
-        // Each stream's window is drawn and runs as if it were the one in front.
-        "--disable-backgrounding-occluded-windows",
-        "--disable-background-timer-throttling",
-        "--disable-renderer-backgrounding",
-        "--mute-audio",
-        // Nothing but the pages talks to the network, and nothing but Chromium's own processes is started.
-        "--disable-background-networking",
-        "--disable-breakpad",
-        "--disable-component-update",
-        "--disable-crash-reporter",
-        "--disable-default-apps",
-        "--disable-extensions",
-        "--disable-quic",
-        "--disable-sync",
-        "--no-default-browser-check",
-        "--no-first-run",
-        "--no-pings",
-        "--password-store=basic",
-    ]);
-    command.arg(format!("--window-size={},{}", options.width, options.height));
-    command.arg(format!("--user-data-dir={}", profile.path().join("profile").display()));
-    if options.has_audio() {
-        // Nobody hears it but the agent, which has no finger to click with before it begins.
-        command.arg("--autoplay-policy=no-user-gesture-required");
-    }
-    if !options.sandbox {
-        command.arg("--no-sandbox");
-    }
-    // Containers often give shared memory 64 MB, less than a few pages need.
-    if rustix::fs::statvfs("/dev/shm").map_or(true, |s| s.f_blocks * s.f_frsize < 512 << 20) {
-        command.arg("--disable-dev-shm-usage");
-    }
-    for (name, folder) in [
-        ("HOME", profile.path().to_owned()),
-        ("TMPDIR", profile.temporary()),
-        ("XDG_CACHE_HOME", profile.temporary()),
-        ("XDG_CONFIG_HOME", profile.path().to_owned()),
-        ("XDG_DATA_HOME", profile.path().to_owned()),
-        ("XDG_RUNTIME_DIR", profile.temporary()),
-    ] {
-        command.env(name, folder);
-    }
-    command.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-    command.current_dir("/");
-    command
-}
-
 fn cannot_start(program: &Path, user: Option<u32>) -> String {
     match user {
         Some(user) => format!(
@@ -249,6 +277,11 @@ fn cannot_start(program: &Path, user: Option<u32>) -> String {
     }
 }
 
+/// Whether a line of stderr says nothing about what is wrong: in a container there is no D-Bus, and none is needed.
+fn is_noise(line: &str) -> bool {
+    line.trim().is_empty() || ["dbus", "UPower", "DBus"].iter().any(|word| line.contains(word))
+}
+
 /// Reads until every process of the browser has ended.
 fn read_stderr(mut stderr: ChildStderr, saved: &Mutex<VecDeque<u8>>) {
     let mut chunk = [0; STDERR_TAIL];
@@ -257,34 +290,5 @@ fn read_stderr(mut stderr: ChildStderr, saved: &Mutex<VecDeque<u8>>) {
         tail.extend(&chunk[..n]);
         let excess = tail.len().saturating_sub(STDERR_TAIL);
         tail.drain(..excess);
-    }
-}
-
-/// Finds the program: what the option says, or else in the usual places.
-pub(crate) fn find(option: &str) -> Result<PathBuf> {
-    if !option.is_empty() {
-        let program = PathBuf::from(option);
-        ensure!(program.is_file(), "chromium = {option:?}: there is no such file");
-        return Ok(program.canonicalize()?);
-    }
-    // The programs themselves come first: the names in PATH are often scripts that add options of their own.
-    let places = [
-        "/usr/lib/chromium/chromium",
-        "/usr/lib/chromium-browser/chromium-browser",
-        "/usr/lib64/chromium-browser/chromium-browser",
-        "/opt/google/chrome/chrome",
-    ];
-    let names = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path =
-        names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
-    match places.iter().map(PathBuf::from).chain(in_path).find(|p| p.is_file()) {
-        Some(program) => Ok(program),
-        None => bail!(
-            "no Chromium was found, neither at {} nor in PATH as {}; install it (on Debian and Ubuntu: apt-get install \
-             chromium), or set chromium = \"/path/to/its/program\"",
-            places.join(", "),
-            names.join(", ")
-        ),
     }
 }

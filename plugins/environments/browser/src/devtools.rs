@@ -13,7 +13,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -105,7 +104,9 @@ impl Connection {
     /// Lets every call that waits fail, and every later one.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        lock(&self.waiting).clear();
+        // Dropped after the lock: what is dropped with them may send.
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        drop(waiting);
     }
 
     /// Sends a message whose answer does not matter.
@@ -129,41 +130,26 @@ impl Connection {
         self.write(session, method, params, Some(Box::new(then))).map(|_| ())
     }
 
-    /// Sends a message and waits for the answer. Must not be called on the reading thread.
-    pub(crate) fn call<R: for<'a> Deserialize<'a>>(
+    /// Sends a message and waits for the answer, as only tests may.
+    #[cfg(test)]
+    pub(crate) fn call(
         &self,
         session: &str,
         method: &'static str,
         params: impl Serialize,
-        limit: Duration,
-    ) -> Result<R, Failure> {
-        let (sender, receiver) = sync_channel(1);
+    ) -> Result<serde_json::Value, Failure> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let then = move |answer: Result<&str, &str>| {
             let _ = sender.send(answer.map(str::to_owned).map_err(str::to_owned)); // the caller may have given up
         };
-        let id = self.write(session, method, params, Some(Box::new(then)))?;
-        match receiver.recv_timeout(limit) {
+        self.send_then(session, method, params, then)?;
+        match receiver.recv_timeout(Duration::from_secs(30)) {
             Ok(Ok(result)) => {
                 serde_json::from_str(&result).map_err(|error| Failure::Nonsense { method, error })
             }
             Ok(Err(message)) => Err(Failure::Refused { method, message }),
-            Err(RecvTimeoutError::Disconnected) => Err(Failure::Closed { method }),
-            Err(RecvTimeoutError::Timeout) => {
-                lock(&self.waiting).remove(&id);
-                Err(Failure::Late { method, limit })
-            }
+            Err(_) => Err(Failure::Closed { method }),
         }
-    }
-
-    /// As [`call`](Self::call), where only success matters.
-    pub(crate) fn order(
-        &self,
-        session: &str,
-        method: &'static str,
-        params: impl Serialize,
-        limit: Duration,
-    ) -> Result<(), Failure> {
-        self.call::<serde::de::IgnoredAny>(session, method, params, limit).map(|_| ())
     }
 
     fn write(
@@ -245,7 +231,8 @@ impl Connection {
 
     /// Drops what waits for answers from a session that will give none.
     pub(crate) fn forget(&self, session: &str) {
-        lock(&self.waiting).retain(|_, (to, _)| to != session);
+        let forgotten: Vec<_> = lock(&self.waiting).extract_if(|_, (to, _)| to == session).collect();
+        drop(forgotten);
     }
 }
 

@@ -46,72 +46,87 @@
 //! step, and one that is pushed against an edge in 200 steps in a row begins again in the middle.
 //!
 //! Its **reward** is what the page gives by `directScore(x)`: the mean of the numbers given since the last frame, in
-//! standard deviations from the mean of that page's rewards so far, of which three are 0.99. It is absent in a frame
-//! before which the page gave none. Pages without `directScore` give no reward. Streams have no episodes.
+//! standard deviations from the mean of that page's rewards so far, of which three are 0.99; with `reward = "raw"` as they
+//! are, within ±10⁹. It is absent in a frame before which the page gave none. Pages without `directScore` give no reward.
+//! Streams have no episodes. The raw mean is the **metric** `browser/reward` in any case, by which runs can be compared;
+//! `browser/recoveries` counts how often a page had to be brought back, and `browser/picture_age` is how many seconds ago the
+//! picture of a frame came: it grows while a page stands still, or hangs.
+//!
+//! A **page** is an address, a folder or a file, which the plugin serves, or one that comes along. Several are taken by the streams in
+//! turn. All open at once, a stream begins with its first picture, and no call waits for a page or for the browser.
 //!
 //! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
 //! nothing), it cannot reach the DevTools pipe, its texts are escaped and cut before they are logged. If it crashes, hangs,
-//! closes itself or cannot be loaded, the address of the options is loaded again, and the stream goes on with the
-//! last picture until then. Popups and downloads are denied, dialogs are answered. As in any browser, a page can
-//! send requests to servers on this machine and in its network.
+//! takes too much memory, closes itself or cannot be loaded, its address is loaded again, the second time in a row with new
+//! cookies, and the stream goes on with the last picture until then. Popups and downloads are denied, dialogs are answered. It
+//! reaches no server of this machine and its network but the one that `url` names, unless `local_network = true`: all
+//! connections go through a proxy of the plugin's own, which looks at the addresses that names stand for. Other proxies are
+//! not used then, whatever the variables `http_proxy` and the like say.
+//!
+//! Lists of `<select>`, which a headless browser does not draw, are drawn into the page, and can be clicked.
 //!
 //! Nothing stays behind: processes and files of the browser end with the environment, and when the host is killed.
 
 mod actions;
+mod address;
 mod bridge;
 mod bundled;
 mod chromium;
 mod cleanup;
+mod clock;
 mod devtools;
+mod gate;
+mod memory;
+mod opening;
 mod options;
 mod process;
 mod profile;
+mod program;
 pub mod replay;
 mod reward;
 mod sight;
-#[cfg(test)]
-mod sight_tests;
 mod stream;
+mod supervision;
 mod tab;
 #[cfg(test)]
 mod tests;
 mod travel;
+mod troubles;
 mod view;
 
 pub use actions::{
     Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
     Trigger, Triggers, Wheel,
 };
-pub use options::{Image, Options};
+pub use options::{Addresses, Image, Options, Reward};
 pub use sight::{
     Audio, Constant, FoveaOptions, FrameTime, Link, MousePosition, MouseRectangle, See, Viewport,
 };
 
 use crate::actions::Abilities;
 use crate::chromium::Chromium;
-use crate::devtools::Failure;
+use crate::clock::Clock;
+use crate::gate::{Gate, Named, Rules};
+use crate::memory::MemoryBound;
+use crate::options::Pages;
 use crate::reward::Normaliser;
 use crate::sight::{Look, Sight};
 use crate::stream::Stream;
+use crate::supervision::Ending;
+use crate::troubles::Troubles;
 use efference_sdk::{
-    Environment, EnvironmentSetup, Error, Frame, Frames, Outline, Picture, Plugin, Random, Result, ResultExt,
-    RewardRange, Spaces, StepType, bail, tracing,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Random, Result, RewardRange,
+    Spaces, StepType, bail, latest_metric, metric,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use url::Url;
 
-/// How long all pages may take until their first picture.
-const OPEN_LIMIT: Duration = Duration::from_secs(60);
 /// How often the pages are checked for faults while no event comes.
 const FAULT_CHECK_PERIOD: Duration = Duration::from_millis(200);
-/// A browser that ends more often than this within a minute is given up.
-const MAX_RESTARTS: usize = 5;
 
 /// The environment: pages of one browser.
 pub struct Browser {
     options: Options,
-    url: Url,
     program: PathBuf,
     sight: Sight,
     abilities: Abilities,
@@ -120,6 +135,13 @@ pub struct Browser {
     // Before the browser, so that they are dropped first.
     streams: Vec<Stream>,
     chromium: Chromium,
+    /// Through which pages reach the network; `None`: there is no rule.
+    gate: Option<Gate>,
+    memory: MemoryBound,
+    ending: Ending,
+    troubles: Troubles,
+    /// Whether pictures are asked for one by one.
+    one_by_one: bool,
     /// When browsers ended, of the last minute.
     restarts: Vec<Instant>,
     normaliser: Normaliser,
@@ -140,81 +162,100 @@ impl Plugin for Browser {
     }
 
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
-        let url = options.check()?;
-        let program = chromium::find(&options.chromium)?;
-        let chromium = Chromium::start(&program, &options)?;
+        let pages = options.check()?;
+        let program = program::find(&options.chromium)?;
+        let gate = options.gate(&pages)?;
+        let chromium = Chromium::start(&program, &options, gate.as_ref())?;
         let streams: Result<Vec<_>, _> =
-            (0..options.streams).map(|_| Stream::open(&chromium, &options, &url)).collect();
-        let mut browser = Browser {
+            (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
+        Ok(Browser {
             clock: Clock::new(options.frames_per_second),
             sight: Sight::new(&options)?,
             abilities: Abilities::new(&options)?,
             random: Random::new(setup.seed),
-            streams: streams.context("the browser runs, but opens no page")?,
+            streams: streams.map_err(|failure| chromium.explain(&program, &options, &failure))?,
+            memory: MemoryBound::new(options.memory),
             options,
-            url,
             program,
             chromium,
+            gate,
+            ending: Ending::default(),
+            troubles: Troubles::default(),
+            one_by_one: false,
             restarts: Vec::new(),
             normaliser: Normaliser::default(),
             observation: Vec::new(),
-        };
-        browser.wait_for_pages()?;
-        Ok(browser)
+        })
     }
 }
 
 impl Options {
+    /// What stands between the pages and the network.
+    fn gate(&self, pages: &Pages) -> Result<Option<Gate>> {
+        let Pages { urls, folders } = pages.clone();
+        if self.local_network && folders.is_empty() {
+            return Ok(None);
+        }
+        let named = urls.iter().filter_map(Named::of).collect();
+        Gate::open(Rules { local_network: self.local_network, named, folders }).map(Some)
+    }
+
     fn spaces(&self) -> Spaces {
         Spaces {
             observation: self.features(),
             actions: self.action_groups(),
-            reward: RewardRange { min: -reward::MAX, max: reward::MAX },
+            reward: match self.reward {
+                Reward::Normalised => RewardRange { min: -reward::MAX, max: reward::MAX },
+                Reward::Raw => RewardRange { min: -reward::LIMIT as f32, max: reward::LIMIT as f32 },
+            },
         }
     }
 }
 
 impl Environment for Browser {
-    /// May take longer than `timeout` while a browser that has ended is started again, usually about a second.
+    /// Waits for nothing but the next frame: whatever the browser does meanwhile, the call ends after `timeout`.
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3600));
+        let one_by_one = self.clock.agent_is_back(now);
+        self.set_pace(one_by_one);
         loop {
             self.check_faults()?;
             let changes = self.chromium.bridge.changes();
             let now = Instant::now();
-            let waits_for_pictures = self.clock.period.is_none();
-            if waits_for_pictures || self.clock.due(now, false) {
-                self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
+            if self.one_by_one && self.clock.asks(now) {
+                self.streams.iter_mut().for_each(Stream::ask_for_picture);
             }
-            if self.clock.due(now, self.streams.iter().all(|stream| stream.fresh)) {
+            let follows = self.clock.follows_pictures();
+            for stream in self.streams.iter_mut().filter(|s| follows || s.window.is_empty()) {
+                stream.take_picture(&self.options);
+            }
+            let mut drawn = self.streams.iter().filter(|stream| !stream.window.is_empty()).peekable();
+            if drawn.peek().is_some() && self.clock.due(now, drawn.all(|stream| stream.is_fresh(follows))) {
                 self.clock.tick(now);
+                self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
                 return self.send_frames(frames);
             }
             if now >= deadline {
                 return Ok(());
             }
-            let until = deadline.min(self.clock.next).min(now + FAULT_CHECK_PERIOD);
-            if waits_for_pictures {
-                self.chromium.bridge.wait(changes, until);
-            } else {
-                // No event until then would change when the next frame is due.
-                std::thread::sleep(until.saturating_duration_since(now));
-            }
+            let look_again = self.clock.look_again(now, self.one_by_one).max(now + Duration::from_millis(1));
+            let until = deadline.min(look_again).min(now + FAULT_CHECK_PERIOD);
+            self.chromium.bridge.wait(changes, until);
         }
     }
 
     fn act(&mut self, stream: u64, _prediction: &[f32], action: &[f32]) -> Result<()> {
         let count = self.streams.len();
         let found = usize::try_from(stream).ok().and_then(|i| self.streams.get_mut(i));
-        let Some(Stream { tab, hands, .. }) = found else {
+        let Some(Stream { tab, hands, url, .. }) = found else {
             bail!("there is no stream {stream}: streams = {count}");
         };
         let send = |event: actions::Event| tab.input(event.method, &event.params);
         let trigger = hands.act(&self.abilities, action, Instant::now(), send);
         // The only failure is that the browser is gone, from which `poll` recovers.
         if let Ok(Some(trigger)) = trigger {
-            let _ = travel::follow(tab, trigger, &self.url, &mut self.random);
+            let _ = travel::follow(tab, trigger, url, &mut self.random);
         }
         Ok(())
     }
@@ -229,75 +270,21 @@ impl Environment for Browser {
 }
 
 impl Browser {
-    /// Waits until each page was loaded and drawn once.
-    fn wait_for_pages(&mut self) -> Result<()> {
-        let deadline = Instant::now() + OPEN_LIMIT;
-        let patience = OPEN_LIMIT;
-        for stream in &mut self.streams {
-            while stream.window.is_empty() {
-                let changes = self.chromium.bridge.changes();
-                let fault = stream.tab.check_faults(patience);
-                if let Some(fault) = fault.map_err(|failure| self.chromium.exit_error(&failure))? {
-                    bail!("{} cannot be opened: {fault}", self.url);
-                }
-                if Instant::now() > deadline {
-                    bail!("{} was not drawn within {} s", self.url, OPEN_LIMIT.as_secs());
-                }
-                stream.take_picture(&self.options);
-                self.chromium.bridge.wait(changes, Instant::now() + Duration::from_millis(20));
-            }
+    /// Has pictures come one by one, as they are asked for, or as the browser draws.
+    fn set_pace(&mut self, one_by_one: bool) {
+        if std::mem::replace(&mut self.one_by_one, one_by_one) && !one_by_one {
+            self.streams.iter_mut().for_each(Stream::ask_for_picture);
         }
-        Ok(())
-    }
-
-    /// Recovers from faults of pages and from the end of the whole browser.
-    fn check_faults(&mut self) -> Result<()> {
-        loop {
-            match self.poll_pages() {
-                Ok(()) => return Ok(()),
-                Err(failure) => self.restart(&failure)?,
-            }
-        }
-    }
-
-    fn poll_pages(&mut self) -> Result<(), Failure> {
-        for stream in &mut self.streams {
-            stream.check_faults(&self.chromium, &self.options, &self.url)?;
-        }
-        if self.chromium.bridge.take_unknown_targets() {
-            let own: Vec<_> = self.streams.iter().map(|stream| stream.tab.target.as_str()).collect();
-            self.chromium.close_unknown_targets(&own)?;
-        }
-        Ok(())
-    }
-
-    fn restart(&mut self, failure: &Failure) -> Result<()> {
-        let now = Instant::now();
-        self.restarts.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
-        self.restarts.push(now);
-        let error = self.chromium.exit_error(failure);
-        if self.restarts.len() > MAX_RESTARTS {
-            return Err(
-                error.context(format!("the browser ended {} times within a minute", self.restarts.len()))
-            );
-        }
-        tracing::warn!(why = format!("{error:#}"), "the browser is started again");
-        self.chromium.end();
-        self.chromium = Chromium::start(&self.program, &self.options)
-            .context("the browser ended and cannot be started again")?;
-        for stream in &mut self.streams {
-            if let Err(failure) = stream.move_to(&self.chromium, &self.options, &self.url) {
-                // The next `check_faults` finds the connection closed.
-                tracing::warn!(%failure, "the new browser fails as well");
-                self.chromium.end();
-                break;
-            }
-        }
-        Ok(())
+        self.chromium.bridge.set_one_picture(one_by_one);
     }
 
     fn send_frames(&mut self, frames: &mut dyn Frames) -> Result<()> {
+        latest_metric("browser/recoveries", self.recoveries() as f64);
         for (i, stream) in self.streams.iter_mut().enumerate() {
+            if stream.window.is_empty() {
+                continue;
+            }
+            metric("browser/picture_age", stream.pictured.elapsed().as_secs_f64());
             self.observation.clear();
             let heard = if self.sight.listens() { stream.tab.news(|news| news.heard.clone()) } else { None };
             let look = Look {
@@ -309,7 +296,14 @@ impl Browser {
             };
             self.sight.observe(&look, &mut self.observation);
             let normaliser = &mut self.normaliser;
-            let reward = stream.tab.news(|news| normaliser.take(&mut news.rewards)).flatten();
+            let given = stream.tab.news(|news| normaliser.take(&mut news.rewards)).flatten();
+            let reward = given.map(|given| {
+                metric("browser/reward", given.raw);
+                match self.options.reward {
+                    Reward::Normalised => given.normalised,
+                    Reward::Raw => given.raw as f32,
+                }
+            });
             stream.fresh = false;
             frames.frame(Frame {
                 stream: i as u64,
@@ -320,49 +314,6 @@ impl Browser {
             })?;
         }
         Ok(())
-    }
-}
-
-impl Chromium {
-    /// The failure, with the end of the browser's stderr.
-    fn exit_error(&self, failure: &Failure) -> Error {
-        match self.stderr_tail() {
-            tail if tail.is_empty() => Error::msg(failure),
-            tail => Error::msg(format!("its stderr ends with: {tail}")).context(failure),
-        }
-    }
-}
-
-/// When frames are due.
-struct Clock {
-    /// Seconds from frame to frame; `None`: as the browser draws.
-    period: Option<Duration>,
-    /// When the next frame is due, whatever the browser draws.
-    next: Instant,
-}
-
-impl Clock {
-    /// How long a picture may stand still before it is sent again, if there is no period.
-    const STILL: Duration = Duration::from_millis(100);
-
-    fn new(frames_per_second: f64) -> Self {
-        let period = (frames_per_second > 0.0).then(|| {
-            Duration::try_from_secs_f64(1.0 / frames_per_second).unwrap_or(Duration::from_secs(3600))
-        });
-        Clock { period, next: Instant::now() }
-    }
-
-    fn due(&self, now: Instant, fresh: bool) -> bool {
-        now >= self.next || (self.period.is_none() && fresh)
-    }
-
-    /// A frame is sent. A late one is not made up for by quick ones.
-    fn tick(&mut self, now: Instant) {
-        self.next = match self.period {
-            None => now + Self::STILL,
-            Some(period) if now < self.next + period => self.next + period,
-            Some(period) => now + period,
-        };
     }
 }
 

@@ -1,9 +1,79 @@
 //! The options, and what of them can be found wrong before anything is started.
 use crate::actions::{Do, SPRING};
-use crate::bundled;
+use crate::address::{self, Folders};
 use crate::sight::See;
-use efference_sdk::{Error, Result, ensure};
+use efference_sdk::{Error, JsonSchema, Result, ensure};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use url::Url;
+
+/// The pages of the streams: one, or several that the streams take by turns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(crate = "efference_sdk::schemars")]
+pub enum Addresses {
+    /// The same page in every stream.
+    One(String),
+    /// The first stream has the first, and so on; after the last the first comes again.
+    Several(Vec<String>),
+}
+
+impl Addresses {
+    /// All of them.
+    pub(crate) fn all(&self) -> &[String] {
+        match self {
+            Addresses::One(address) => std::slice::from_ref(address),
+            Addresses::Several(addresses) => addresses,
+        }
+    }
+}
+
+impl From<&str> for Addresses {
+    fn from(address: &str) -> Self {
+        Addresses::One(address.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Addresses;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or a list of addresses")
+            }
+
+            fn visit_str<E>(self, address: &str) -> Result<Addresses, E> {
+                Ok(address.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
+                let mut addresses = Vec::new();
+                while let Some(address) = list.next_element()? {
+                    addresses.push(address);
+                }
+                Ok(Addresses::Several(addresses))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The pages of the streams, as the browser is told them.
+#[derive(Debug, Clone)]
+pub(crate) struct Pages {
+    pub(crate) urls: Vec<Url>,
+    pub(crate) folders: Folders,
+}
+
+impl Pages {
+    /// That of a stream.
+    pub(crate) fn of(&self, stream: usize) -> Url {
+        self.urls[stream % self.urls.len()].clone()
+    }
+}
 
 efference_sdk::options! {
     /// How pictures travel from the browser.
@@ -16,10 +86,20 @@ efference_sdk::options! {
 }
 
 efference_sdk::options! {
+    /// How the numbers that a page gives by `directScore(x)` become rewards.
+    pub enum Reward {
+        /// In standard deviations from the mean of that page's numbers so far, of which three are 0.99.
+        Normalised,
+        /// As they are, within −1,000,000,000…1,000,000,000.
+        Raw,
+    }
+}
+
+efference_sdk::options! {
     /// Options of `browser`.
     pub struct Options {
-        /// The page of every stream, at the start and after a page fault: an http(s) address, or a page that comes along: "bundled" (a ball to follow), "bundled:waves" (waves of colour), "bundled:catch" (balls to catch).
-        pub url: String = "bundled".to_owned(),
+        /// The page of every stream, at the start and after a page fault: an http(s) address, a folder with an `index.html`, a file (what lies beside it is served too), or a page that comes along: "bundled" (a ball to follow), "bundled:waves" (waves of colour), "bundled:catch" (balls to catch). A list: streams take its pages by turns.
+        pub url: Addresses = Addresses::from("bundled"),
         /// Pages that are driven at once, each with cookies and a window of its own.
         #[schemars(range(min = 1, max = 64))]
         pub streams: usize = 1,
@@ -56,11 +136,18 @@ efference_sdk::options! {
         /// How far the page is scrolled in one step for an action of 1, in pixels.
         #[schemars(range(min = 0.0, max = 4096.0))]
         pub scroll_speed: f64 = 100.0,
+        /// How the numbers that a page gives become rewards; as they were given they are the metric `browser/reward` in any case.
+        pub reward: Reward = Reward::Normalised,
         /// How pictures travel from the browser.
         pub image: Image = Image::Jpeg,
         /// Seconds without a sign of life after which a page is taken for hung and is loaded anew; a server has six times as long.
         #[schemars(range(min = 0.5, max = 600.0))]
         pub patience: f64 = 5.0,
+        /// Whether pages may reach this machine and its network. Else only the Internet, and what `url` itself names.
+        pub local_network: bool = false,
+        /// MiB of memory that the process of a page may take; a page that takes more is loaded anew. 0: no bound.
+        #[schemars(range(max = 1_048_576))]
+        pub memory: usize = 1_024,
         /// Chromium's program file; empty: the usual places are searched.
         pub chromium: String = String::new(),
         /// Whether Chromium's sandbox is used; without it, a page that breaks out of the renderer has all of this user's rights.
@@ -69,51 +156,91 @@ efference_sdk::options! {
 }
 
 impl Options {
-    /// Checks what one option's range cannot say, and returns the address of the page.
-    pub(crate) fn check(&self) -> Result<Url> {
+    /// Checks what one option's range cannot say, and returns the pages.
+    pub(crate) fn check(&self) -> Result<Pages> {
         self.check_sees()?;
         self.check_does()?;
-        ensure!(self.streams > 0, "streams = 0: at least one page is needed");
-        if let Some(url) = bundled::address(&self.url)? {
-            return Ok(url);
+        let sides = if self.sees.is_empty() { &["view_width", "view_height"][..] } else { &[] };
+        for (name, size) in sides.iter().zip([self.view_width, self.view_height]) {
+            if self.shrink == 0 || size == 0 || !size.is_multiple_of(self.shrink) {
+                let message = format!("{name} = {size} must be a multiple of shrink = {}", self.shrink);
+                return Err(Error::msg(message).in_option(*name));
+            }
         }
-        let url = Url::parse(&self.url).map_err(|e| {
-            Error::msg(e).context(format!(
-                "url = {:?} is no address; write it in full, like \"https://example.org/\", or \"bundled\"",
-                self.url
-            ))
-        })?;
-        ensure!(
-            matches!(url.scheme(), "http" | "https"),
-            "url = {:?}: only http and https pages can be opened, not '{}:'",
-            self.url,
-            url.scheme()
-        );
-        Ok(url)
+        // Around a mouse in a corner there is no more of the page than twice its size shows.
+        for (name, size, side, of) in [
+            ("view_width", self.view_width, "width", self.width),
+            ("view_height", self.view_height, "height", self.height),
+        ] {
+            if size > 2 * of {
+                let message =
+                    format!("{name} = {size} shows nothing of the page beyond 2 · {side} = {}", 2 * of);
+                return Err(Error::msg(message).in_option(name));
+            }
+        }
+        ensure!(self.streams > 0, "streams = 0: at least one page is needed");
+        if self.memory > 0 && self.memory < 64 {
+            let message = format!(
+                "memory = {} MiB is less than any page takes: at least 64, or 0 for no bound",
+                self.memory
+            );
+            return Err(Error::msg(message).in_option("memory"));
+        }
+        self.pages().map_err(|e| e.in_option("url"))
+    }
+
+    fn pages(&self) -> Result<Pages> {
+        let mut folders = Folders::default();
+        let urls: Result<Vec<_>> =
+            self.url.all().iter().map(|address| address::parse(address, &mut folders)).collect();
+        let urls = urls?;
+        ensure!(!urls.is_empty(), "url is an empty list: at least one page is needed");
+        if urls.len() > self.streams {
+            let message = format!(
+                "url names {} pages, and streams = {}: some would never be seen",
+                urls.len(),
+                self.streams
+            );
+            return Err(Error::msg(message));
+        }
+        Ok(Pages { urls, folders })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundled;
 
     #[test]
-    fn only_web_pages_can_be_opened() {
-        let url = |url: &str| Options { url: url.to_owned(), ..Options::default() }.check();
-        assert_eq!(url("bundled").unwrap().as_str(), bundled::ROOT);
-        assert_eq!(url("HTTP://example.org").unwrap().as_str(), "http://example.org/");
-        for bad in
-            ["file:///etc/passwd", "chrome://crash", "javascript:alert(1)", "data:text/html,x", "about:blank"]
-        {
-            let error = url(bad).unwrap_err().to_string();
-            assert!(error.contains("only http and https"), "{error}");
-        }
-        assert!(url("example.org").unwrap_err().to_string().contains("write it in full"));
+    fn pages_are_one_or_a_list() {
+        let read = |json: &str| serde_json::from_str::<Options>(json).map(|options| options.check());
+        assert_eq!(read("{}").unwrap().unwrap().urls[0].as_str(), bundled::ROOT);
+        let several = r#"{"url": ["bundled", "localhost:1", "http://a.org/x"], "streams": 4}"#;
+        let pages = read(several).unwrap().unwrap();
+        assert_eq!(pages.of(1).as_str(), "http://localhost:1/");
+        assert_eq!(pages.of(3).as_str(), bundled::ROOT);
+        let error = |json: &str| read(json).unwrap().unwrap_err();
+        let refused = error(r#"{"url": ["bundled", "chrome://crash"], "streams": 2}"#);
+        assert!(refused.to_string().contains("\"chrome://crash\""), "{refused}");
+        assert_eq!(refused.option(), Some("url"));
+        assert!(error(r#"{"url": []}"#).to_string().contains("empty list"));
+        assert!(error(r#"{"url": ["bundled", "localhost"]}"#).to_string().contains("never be seen"));
+        let wrong = read(r#"{"url": 3}"#).unwrap_err().to_string();
+        assert!(wrong.contains("an address, or a list of addresses"), "{wrong}");
     }
 
     #[test]
-    fn a_view_that_cannot_be_shrunk_is_refused() {
-        let error = Options { view_width: 130, ..Options::default() }.check().unwrap_err().to_string();
-        assert!(error.contains("130") && error.contains("shrink = 4"), "{error}");
+    fn what_contradicts_is_refused_and_the_option_named() {
+        let refused = |options: Options| {
+            let error = options.check().unwrap_err();
+            (error.option().unwrap_or_default().to_owned(), error.to_string())
+        };
+        let (option, text) = refused(Options { view_width: 130, ..Options::default() });
+        assert!(option == "view_width" && text.contains("130") && text.contains("shrink = 4"), "{text}");
+        let (option, text) = refused(Options { view_height: 1_024, ..Options::default() });
+        assert!(option == "view_height" && text.contains("2 · height = 960"), "{text}");
+        let (option, text) = refused(Options { memory: 5, ..Options::default() });
+        assert!(option == "memory" && text.contains("at least 64"), "{text}");
     }
 }

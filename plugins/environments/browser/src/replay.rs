@@ -37,7 +37,7 @@ pub struct Replayed {
 pub fn replay(messages: OwnedFd, (width, height): (usize, usize)) -> io::Result<Replayed> {
     let connection = Connection::new(File::options().write(true).open("/dev/null")?.into());
     let bridge = Bridge::default();
-    bridge.add(SESSION);
+    bridge.add(SESSION, "C");
     let answers = Arc::new(AtomicUsize::new(0));
     for _ in 0..CALLS {
         let answers = Arc::clone(&answers);
@@ -49,10 +49,11 @@ pub fn replay(messages: OwnedFd, (width, height): (usize, usize)) -> io::Result<
     connection.read(messages, &bridge);
     let mut normaliser = Normaliser::default();
     let news = bridge.news(SESSION, |news| (normaliser.take(&mut news.rewards), news.picture.take()));
-    let (reward, picture) = news.unwrap_or_default();
+    let (given, picture) = news.unwrap_or_default();
     let mut window = Window::default();
-    let drawn = picture.is_some_and(|base64| window.take(&base64, width, height));
+    let drawn = picture.is_some_and(|(base64, _)| window.take(&base64, width, height));
     let mut observation = Vec::new();
     window.cut((width as i64 / 2, height as i64 / 2), (width, height), 1, &mut observation);
+    let reward = given.map(|given| given.normalised);
     Ok(Replayed { reward, observation, drawn, answers: answers.load(Ordering::Relaxed) })
 }

@@ -6,7 +6,7 @@ use url::Url;
 /// The largest reward of a frame, and, negative, the smallest.
 pub(crate) const MAX: f32 = 0.99;
 /// No single reward and no mean counts for more.
-const LIMIT: f64 = 1e9;
+pub(crate) const LIMIT: f64 = 1e9;
 /// No more rewards come at once: more than a page can give between two frames, and few enough that counts stay finite.
 const MOST: f64 = 1e12;
 /// How many rewards of the past the statistics remember.
@@ -86,6 +86,16 @@ impl Statistics {
     }
 }
 
+/// A frame's reward.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Given {
+    /// The mean of what was given, in −10⁹…10⁹.
+    pub(crate) raw: f64,
+    /// Of each page the mean of its rewards, normalised; of several pages, which only a navigation within the frame makes,
+    /// the mean. In −0.99…0.99.
+    pub(crate) normalised: f32,
+}
+
 /// The statistics of all pages that were met lately.
 #[derive(Debug, Default)]
 pub(crate) struct Normaliser {
@@ -94,19 +104,21 @@ pub(crate) struct Normaliser {
 }
 
 impl Normaliser {
-    /// A frame's reward in −0.99…0.99: of each page the mean of its rewards, normalised; of several pages, which only
-    /// a navigation within the frame makes, the mean. `None` without any reward.
-    pub(crate) fn take(&mut self, rewards: &mut Rewards) -> Option<f32> {
+    /// A frame's reward; `None` without any.
+    pub(crate) fn take(&mut self, rewards: &mut Rewards) -> Option<Given> {
         if rewards.0.is_empty() {
             return None;
         }
-        let mut total = 0.0;
+        let (mut total, mut sums, mut counts) = (0.0, 0.0, 0.0);
         for &(page, sum, count) in &rewards.0 {
             total += self.statistics(page).normalise(sum / count);
+            // Each at most the limit: sums stay finite.
+            sums += (sum / count).clamp(-LIMIT, LIMIT) * count;
+            counts += count;
         }
-        let mean = total / rewards.0.len() as f64;
+        let normalised = (total / rewards.0.len() as f64) as f32;
         rewards.clear();
-        Some(mean as f32)
+        Some(Given { raw: (sums / counts).clamp(-LIMIT, LIMIT), normalised })
     }
 
     fn statistics(&mut self, page: PageKey) -> &mut Statistics {
@@ -128,7 +140,7 @@ mod tests {
     fn normalised(normaliser: &mut Normaliser, page: &str, reward: f64) -> f64 {
         let mut rewards = Rewards::default();
         rewards.add(PageKey::of(page), reward, 1.0);
-        f64::from(normaliser.take(&mut rewards).unwrap())
+        f64::from(normaliser.take(&mut rewards).unwrap().normalised)
     }
 
     #[test]
@@ -160,13 +172,15 @@ mod tests {
         {
             rewards.add(page, sum, count);
         }
-        assert_eq!(normaliser.take(&mut rewards), Some(0.3));
+        let given = normaliser.take(&mut rewards).unwrap();
+        assert!((given.raw - 0.3).abs() < 1e-9 && (given.normalised - 0.3).abs() < 1e-6, "{given:?}");
         assert_eq!(normaliser.take(&mut rewards), None);
         for _ in 0..2 {
             rewards.add(page, 1e308, 1e308);
             rewards.add(page, 1e308, 1.0);
         }
-        assert_eq!(normaliser.take(&mut rewards), Some(MAX), "no NaN, however large they are");
+        let given = normaliser.take(&mut rewards).unwrap();
+        assert_eq!(given, Given { raw: LIMIT, normalised: MAX }, "no NaN, however large they are");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! One stream: a page, what it acts with, and its last picture. It outlives its tabs.
 use crate::actions::Hands;
+use crate::bridge::Habit;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
 use crate::options::Options;
-use crate::tab::{PageFault, Tab, new_context};
+use crate::tab::{PageFault, Tab};
+use crate::troubles::Troubles;
 use crate::view::Window;
-use efference_sdk::tracing;
+use serde_json::json;
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -13,59 +15,117 @@ use url::Url;
 const BACKOFF_RESET: Duration = Duration::from_secs(3);
 /// The longest wait before the next recovery of a page.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// How long a page may take until its first picture, however busy it is.
+const OPEN_LIMIT: Duration = Duration::from_secs(60);
+/// A page that has this many faults before its first picture is given up.
+const MAX_FAULTS_BEFORE: u32 = 5;
 
 pub(crate) struct Stream {
     pub(crate) tab: Tab,
     pub(crate) hands: Hands,
+    /// The last picture; empty before the first one, which begins the stream.
     pub(crate) window: Window,
     /// When the picture was drawn, and that of the last frame, in seconds of the browser's clock.
     drawn: Option<f64>,
     drawn_before: Option<f64>,
     /// Whether the picture is newer than the last frame.
     pub(crate) fresh: bool,
-    context: String,
+    /// When the picture came.
+    pub(crate) pictured: Instant,
+    /// Whether a picture was asked for that has not come, and whether that was so when the next one was asked for.
+    owed: (bool, bool),
+    /// Its page, at the start and after a fault.
+    url: Url,
+    number: usize,
+    opened: Instant,
     /// The fault to recover from, and when.
     fault: Option<(Instant, PageFault)>,
-    /// Recoveries in a row, and when the last one was.
-    recoveries: (u32, Instant),
+    /// Recoveries in a row.
+    in_a_row: u32,
+    /// All recoveries.
+    pub(crate) recoveries: u64,
+}
+
+/// Why a stream does not go on.
+pub(crate) enum StreamFailure {
+    /// The browser fails, which may be started again.
+    Browser(Failure),
+    /// The page cannot be opened at all.
+    Page {
+        /// Its address.
+        url: Url,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl From<Failure> for StreamFailure {
+    fn from(failure: Failure) -> Self {
+        StreamFailure::Browser(failure)
+    }
 }
 
 impl Stream {
-    /// Opens a page and begins to load the address.
-    pub(crate) fn open(chromium: &Chromium, options: &Options, url: &Url) -> Result<Stream, Failure> {
-        let context = new_context(chromium)?;
+    /// Begins to open a page and to load the address.
+    pub(crate) fn open(
+        number: usize,
+        chromium: &Chromium,
+        options: &Options,
+        url: Url,
+    ) -> Result<Stream, Failure> {
         Ok(Stream {
-            tab: Tab::open(chromium, &context, options, url)?,
+            tab: Tab::open(chromium, None, options, &url)?,
             hands: Hands::new(options),
             window: Window::default(),
             drawn: None,
             drawn_before: None,
             fresh: false,
-            context,
+            pictured: Instant::now(),
+            owed: (false, false),
+            url,
+            number,
+            opened: Instant::now(),
             fault: None,
-            recoveries: (0, Instant::now()),
+            in_a_row: 0,
+            recoveries: 0,
         })
     }
 
     /// Goes on in another browser.
-    pub(crate) fn move_to(
-        &mut self,
-        chromium: &Chromium,
-        options: &Options,
-        url: &Url,
-    ) -> Result<(), Failure> {
-        self.context = new_context(chromium)?;
-        self.replace(chromium, options, url)
+    pub(crate) fn move_to(&mut self, chromium: &Chromium, options: &Options) -> Result<(), Failure> {
+        self.recoveries += 1;
+        self.fault = None;
+        self.hands.forget();
+        self.tab = Tab::open(chromium, None, options, &self.url)?;
+        Ok(())
+    }
+
+    /// Asks for a picture of a page that is there. If that fails, the next look finds out why.
+    pub(crate) fn ask_for_picture(&mut self) {
+        if self.tab.news(|news| news.shown).flatten().is_none() {
+            return;
+        }
+        self.owed = (true, self.owed.0);
+        let _ = self.tab.ask_for_pictures();
+    }
+
+    /// Whether there is nothing to wait for: its picture is newer than the last frame, or it was asked for and did not come
+    /// the last time either, and the others are not to wait for this page.
+    pub(crate) fn is_fresh(&self, follows_pictures: bool) -> bool {
+        if follows_pictures {
+            return self.fresh;
+        }
+        self.fresh || self.owed.1 || self.tab.news(|news| news.picture.is_some()).unwrap_or(true)
     }
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
     pub(crate) fn take_picture(&mut self, options: &Options) {
-        let news = self.tab.news(|news| Some((news.picture.take()?, news.picture_time)));
-        if let Some(Some((picture, time))) = news
+        let news = self.tab.news(|news| Some((news.picture.take()?, news.drawn)));
+        if let Some(Some(((picture, at), drawn))) = news
             && self.window.take(&picture, options.width, options.height)
         {
-            self.fresh = true;
-            self.drawn = time;
+            (self.fresh, self.pictured, self.drawn) = (true, at, drawn);
+            self.owed = (false, false);
         }
     }
 
@@ -80,45 +140,77 @@ impl Stream {
         &mut self,
         chromium: &Chromium,
         options: &Options,
-        url: &Url,
-    ) -> Result<(), Failure> {
+        troubles: &mut Troubles,
+    ) -> Result<(), StreamFailure> {
         let now = Instant::now();
+        self.tell_habits(troubles);
         if self.fault.is_none() {
-            let patience = Duration::try_from_secs_f64(options.patience).unwrap_or(Duration::MAX);
-            let Some(fault) = self.tab.check_faults(patience)? else { return Ok(()) };
-            if now.duration_since(self.recoveries.1) > BACKOFF_RESET {
-                self.recoveries.0 = 0;
+            let drawn = !self.window.is_empty();
+            let found = self.tab.check_faults(drawn, chromium.well_until())?;
+            let Some(fault) = found else { return if drawn { Ok(()) } else { self.check_opening(now) } };
+            if !drawn && (fault.is_final() || self.in_a_row >= MAX_FAULTS_BEFORE) {
+                return Err(StreamFailure::Page { url: self.url.clone(), why: fault.to_string() });
             }
-            let wait = match self.recoveries.0 {
+            if self.tab.well_for() > BACKOFF_RESET {
+                self.in_a_row = 0;
+            }
+            let wait = match self.in_a_row {
                 0 => Duration::ZERO,
                 n => MAX_BACKOFF.min(Duration::from_millis(50 << n.min(10))),
             };
-            tracing::warn!(%fault, wait = wait.as_secs_f64(), "recovering from a page fault");
+            troubles
+                .warn(fault.kind(), &format!("stream {}: {fault}; its address is loaded again", self.number));
             self.fault = Some((now + wait, fault));
         }
         if self.fault.as_ref().is_some_and(|(at, _)| *at > now) {
             return Ok(());
         }
         let Some((_, fault)) = self.fault.take() else { return Ok(()) };
-        self.recoveries = (self.recoveries.0 + 1, now);
-        if fault.needs_new_tab() {
-            self.replace(chromium, options, url)
+        self.in_a_row += 1;
+        self.recoveries += 1;
+        self.hands.forget();
+        // What a page has stored may be what breaks it: a service worker that never answers, say.
+        if self.in_a_row > 1 {
+            let old = self.tab.context();
+            self.tab = Tab::open(chromium, None, options, &self.url)?;
+            if let Some(context) = old {
+                let context = json!({ "browserContextId": context });
+                chromium.connection.send("", "Target.disposeBrowserContext", context)?;
+            }
+        } else if fault.needs_new_tab() {
+            self.tab = Tab::open(chromium, self.tab.context(), options, &self.url)?;
         } else {
-            self.hands.forget();
-            self.tab.reload(url)
+            self.tab.reload(&self.url)?;
+        }
+        Ok(())
+    }
+
+    fn check_opening(&self, now: Instant) -> Result<(), StreamFailure> {
+        if now.duration_since(self.opened) > OPEN_LIMIT {
+            let why = format!("it was not drawn within {} s", OPEN_LIMIT.as_secs());
+            return Err(StreamFailure::Page { url: self.url.clone(), why });
+        }
+        Ok(())
+    }
+
+    /// Leaves a trace of what the page did that needs no recovery.
+    fn tell_habits(&self, troubles: &mut Troubles) {
+        let habits = self.tab.news(|news| std::mem::take(&mut news.habits)).unwrap_or_default();
+        for habit in habits {
+            let (kind, what) = match habit {
+                Habit::Popup => ("popup", "opened another page, which was closed".to_owned()),
+                Habit::Download => ("download", "wanted to store a file, which was denied".to_owned()),
+                Habit::Dialog(kind) => {
+                    ("dialog", format!("opened a dialog ({kind}), which was answered at once"))
+                }
+            };
+            troubles.info(kind, &format!("stream {}: the page {what}", self.number));
         }
     }
 
     /// Forgets past recoveries, so that a test does not wait.
     #[cfg(test)]
     pub(crate) fn reset_backoff(&mut self) {
-        self.recoveries.0 = 0;
-    }
-
-    fn replace(&mut self, chromium: &Chromium, options: &Options, url: &Url) -> Result<(), Failure> {
-        self.tab = Tab::open(chromium, &self.context, options, url)?;
-        self.fault = None;
-        self.hands.forget();
-        Ok(())
+        self.in_a_row = 0;
     }
 }

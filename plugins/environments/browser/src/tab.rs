@@ -3,6 +3,7 @@ use crate::bridge::{BINDING, Bridge, News};
 use crate::bundled;
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
+use crate::opening::{Opening, Plan};
 use crate::options::{Image, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,13 +24,15 @@ const DIALOGS: u32 = 5;
 /// The world of the reward's relay.
 const WORLD: &str = "efference";
 
-/// A page and its session; it is closed when dropped.
+/// A page, maybe still being opened; it is closed when dropped.
 pub(crate) struct Tab {
-    pub(crate) target: String,
-    pub(crate) session: String,
+    opening: Arc<Opening>,
+    /// When it was first looked at: from then on it has to open.
+    waited_for: Option<Instant>,
     pub(crate) connection: Arc<Connection>,
     bridge: Arc<Bridge>,
     image: Image,
+    patience: Duration,
     load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
     screencast: Arc<AtomicBool>,
@@ -39,9 +42,12 @@ pub(crate) struct Tab {
     /// Answers to signs of life, and how many of them were seen.
     pongs: Arc<AtomicU64>,
     pongs_seen: u64,
+    last_pong: Option<Instant>,
     last_ping: Option<Instant>,
     /// When the first ping was sent after the last answer.
     unanswered: Option<Instant>,
+    /// Until when a pending navigation held the answers back.
+    held_back: Option<Instant>,
     /// Whether scripts were stopped since the last sign of life.
     stopped: bool,
     dialogs_since: Instant,
@@ -66,6 +72,27 @@ pub(crate) enum PageFault {
 }
 
 impl PageFault {
+    /// Its name among kinds of trouble.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            PageFault::Crashed => "crashed",
+            PageFault::Closed => "closed",
+            PageFault::Hung => "hung",
+            PageFault::StillHung => "still hung",
+            PageFault::Dialogs => "dialogs",
+            PageFault::NotLoaded(_) => "not loaded",
+            PageFault::ErrorPage => "error page",
+        }
+    }
+
+    /// Whether a page that has it from the start will have it again.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            PageFault::Hung | PageFault::StillHung | PageFault::NotLoaded(_) | PageFault::ErrorPage
+        )
+    }
+
     /// Whether loading a page into the same tab does not help.
     pub(crate) fn needs_new_tab(&self) -> bool {
         matches!(self, PageFault::Closed | PageFault::StillHung | PageFault::Dialogs)
@@ -86,177 +113,159 @@ impl fmt::Display for PageFault {
     }
 }
 
-/// Makes a place for cookies and the like that no other stream shares.
-pub(crate) fn new_context(chromium: &Chromium) -> Result<String, Failure> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Created {
-        browser_context_id: String,
-    }
-    let created: Created =
-        chromium.connection.call("", "Target.createBrowserContext", json!({}), ANSWER_LIMIT)?;
-    let context = created.browser_context_id;
-    let deny = json!({ "behavior": "deny", "browserContextId": context });
-    chromium.connection.order("", "Browser.setDownloadBehavior", deny, ANSWER_LIMIT)?;
-    Ok(context)
-}
-
 impl Tab {
-    /// Opens a page and begins to load the address.
+    /// Begins to open a page and to load the address, with cookies where those of `context` are, or in a new place.
     pub(crate) fn open(
         chromium: &Chromium,
-        context: &str,
+        context: Option<String>,
         options: &Options,
         url: &Url,
     ) -> Result<Tab, Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Created {
-            target_id: String,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Attached {
-            session_id: String,
-        }
         let (connection, bridge) = (Arc::clone(&chromium.connection), Arc::clone(&chromium.bridge));
-        let window = json!({
-            "url": "about:blank", "browserContextId": context, "newWindow": true,
-            "width": options.width, "height": options.height,
-        });
-        let Created { target_id } = connection.call("", "Target.createTarget", window, ANSWER_LIMIT)?;
-        let attach = json!({ "targetId": target_id, "flatten": true });
-        let Attached { session_id } = connection.call("", "Target.attachToTarget", attach, ANSWER_LIMIT)?;
-        bridge.add(&session_id);
-        let tab = Tab {
-            target: target_id,
-            session: session_id,
+        let navigation = Arc::new(Mutex::new(Navigation::Settled));
+        let then = {
+            let (connection, url) = (Arc::clone(&connection), url.clone());
+            let navigation = Arc::clone(&navigation);
+            move |session: &str| navigate(&connection, session, &url, &navigation)
+        };
+        let plan = Plan {
+            connection: Arc::clone(&connection),
+            bridge: Arc::clone(&bridge),
+            context,
+            size: (options.width, options.height),
+            set_up: set_up(options, url),
+            then: Box::new(then),
+        };
+        let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX);
+        Ok(Tab {
+            opening: Opening::begin(plan)?,
+            waited_for: None,
             connection,
             bridge,
             image: options.image,
-            load_limit: Duration::try_from_secs_f64(options.patience * LOAD_PATIENCE)
-                .unwrap_or(Duration::MAX),
+            patience: seconds(options.patience),
+            load_limit: seconds(options.patience * LOAD_PATIENCE),
             screencast: Arc::new(AtomicBool::new(true)),
             inputs: Arc::default(),
-            navigation: Arc::new(Mutex::new(Navigation::Settled)),
+            navigation,
             pongs: Arc::default(),
             pongs_seen: 0,
+            last_pong: None,
             last_ping: None,
             unanswered: None,
+            held_back: None,
             stopped: false,
             dialogs_since: Instant::now(),
-        };
-        tab.set_up(options, url)?;
-        tab.load(url)?;
-        Ok(tab)
+        })
     }
 
-    fn set_up(&self, options: &Options, url: &Url) -> Result<(), Failure> {
-        let order =
-            |method, params: Value| self.connection.order(&self.session, method, params, ANSWER_LIMIT);
-        order("Inspector.enable", json!({}))?;
-        order("Page.enable", json!({}))?;
-        order("Runtime.enable", json!({}))?;
-        let size = json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
-        order("Emulation.setDeviceMetricsOverride", size)?;
-        order("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }))?;
-        order("Page.setInterceptFileChooserDialog", json!({ "enabled": true }))?;
-        order("Runtime.addBinding", json!({ "name": BINDING, "executionContextName": WORLD }))?;
-        let relay = json!({ "source": include_str!("page/reward_relay.js"), "worldName": WORLD });
-        order("Page.addScriptToEvaluateOnNewDocument", relay)?;
-        let page_script = json!({ "source": include_str!("page/direct_score.js") });
-        order("Page.addScriptToEvaluateOnNewDocument", page_script)?;
-        for channel in options.channels() {
-            order("Runtime.addBinding", json!({ "name": channel.binding, "executionContextName": WORLD }))?;
-            let relay = json!({ "source": channel.relay, "worldName": WORLD });
-            order("Page.addScriptToEvaluateOnNewDocument", relay)?;
-            order("Page.addScriptToEvaluateOnNewDocument", json!({ "source": channel.page }))?;
-        }
-        if url.as_str().starts_with(bundled::ROOT) {
-            let patterns = json!({ "patterns": [{ "urlPattern": format!("{}*", bundled::ROOT) }] });
-            order("Fetch.enable", patterns)?;
-        }
-        Ok(())
+    /// The place for its cookies, once there is one.
+    pub(crate) fn context(&self) -> Option<String> {
+        self.opening.context()
+    }
+
+    /// The session, once the page is open.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.opening.session()
     }
 
     /// Asks for pictures: one at once, and one whenever something changes. A page that takes the place of another has
     /// to be asked anew, and one that is about to do so refuses.
-    fn start_screencast(&self) -> Result<(), Failure> {
+    pub(crate) fn ask_for_pictures(&self) -> Result<(), Failure> {
+        let Some(session) = self.session() else { return Ok(()) };
         let params = match self.image {
             Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
             Image::Png => json!({ "format": "png" }),
         };
         let screencast = Arc::clone(&self.screencast);
         screencast.store(true, Ordering::Relaxed);
-        self.connection.send(&self.session, "Page.stopScreencast", json!({}))?;
-        self.connection.send_then(&self.session, "Page.startScreencast", params, move |answer| {
+        self.connection.send(session, "Page.stopScreencast", json!({}))?;
+        self.connection.send_then(session, "Page.startScreencast", params, move |answer| {
             screencast.store(answer.is_ok(), Ordering::Relaxed);
         })
     }
 
-    /// Begins to load an address. Whether it fails is seen by [`check_faults`](Self::check_faults).
-    pub(crate) fn load(&self, url: &Url) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Navigated {
-            error_text: Option<String>,
-        }
-        *lock(&self.navigation) = Navigation::Pending(Instant::now());
-        let navigation = Arc::clone(&self.navigation);
-        self.connection.send_then(
-            &self.session,
-            "Page.navigate",
-            json!({ "url": url.as_str() }),
-            move |answer| {
-                let failed = match answer {
-                    Ok(result) => serde_json::from_str::<Navigated>(result).ok().and_then(|n| n.error_text),
-                    Err(error) => Some(error.to_owned()),
-                };
-                *lock(&navigation) = match failed {
-                    Some(why) => Navigation::Failed(printable(&why)),
-                    None => Navigation::Settled,
-                };
-            },
-        )
-    }
-
     /// Loads the address after a fault, forgetting what waited for the page that was there.
     pub(crate) fn reload(&mut self, url: &Url) -> Result<(), Failure> {
-        self.connection.forget(&self.session);
+        let Some(session) = self.opening.session() else { return Ok(()) };
+        self.connection.forget(session);
         self.inputs = Arc::default();
         self.navigation = Arc::new(Mutex::new(Navigation::Settled));
         self.unanswered = None;
-        self.news(|news| {
+        self.bridge.news(session, |news| {
             news.crashed = false;
             news.error_page = false;
+            news.navigating = None;
+            news.shown = None;
         });
-        self.load(url)
+        navigate(&self.connection, session, url, &self.navigation)
     }
 
-    /// Looks at the news; `None` if it was closed by [`Bridge::forget`].
+    /// Looks at the news; `None` if it is not open.
     pub(crate) fn news<R>(&self, look: impl FnOnce(&mut News) -> R) -> Option<R> {
-        self.bridge.news(&self.session, look)
+        self.bridge.news(self.session()?, look)
     }
 
-    /// Sends an input event without waiting; `false` if the page has too many of them before it.
+    /// How long the page that it shows has been well.
+    pub(crate) fn well_for(&self) -> Duration {
+        match (self.news(|news| news.shown).flatten(), self.last_pong) {
+            (Some(shown), Some(pong)) => pong.saturating_duration_since(shown),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The whole browser was silent: what this page left unanswered is not held against it.
+    pub(crate) fn excuse(&mut self) {
+        self.unanswered = None;
+        self.waited_for = None;
+    }
+
+    /// Begins to load an address, if the page is open.
+    pub(crate) fn load(&self, url: &Url) -> Result<(), Failure> {
+        let Some(session) = self.session() else { return Ok(()) };
+        navigate(&self.connection, session, url, &self.navigation)
+    }
+
+    /// Sends an input event without waiting; `false` if the page is not open, or has too many of them before it.
     pub(crate) fn input(&self, method: &'static str, params: &Value) -> Result<bool, Failure> {
+        let Some(session) = self.session() else { return Ok(false) };
         if self.inputs.load(Ordering::Relaxed) >= INPUTS {
             return Ok(false);
         }
         self.inputs.fetch_add(1, Ordering::Relaxed);
         let inputs = Arc::clone(&self.inputs);
         self.connection
-            .send_then(&self.session, method, params, move |_| {
+            .send_then(session, method, params, move |_| {
                 inputs.fetch_sub(1, Ordering::Relaxed);
             })
             .map(|()| true)
     }
 
-    /// Asks for signs of life and, from a new page, for pictures; returns what is wrong.
-    pub(crate) fn check_faults(&mut self, patience: Duration) -> Result<Option<PageFault>, Failure> {
+    /// Asks for signs of life and, from a new page, for pictures; returns what is wrong. A page that was never `drawn` may
+    /// take longer to answer, and none is blamed that the browser, `well` until then, may have kept from answering.
+    pub(crate) fn check_faults(
+        &mut self,
+        drawn: bool,
+        well: Option<Instant>,
+    ) -> Result<Option<PageFault>, Failure> {
         let now = Instant::now();
+        if let Some(failure) = self.opening.take_failure() {
+            return Err(failure);
+        }
+        let Some(session) = self.opening.session().map(str::to_owned) else {
+            let since = *self.waited_for.get_or_insert(now);
+            if self.connection.is_closed() {
+                return Err(Failure::Closed { method: "Target.createTarget" });
+            }
+            if now.duration_since(since) > ANSWER_LIMIT {
+                return Err(Failure::Late { method: "Target.createTarget", limit: ANSWER_LIMIT });
+            }
+            return Ok(None);
+        };
         let second_over = now.duration_since(self.dialogs_since) >= Duration::from_secs(1);
-        let fault = self.news(|news| {
+        let (mut fault, mut navigating) = (None, None);
+        self.news(|news| {
+            navigating = news.navigating;
             let dialogs = news.dialogs;
             if second_over {
                 news.dialogs = 0;
@@ -264,13 +273,13 @@ impl Tab {
             if std::mem::take(&mut news.navigated) {
                 self.screencast.store(false, Ordering::Relaxed);
             }
-            match news {
+            fault = match news {
                 News { gone: true, .. } => Some(PageFault::Closed),
                 News { crashed: true, .. } => Some(PageFault::Crashed),
                 _ if dialogs > DIALOGS => Some(PageFault::Dialogs),
                 News { error_page: true, .. } => Some(PageFault::ErrorPage),
                 _ => None,
-            }
+            };
         });
         if second_over {
             self.dialogs_since = now;
@@ -281,43 +290,72 @@ impl Tab {
             match std::mem::replace(&mut *navigation, Navigation::Settled) {
                 Navigation::Failed(why) => return Ok(Some(PageFault::NotLoaded(why))),
                 Navigation::Pending(since) if now.duration_since(since) > self.load_limit => {
-                    self.connection.send(&self.session, "Page.stopLoading", json!({}))?;
-                    let why = format!("the server gave no answer within {} s", self.load_limit.as_secs_f64());
-                    return Ok(Some(PageFault::NotLoaded(why)));
+                    return self.stop_loading(&session).map(Some);
                 }
-                other => *navigation = other,
+                Navigation::Pending(since) => {
+                    navigating = Some(since);
+                    *navigation = Navigation::Pending(since);
+                }
+                Navigation::Settled => {}
             }
         }
-        if let Some(Some(fault)) = fault {
-            return Ok(Some(fault));
+        if fault.is_some() {
+            return Ok(fault);
         }
         if !self.screencast.load(Ordering::Relaxed) {
-            self.start_screencast()?;
+            self.ask_for_pictures()?;
         }
-        self.check_pings(now, patience)
+        let patience = if drawn { self.patience } else { self.load_limit };
+        self.check_pings(&session, now, patience, well, navigating)
     }
 
-    fn check_pings(&mut self, now: Instant, patience: Duration) -> Result<Option<PageFault>, Failure> {
+    fn stop_loading(&self, session: &str) -> Result<PageFault, Failure> {
+        self.connection.send(session, "Page.stopLoading", json!({}))?;
+        let why = format!("the server gave no answer within {} s", self.load_limit.as_secs_f64());
+        Ok(PageFault::NotLoaded(why))
+    }
+
+    fn check_pings(
+        &mut self,
+        session: &str,
+        now: Instant,
+        patience: Duration,
+        well: Option<Instant>,
+        navigating: Option<Instant>,
+    ) -> Result<Option<PageFault>, Failure> {
         let pongs = self.pongs.load(Ordering::Relaxed);
         if pongs != self.pongs_seen {
             self.pongs_seen = pongs;
+            self.last_pong = Some(now);
             self.unanswered = None;
             self.stopped = false;
         }
-        if self.unanswered.is_some_and(|since| now.duration_since(since) > patience) {
-            if self.stopped {
-                return Ok(Some(PageFault::StillHung));
+        if let Some(since) = self.unanswered {
+            let silent_since = self.held_back.map_or(since, |until| since.max(until));
+            let silent = well.map_or(Duration::ZERO, |well| well.saturating_duration_since(silent_since));
+            match navigating {
+                // The browser holds back what the page is asked until the server has answered.
+                Some(begun) => {
+                    self.held_back = Some(now);
+                    if now.duration_since(since.max(begun)) > self.load_limit {
+                        return self.stop_loading(session).map(Some);
+                    }
+                }
+                None if silent <= patience => {}
+                None if self.stopped => return Ok(Some(PageFault::StillHung)),
+                None => {
+                    self.stopped = true;
+                    self.connection.send(session, "Runtime.terminateExecution", json!({}))?;
+                    return Ok(Some(PageFault::Hung));
+                }
             }
-            self.stopped = true;
-            self.connection.send(&self.session, "Runtime.terminateExecution", json!({}))?;
-            return Ok(Some(PageFault::Hung));
         }
         if self.last_ping.is_none_or(|last| now.duration_since(last) >= PING) {
             self.last_ping = Some(now);
             self.unanswered.get_or_insert(now);
             let pongs = Arc::clone(&self.pongs);
             let nothing = json!({ "expression": "0", "returnByValue": true });
-            self.connection.send_then(&self.session, "Runtime.evaluate", nothing, move |_| {
+            self.connection.send_then(session, "Runtime.evaluate", nothing, move |_| {
                 pongs.fetch_add(1, Ordering::Relaxed);
             })?;
         }
@@ -325,23 +363,91 @@ impl Tab {
     }
 
     #[cfg(test)]
+    pub(crate) fn target(&self) -> String {
+        self.opening.target().unwrap_or_default()
+    }
+
+    #[cfg(test)]
     pub(crate) fn evaluate(&self, script: &str) -> Result<Value, Failure> {
         let params = json!({ "expression": script, "returnByValue": true });
-        let answer: Value = self.connection.call(&self.session, "Runtime.evaluate", params, ANSWER_LIMIT)?;
+        let session = self.session().expect("the page is open");
+        let answer = self.connection.call(session, "Runtime.evaluate", params)?;
         Ok(answer["result"]["value"].clone())
     }
 
     #[cfg(test)]
     pub(crate) fn send(&self, method: &'static str) {
-        self.connection.send(&self.session, method, json!({})).unwrap();
+        self.connection.send(self.session().expect("the page is open"), method, json!({})).unwrap();
     }
 }
 
 impl Drop for Tab {
     fn drop(&mut self) {
-        self.bridge.forget(&self.session);
-        self.connection.forget(&self.session);
-        // It may be gone, and so may the browser.
-        let _ = self.connection.send("", "Target.closeTarget", json!({ "targetId": self.target }));
+        if let Some(session) = self.session() {
+            self.bridge.forget(session);
+            self.connection.forget(session);
+        }
+        self.opening.abandon();
     }
+}
+
+/// What a page is told before it loads anything.
+fn set_up(options: &Options, url: &Url) -> Vec<(&'static str, Value)> {
+    let size =
+        json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
+    let relay = json!({ "source": include_str!("page/reward_relay.js"), "worldName": WORLD });
+    let select = json!({ "source": include_str!("page/select.js"), "worldName": WORLD });
+    let page_script = json!({ "source": include_str!("page/direct_score.js") });
+    let mut messages = vec![
+        ("Inspector.enable", json!({})),
+        ("Page.enable", json!({})),
+        ("Runtime.enable", json!({})),
+        ("Emulation.setDeviceMetricsOverride", size),
+        ("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })),
+        ("Page.setInterceptFileChooserDialog", json!({ "enabled": true })),
+        ("Runtime.addBinding", json!({ "name": BINDING, "executionContextName": WORLD })),
+        ("Page.addScriptToEvaluateOnNewDocument", relay),
+        ("Page.addScriptToEvaluateOnNewDocument", select),
+        ("Page.addScriptToEvaluateOnNewDocument", page_script),
+    ];
+    for channel in options.channels() {
+        let binding = json!({ "name": channel.binding, "executionContextName": WORLD });
+        messages.push(("Runtime.addBinding", binding));
+        for script in
+            [json!({ "source": channel.relay, "worldName": WORLD }), json!({ "source": channel.page })]
+        {
+            messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
+        }
+    }
+    if url.as_str().starts_with(bundled::ROOT) {
+        let patterns = json!({ "patterns": [{ "urlPattern": format!("{}*", bundled::ROOT) }] });
+        messages.push(("Fetch.enable", patterns));
+    }
+    messages
+}
+
+/// Begins to load an address. Whether it fails is seen by [`Tab::check_faults`].
+fn navigate(
+    connection: &Connection,
+    session: &str,
+    url: &Url,
+    navigation: &Arc<Mutex<Navigation>>,
+) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Navigated {
+        error_text: Option<String>,
+    }
+    *lock(navigation) = Navigation::Pending(Instant::now());
+    let navigation = Arc::clone(navigation);
+    connection.send_then(session, "Page.navigate", json!({ "url": url.as_str() }), move |answer| {
+        let failed = match answer {
+            Ok(result) => serde_json::from_str::<Navigated>(result).ok().and_then(|n| n.error_text),
+            Err(error) => Some(error.to_owned()),
+        };
+        *lock(&navigation) = match failed {
+            Some(why) => Navigation::Failed(printable(&why)),
+            None => Navigation::Settled,
+        };
+    })
 }

@@ -22,11 +22,12 @@ pub(crate) fn follow(tab: &Tab, trigger: Trigger, home: &Url, random: &mut Rando
 
 /// Goes back by one page of the web; nowhere from the first one.
 fn back(tab: &Tab) -> Result<(), Failure> {
-    let (connection, session) = (Arc::clone(&tab.connection), tab.session.clone());
+    let Some(session) = tab.session().map(str::to_owned) else { return Ok(()) };
+    let (connection, own) = (Arc::clone(&tab.connection), session.clone());
     // The answer comes on the reading thread, which must not wait for another: what goes back is only sent.
-    tab.connection.send_then(&tab.session, "Page.getNavigationHistory", json!({}), move |answer| {
+    tab.connection.send_then(&session, "Page.getNavigationHistory", json!({}), move |answer| {
         if let Some(entry) = answer.ok().and_then(entry_before) {
-            let _ = connection.send(&session, "Page.navigateToHistoryEntry", json!({ "entryId": entry }));
+            let _ = connection.send(&own, "Page.navigateToHistoryEntry", json!({ "entryId": entry }));
         }
     })
 }
@@ -56,6 +57,7 @@ fn is_of_the_web(address: &str) -> bool {
 /// Lets the page follow one of its links, which a number in 0…1 chooses. The page does it itself, so it can go nowhere where
 /// it could not go without being told.
 fn link(tab: &Tab, chosen: f64) -> Result<(), Failure> {
+    let Some(session) = tab.session() else { return Ok(()) };
     let script = format!(
         "{{
             const here = location.href.split('#')[0];
@@ -65,7 +67,7 @@ fn link(tab: &Tab, chosen: f64) -> Result<(), Failure> {
         }}"
     );
     let params = json!({ "expression": script, "timeout": LINKS_LIMIT, "returnByValue": true });
-    tab.connection.send(&tab.session, "Runtime.evaluate", params)
+    tab.connection.send(session, "Runtime.evaluate", params)
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@
 //! ]
 //! ```
 //!
+//! WebEnv's own server asks nobody for a password. By default it listens on 127.0.0.1 only; `listen = "everywhere"` lets people
+//! on other machines connect. Errors that WebEnv does not catch itself, as when a tab disconnects at a bad moment, are logged
+//! and end nothing, unless there are very many.
+//!
 //! [`protocol`] has the packets, in both directions. The rest: `script` makes the program for `node -e`;
 //! `process` starts Node and ends it with all that it started; `link` runs the pipes; `frame_buffer` holds what came;
 //! `environment` turns it into frames.
@@ -23,6 +27,6 @@ pub mod protocol;
 mod script;
 
 pub use environment::WebEnv;
-pub use options::{ByteOrder, Options, ValueKind};
+pub use options::{ByteOrder, Listen, Options, ValueKind};
 
 efference_sdk::export! { environment: WebEnv }

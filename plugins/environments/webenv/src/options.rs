@@ -30,6 +30,16 @@ efference_sdk::options! {
 }
 
 efference_sdk::options! {
+    /// Who can reach WebEnv's server, which asks for no password.
+    pub enum Listen {
+        /// Programs on this machine.
+        Loopback,
+        /// Everyone who can reach this machine: anyone of them can be a stream.
+        Everywhere,
+    }
+}
+
+efference_sdk::options! {
     /// Options of `webenv`.
     pub struct Options {
         /// The folder of your WebEnv checkout: the one with `webenv.js`, after `npm install` in it.
@@ -45,6 +55,8 @@ efference_sdk::options! {
         /// How many steps of a stream may be under way at once: more is quicker, and responses come later.
         #[schemars(range(min = 1, max = 256))]
         pub simultaneous_steps: u32 = 16,
+        /// Who can reach WebEnv's server, to which the tabs of `we.remote()` connect.
+        pub listen: Listen = Listen::Loopback,
         /// How values are written between WebEnv and the plugin.
         pub value_kind: ValueKind = ValueKind::Float32,
         /// The byte order between WebEnv and the plugin.

@@ -1,5 +1,5 @@
 //! The JavaScript that starts WebEnv.
-use crate::options::Options;
+use crate::options::{Listen, Options};
 use crate::process::MARK;
 use efference_sdk::serde_json::{Value, json};
 use efference_sdk::{Result, bail, ensure};
@@ -26,6 +26,41 @@ new (require('worker_threads').Worker)(`
         if (process.ppid !== agent) clearInterval(look), setTimeout(end, 1000);
     }, 500);
 `, { eval: true }).unref();
+";
+
+/// Servers that name no address to listen on, as WebEnv's, listen on loopback only.
+const LOOPBACK: &str = r"
+{
+    const { Server } = require('net'), listen = Server.prototype.listen, host = '127.0.0.1';
+    Server.prototype.listen = function (...args) {
+        const [first, second] = args;
+        if (first && typeof first === 'object') {
+            if (first.port !== undefined && !first.host) args[0] = { ...first, host };
+        } else if (args.length && first !== null && /^\d+$/.test(first) && typeof second !== 'string') {
+            args.splice(1, 0, host);
+        }
+        return listen.apply(this, args);
+    };
+}
+";
+
+/// What runs once WebEnv is ready. An error that it does not catch, as when a tab disconnects while its step is under way, ends
+/// nothing; very many in a short time, and a port that cannot be had, end it.
+const SURVIVE: &str = r"
+const survive = () => {
+    let recent = [];
+    const survived = (error) => {
+        const now = Date.now();
+        recent = [...recent, now].filter((at) => now - at < 60e3);
+        if ((error && error.syscall === 'listen') || recent.length > 1000) {
+            console.error(error);
+            process.exit(1);
+        }
+        if (recent.length < 10) console.error('survived:', error);
+    };
+    process.on('uncaughtException', survived);
+    process.on('unhandledRejection', survived);
+};
 ";
 
 /// What runs once `we` is there. The numbers of `we.directScore()`, which are the reward, come first. `we.defaults` has
@@ -74,10 +109,14 @@ pub(crate) fn script(program: &Path, options: &Options) -> Result<String> {
     // Who names it brings it with settings of their own; WebEnv puts it first all the same.
     let reward = if interfaces.contains("directScore") { "[]" } else { "await findReward()" };
     let program = Value::from(program);
+    let loopback = match options.listen {
+        Listen::Loopback => LOOPBACK,
+        Listen::Everywhere => "",
+    };
     let before = BEFORE.replace("{MARK}", MARK);
     let script = format!(
-        "{before}const we = require({program});\n{REWARD}\
-         (async () => {{ await we.init(io, {reward}, {interfaces}) }})();\n"
+        "{before}{loopback}const we = require({program});\n{REWARD}{SURVIVE}\
+         (async () => {{ await we.init(io, {reward}, {interfaces}); survive() }})();\n"
     );
     ensure!(
         script.len() <= LONGEST,
@@ -146,7 +185,7 @@ mod tests {
             "(async () => { await we.init(io, await findReward(), we.settings({\"simultaneousSteps\":16}), \
              we.loopback(2), we.mouse({\"wheel\":1,\"absolute\":false}), \
              we.triggers({}, we.triggers.homepage, we.f(we.g(-0.5), null)), \
-             we.settings({\"homepage\":\"a'\\\"</script>\\n\"})) })();"
+             we.settings({\"homepage\":\"a'\\\"</script>\\n\"})); survive() })();"
         );
         let line = interfaces(json!(["we.directScore(false, {scoreFile: 'rewards.json'})"])).unwrap();
         assert!(line.contains("we.init(io, [], we.settings("), "{line}");

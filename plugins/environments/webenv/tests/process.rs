@@ -2,7 +2,7 @@
 //! speaks the protocol as the recorded exchanges show it, and misbehaves when asked to.
 use efference_sdk::serde_json::{Value, json};
 use efference_sdk::{ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Result, StepType};
-use efference_webenv::{ByteOrder, Options, ValueKind, WebEnv};
+use efference_webenv::{ByteOrder, Listen, Options, ValueKind, WebEnv};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -241,6 +241,28 @@ fn silence_is_told_apart() {
     let mut record = Record::default();
     waits.poll(Duration::from_millis(1000), &mut record).unwrap();
     assert!(record.events.is_empty() && !record.closed);
+}
+
+#[test]
+fn servers_listen_on_loopback_unless_everyone_may_connect() {
+    for (listen, expected) in [(Listen::Loopback, 1.0), (Listen::Everywhere, 0.0)] {
+        let list = Options { listen, ..options(json!(["we.listens()"])) };
+        let record = play(&mut open(list).unwrap()).unwrap();
+        let [Event::Begin, Event::Frame(local, ..)] = record.events[&0].as_slice() else { panic!() };
+        assert_eq!(local.as_slice(), [expected; 2], "{listen:?}");
+    }
+}
+
+#[test]
+fn errors_that_webenv_does_not_catch_end_nothing() {
+    for kind in ["exception", "rejection"] {
+        let list = options(json!([["we.stumbles", { "kind": kind }]]));
+        let record = play(&mut open(list).unwrap()).unwrap();
+        assert_eq!(record.events[&0].len(), 1 + 5, "{kind}");
+    }
+    // But for a port that is taken: then nobody would ever come.
+    let text = failure(options(json!([["we.stumbles", { "kind": "listen" }]])));
+    assert!(text.contains("ended by itself") && text.contains("Its port is taken"), "{text}");
 }
 
 #[test]

@@ -135,6 +135,13 @@ impl See {
                     width.is_multiple_of(*shrink) && height.is_multiple_of(*shrink),
                     "width = {width} and height = {height} must be multiples of shrink = {shrink}"
                 );
+                // Around a mouse in a corner there is no more of the page than twice its size shows.
+                let (most, highest) = (2 * options.width, 2 * options.height);
+                ensure!(
+                    *width <= most && *height <= highest,
+                    "width = {width} and height = {height} show nothing of the page beyond {most} and {highest}, twice \
+                     the window"
+                );
             }
             See::Fovea(FoveaOptions { radius, points, mask }) => {
                 ensure!(
@@ -165,14 +172,10 @@ impl Options {
 
     /// Checks what the ranges cannot say of what is observed.
     pub(crate) fn check_sees(&self) -> Result<()> {
-        let (width, height, shrink) = (self.view_width, self.view_height, self.shrink);
         if self.sees.is_empty() {
-            ensure!(
-                width.is_multiple_of(shrink) && height.is_multiple_of(shrink),
-                "view_width = {width} and view_height = {height} must be multiples of shrink = {shrink}"
-            );
             return Ok(());
         }
+        let (width, height, shrink) = (self.view_width, self.view_height, self.shrink);
         let usual = Options::default();
         if (width, height, shrink) != (usual.view_width, usual.view_height, usual.shrink) {
             return Err(Error::msg(

@@ -1,5 +1,5 @@
 //! What is observed and done, with the real Chromium.
-use crate::tests::{SOON, open, options, serve, turn};
+use super::{SOON, open, options, serve, turn};
 use crate::{Browser, Options};
 use efference_sdk::options::read;
 use efference_sdk::{Environment, Frame, Frames, Result};
