@@ -40,11 +40,11 @@ fn options_of_tables_within_are_dotted_and_further_in() {
     assert_has(
         &table,
         &[
-            "\nsees                                list of tables              []\n",
-            "\n  sees[…].kind                      one of these                (required)\n",
-            "\n    kind = \"viewport\": The whole window.\n",
-            "\n      sees[…].shrink                whole number                8             ≥ 1\n",
-            "\n    kind = \"constant\": The same number for ever.\n      sees[…].value ",
+            "\nsees                                list of tables\n",
+            "  sees[…].kind                      one of these                (required)\n",
+            "    kind = \"viewport\": The whole window.\n",
+            "      sees[…].shrink                whole number                8             ≥ 1\n",
+            "    kind = \"constant\": The same number for ever.\n      sees[…].value ",
         ],
     );
 }

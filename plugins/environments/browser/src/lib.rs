@@ -19,7 +19,7 @@
 //! | `mouse_position` | 2: −1 at the left and the top of the window, 1 at the right and the bottom |
 //! | `frame_time` | 1: how much later the picture was drawn than the last one, −1 for not at all, 1 for `longest` seconds |
 //! | `constant` | 1: `value` |
-//! | `link` | `size`: what the page offers by `directLink(vector)`, an array of so many numbers in −1…1; the newest one, whenever it came; missing values before the first one of a page |
+//! | `link` | `size`: what the page offers by `directLink(vector)`, an array of `size` values in −1…1; the newest one, whenever it came; missing values before the first one of a page |
 //! | `audio` | `samples`: the newest of what the page plays through Web Audio or media elements, both sides mixed |
 //!
 //! Without a list, it is the rectangle around the mouse that `view_width`, `view_height` and `shrink` say, and where the mouse

@@ -35,7 +35,7 @@ pub(crate) struct Stream {
     /// Whether a picture was asked for that has not come, and whether that was so when the next one was asked for.
     owed: (bool, bool),
     /// Its page, at the start and after a fault.
-    url: Url,
+    pub(crate) url: Url,
     number: usize,
     opened: Instant,
     /// The fault to recover from, and when.

@@ -55,7 +55,7 @@ fn is_of_the_web(address: &str) -> bool {
 }
 
 /// Lets the page follow one of its links, which a number in 0…1 chooses. The page does it itself, so it can go nowhere where
-/// it could not go without being told.
+/// it could not go by itself.
 fn link(tab: &Tab, chosen: f64) -> Result<(), Failure> {
     let Some(session) = tab.session() else { return Ok(()) };
     let script = format!(

@@ -1,7 +1,6 @@
 //! What a stream can do, as a spec says it.
 use super::keys::{self, Key};
-use crate::options::Options;
-use efference_sdk::{ActionGroup, Error, Result, ensure};
+use efference_sdk::{ActionGroup, Error, Result};
 
 efference_sdk::options! {
     /// The mouse is put somewhere.
@@ -201,7 +200,8 @@ impl Do {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks what the ranges cannot say.
+    pub(super) fn check(&self) -> Result<()> {
         fn twice<T: PartialEq>(list: &[T]) -> Option<usize> {
             (1..list.len()).find(|i| list[..*i].contains(&list[*i]))
         }
@@ -226,45 +226,5 @@ impl Keyboard {
     pub(super) fn resolve(&self) -> Result<Vec<Key>> {
         let keys = self.keys.iter().enumerate();
         keys.map(|(i, name)| keys::named(name).map_err(|e| e.in_option(format!("keys[{i}]")))).collect()
-    }
-}
-
-impl Options {
-    /// What can be done, in order: the list of the options, or what `mouse_speed`, `mouse_spring` and `scroll_speed` say.
-    pub(super) fn done(&self) -> Vec<Do> {
-        if !self.does.is_empty() {
-            return self.does.clone();
-        }
-        vec![
-            Do::MouseRelative(MouseRelative { speed: self.mouse_speed, spring: self.mouse_spring }),
-            Do::Buttons(Buttons::default()),
-            Do::Wheel(Wheel { speed: self.scroll_speed, choice: false }),
-        ]
-    }
-
-    /// The actions of a stream.
-    pub(crate) fn action_groups(&self) -> Vec<ActionGroup> {
-        self.done().iter().flat_map(Do::groups).collect()
-    }
-
-    /// Checks what the ranges cannot say of what can be done.
-    pub(crate) fn check_does(&self) -> Result<()> {
-        if self.does.is_empty() {
-            return Ok(());
-        }
-        let usual = Options::default();
-        ensure!(
-            (self.mouse_speed, self.mouse_spring, self.scroll_speed)
-                == (usual.mouse_speed, usual.mouse_spring, usual.scroll_speed),
-            "mouse_speed, mouse_spring and scroll_speed say what can be done where there is no list; beside \
-             [[environment.does]], say it there: kind = \"mouse_relative\" has speed and spring, kind = \"wheel\" has speed"
-        );
-        for (i, does) in self.does.iter().enumerate() {
-            does.check().map_err(|e| {
-                let within = e.option().map(|option| format!(".{option}")).unwrap_or_default();
-                e.in_option(format!("does[{i}]{within}"))
-            })?;
-        }
-        Ok(())
     }
 }

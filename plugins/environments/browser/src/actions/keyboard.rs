@@ -1,5 +1,5 @@
 //! The keyboard of one stream: which keys are held, and the events that tell the page.
-use super::Event;
+use super::event::Event;
 use super::keys::Key;
 use serde_json::json;
 

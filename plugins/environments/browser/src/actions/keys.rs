@@ -1,4 +1,4 @@
-//! The keys of a keyboard: their names in `KeyboardEvent.key`, and what else the page is told of them.
+//! The keys of a keyboard: their names in `KeyboardEvent.key`, and what else a page learns of them.
 use efference_sdk::{Error, Result};
 use std::borrow::Cow;
 

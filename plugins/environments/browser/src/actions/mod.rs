@@ -1,5 +1,6 @@
 //! What a stream does: from an agent's actions to input events, and to other pages.
 mod config;
+mod event;
 mod keyboard;
 mod keys;
 mod mouse;
@@ -10,20 +11,53 @@ pub use config::{
     Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
     Trigger, Triggers, Wheel,
 };
+pub(crate) use event::Event;
 pub(crate) use mouse::Mouse;
 
 use crate::options::Options;
-use efference_sdk::{ActionGroup, Result, action_width};
+use efference_sdk::{ActionGroup, Result, action_width, ensure};
 use keys::Key;
-use serde_json::Value;
 use std::time::Instant;
 use triggers::Timers;
 
-/// An input event of the DevTools protocol.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) method: &'static str,
-    pub(crate) params: Value,
+impl Options {
+    /// What can be done, in order: the list of the options, or what `mouse_speed`, `mouse_spring` and `scroll_speed` say.
+    fn done(&self) -> Vec<Do> {
+        if !self.does.is_empty() {
+            return self.does.clone();
+        }
+        vec![
+            Do::MouseRelative(MouseRelative { speed: self.mouse_speed, spring: self.mouse_spring }),
+            Do::Buttons(Buttons::default()),
+            Do::Wheel(Wheel { speed: self.scroll_speed, choice: false }),
+        ]
+    }
+
+    /// The actions of a stream.
+    pub(crate) fn action_groups(&self) -> Vec<ActionGroup> {
+        self.done().iter().flat_map(Do::groups).collect()
+    }
+
+    /// Checks what the ranges cannot say of what can be done.
+    pub(crate) fn check_does(&self) -> Result<()> {
+        if self.does.is_empty() {
+            return Ok(());
+        }
+        let usual = Options::default();
+        ensure!(
+            (self.mouse_speed, self.mouse_spring, self.scroll_speed)
+                == (usual.mouse_speed, usual.mouse_spring, usual.scroll_speed),
+            "mouse_speed, mouse_spring and scroll_speed say what can be done where there is no list; beside \
+             [[environment.does]], say it there: kind = \"mouse_relative\" has speed and spring, kind = \"wheel\" has speed"
+        );
+        for (i, does) in self.does.iter().enumerate() {
+            does.check().map_err(|e| {
+                let within = e.option().map(|option| format!(".{option}")).unwrap_or_default();
+                e.in_option(format!("does[{i}]{within}"))
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// What all streams can do.

@@ -1,6 +1,6 @@
 //! The mouse of one stream: where it is, which buttons are held, and the events that tell the page.
-use super::Event;
 use super::config::Button;
+use super::event::Event;
 use serde_json::json;
 
 /// After so many steps in a row in which it was pushed against an edge, the mouse begins again in the middle.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn buttons_are_told_once_and_again_if_they_were_not_sent() {
+    fn buttons_are_sent_once_and_again_if_they_were_not_sent() {
         let mut mouse = Mouse::new(640, 480);
         let hold = |mouse: &mut Mouse, buttons: &[Button], accept: bool| {
             let mut sent = Vec::new();

@@ -1,5 +1,4 @@
 //! What a stream observes, as a spec says it.
-use crate::options::Options;
 use efference_sdk::{Error, Result, ensure};
 
 efference_sdk::options! {
@@ -107,11 +106,11 @@ efference_sdk::options! {
 }
 
 impl See {
-    /// How many elements it has in an observation.
-    pub(super) fn features(&self, options: &Options) -> usize {
+    /// How many elements it has in an observation of a window of this width and height.
+    pub(super) fn features(&self, window: (usize, usize)) -> usize {
         let colours = |width: usize, height: usize, shrink: usize| 3 * (width / shrink) * (height / shrink);
         match self {
-            See::Viewport(v) => colours(options.width, options.height, v.shrink),
+            See::Viewport(v) => colours(window.0, window.1, v.shrink),
             See::MouseRectangle(r) => colours(r.width, r.height, r.shrink),
             See::Fovea(f) => 3 * f.points,
             See::FrameTime(_) | See::Constant(_) => 1,
@@ -121,10 +120,11 @@ impl See {
         }
     }
 
-    fn check(&self, options: &Options) -> Result<()> {
+    /// Checks what the ranges cannot say.
+    pub(super) fn check(&self, window: (usize, usize)) -> Result<()> {
         match self {
             See::Viewport(Viewport { shrink }) => {
-                let (width, height) = (options.width, options.height);
+                let (width, height) = window;
                 ensure!(
                     width.is_multiple_of(*shrink) && height.is_multiple_of(*shrink),
                     "shrink = {shrink} must divide the window's width = {width} and height = {height}"
@@ -136,7 +136,7 @@ impl See {
                     "width = {width} and height = {height} must be multiples of shrink = {shrink}"
                 );
                 // Around a mouse in a corner there is no more of the page than twice its size shows.
-                let (most, highest) = (2 * options.width, 2 * options.height);
+                let (most, highest) = (2 * window.0, 2 * window.1);
                 ensure!(
                     *width <= most && *height <= highest,
                     "width = {width} and height = {height} show nothing of the page beyond {most} and {highest}, twice \
@@ -152,48 +152,6 @@ impl See {
                 colour(mask)?;
             }
             See::FrameTime(_) | See::MousePosition(_) | See::Constant(_) | See::Link(_) | See::Audio(_) => {}
-        }
-        Ok(())
-    }
-}
-
-impl Options {
-    /// What is observed, in order: the list of the options, or what `view_width`, `view_height` and `shrink` say.
-    pub(super) fn seen(&self) -> Vec<See> {
-        if !self.sees.is_empty() {
-            return self.sees.clone();
-        }
-        let (width, height, shrink) = (self.view_width, self.view_height, self.shrink);
-        vec![
-            See::MouseRectangle(MouseRectangle { width, height, shrink }),
-            See::MousePosition(MousePosition {}),
-        ]
-    }
-
-    /// Checks what the ranges cannot say of what is observed.
-    pub(crate) fn check_sees(&self) -> Result<()> {
-        if self.sees.is_empty() {
-            return Ok(());
-        }
-        let (width, height, shrink) = (self.view_width, self.view_height, self.shrink);
-        let usual = Options::default();
-        if (width, height, shrink) != (usual.view_width, usual.view_height, usual.shrink) {
-            return Err(Error::msg(
-                "view_width, view_height and shrink say what is observed where there is no list; beside \
-                 [[environment.sees]], say it there: kind = \"mouse_rectangle\" has them as width, height and shrink",
-            ));
-        }
-        for (i, see) in self.sees.iter().enumerate() {
-            see.check(self).map_err(|e| e.in_option(format!("sees[{i}]")))?;
-            let again = |one: &See| match see {
-                See::Link(_) => matches!(one, See::Link(_)),
-                See::Audio(_) => matches!(one, See::Audio(_)),
-                _ => false,
-            };
-            if self.sees[..i].iter().any(again) {
-                let message = "a page has one link and one sound, which are in the list already";
-                return Err(Error::msg(message).in_option(format!("sees[{i}].kind")));
-            }
         }
         Ok(())
     }

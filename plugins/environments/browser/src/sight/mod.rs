@@ -11,7 +11,7 @@ pub use config::{
 
 use crate::options::Options;
 use crate::view::{self, Window};
-use efference_sdk::{Picture, Result};
+use efference_sdk::{Error, Picture, Result};
 use fovea::Fovea;
 
 /// What is observed of a stream at one moment.
@@ -52,9 +52,50 @@ enum Of {
 }
 
 impl Options {
+    /// What is observed, in order: the list of the options, or what `view_width`, `view_height` and `shrink` say.
+    fn seen(&self) -> Vec<See> {
+        if !self.sees.is_empty() {
+            return self.sees.clone();
+        }
+        let (width, height, shrink) = (self.view_width, self.view_height, self.shrink);
+        vec![
+            See::MouseRectangle(MouseRectangle { width, height, shrink }),
+            See::MousePosition(MousePosition {}),
+        ]
+    }
+
+    /// Checks what the ranges cannot say of what is observed.
+    pub(crate) fn check_sees(&self) -> Result<()> {
+        if self.sees.is_empty() {
+            return Ok(());
+        }
+        let (width, height, shrink) = (self.view_width, self.view_height, self.shrink);
+        let usual = Options::default();
+        if (width, height, shrink) != (usual.view_width, usual.view_height, usual.shrink) {
+            return Err(Error::msg(
+                "view_width, view_height and shrink say what is observed where there is no list; beside \
+                 [[environment.sees]], say it there: kind = \"mouse_rectangle\" has them as width, height and shrink",
+            ));
+        }
+        for (i, see) in self.sees.iter().enumerate() {
+            see.check((self.width, self.height)).map_err(|e| e.in_option(format!("sees[{i}]")))?;
+            let again = |one: &See| match see {
+                See::Link(_) => matches!(one, See::Link(_)),
+                See::Audio(_) => matches!(one, See::Audio(_)),
+                _ => false,
+            };
+            if self.sees[..i].iter().any(again) {
+                let message = "a page has one link and one sound, which are in the list already";
+                return Err(Error::msg(message).in_option(format!("sees[{i}].kind")));
+            }
+        }
+        Ok(())
+    }
+
     /// How many elements an observation has.
     pub(crate) fn features(&self) -> usize {
-        self.seen().iter().fold(0, |sum, see| sum.saturating_add(see.features(self)))
+        let window = (self.width, self.height);
+        self.seen().iter().fold(0, |sum, see| sum.saturating_add(see.features(window)))
     }
 }
 
@@ -72,7 +113,7 @@ impl Sight {
                 See::Link(_) => Of::Link,
                 See::Audio(_) => Of::Audio,
             };
-            Ok(Sense { features: see.features(options), of })
+            Ok(Sense { features: see.features((options.width, options.height)), of })
         };
         Ok(Sight { senses: options.seen().iter().map(sense).collect::<Result<_>>()? })
     }

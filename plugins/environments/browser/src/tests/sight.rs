@@ -1,8 +1,8 @@
 //! What is observed and done, with the real Chromium.
-use super::{SOON, open, options, serve, turn};
+use super::{SOON, options, serve, turn};
 use crate::{Browser, Options};
 use efference_sdk::options::read;
-use efference_sdk::{Environment, Frame, Frames, Result};
+use efference_sdk::{Environment, EnvironmentSetup, Frame, Frames, Plugin, Result};
 use std::time::{Duration, Instant};
 
 /// The last frame.
@@ -31,6 +31,14 @@ fn with(url: &str, lists: &str) -> Options {
     Options { sees, does, image: crate::Image::Png, ..options(url) }
 }
 
+/// A browser whose page was drawn.
+fn open(options: Options) -> Browser {
+    let mut browser =
+        Browser::new(options, &EnvironmentSetup::with_seed(0)).unwrap_or_else(|e| panic!("{e:#}"));
+    until(&mut browser, "the page is drawn", &[], |_, _| true);
+    browser
+}
+
 /// Polls and acts until something holds of the last observation.
 #[track_caller]
 fn until(browser: &mut Browser, what: &str, action: &[f32], mut holds: impl FnMut(&Browser, &[f32]) -> bool) {
@@ -42,7 +50,7 @@ fn until(browser: &mut Browser, what: &str, action: &[f32], mut holds: impl FnMu
         if !last.0.is_empty() && holds(browser, &last.0) {
             return;
         }
-        assert!(Instant::now() < deadline, "in vain: {what}; the page says {}", says(browser, "window.log"));
+        assert!(Instant::now() < deadline, "in vain: {what}; {:?}", last.0.get(..8));
     }
 }
 
