@@ -5,6 +5,7 @@
 
 mod bench;
 mod bonus;
+mod browser;
 mod budget;
 mod check;
 mod contract;

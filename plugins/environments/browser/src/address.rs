@@ -37,7 +37,7 @@ impl Folders {
     }
 }
 
-/// The address of a page, as the browser is told it.
+/// The address of a page, as the browser gets it.
 pub(crate) fn parse(text: &str, folders: &mut Folders) -> Result<Url> {
     if let Some(url) = bundled::address(text)? {
         return Ok(url);

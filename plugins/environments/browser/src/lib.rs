@@ -107,18 +107,15 @@ use crate::actions::Abilities;
 use crate::chromium::Chromium;
 use crate::clock::Clock;
 use crate::gate::{Gate, Named, Rules};
-use crate::memory::MemoryBound;
 use crate::options::Pages;
 use crate::reward::Normaliser;
 use crate::sight::{Look, Sight};
 use crate::stream::Stream;
-use crate::supervision::Ending;
-use crate::troubles::Troubles;
+use crate::supervision::Supervision;
 use efference_sdk::{
     Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Random, Result, RewardRange,
     Spaces, StepType, bail, latest_metric, metric,
 };
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often the pages are checked for faults while no event comes.
@@ -127,7 +124,6 @@ const FAULT_CHECK_PERIOD: Duration = Duration::from_millis(200);
 /// The environment: pages of one browser.
 pub struct Browser {
     options: Options,
-    program: PathBuf,
     sight: Sight,
     abilities: Abilities,
     /// Draws links to follow.
@@ -135,15 +131,9 @@ pub struct Browser {
     // Before the browser, so that they are dropped first.
     streams: Vec<Stream>,
     chromium: Chromium,
-    /// Through which pages reach the network; `None`: there is no rule.
-    gate: Option<Gate>,
-    memory: MemoryBound,
-    ending: Ending,
-    troubles: Troubles,
+    supervision: Supervision,
     /// Whether pictures are asked for one by one.
     one_by_one: bool,
-    /// When browsers ended, of the last minute.
-    restarts: Vec<Instant>,
     normaliser: Normaliser,
     clock: Clock,
     observation: Vec<f32>,
@@ -164,8 +154,8 @@ impl Plugin for Browser {
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         let pages = options.check()?;
         let program = program::find(&options.chromium)?;
-        let gate = options.gate(&pages)?;
-        let chromium = Chromium::start(&program, &options, gate.as_ref())?;
+        let supervision = Supervision::new(program, options.gate(&pages)?, &options);
+        let chromium = supervision.start(&options)?;
         let streams: Result<Vec<_>, _> =
             (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
         Ok(Browser {
@@ -173,16 +163,11 @@ impl Plugin for Browser {
             sight: Sight::new(&options)?,
             abilities: Abilities::new(&options)?,
             random: Random::new(setup.seed),
-            streams: streams.map_err(|failure| chromium.explain(&program, &options, &failure))?,
-            memory: MemoryBound::new(options.memory),
+            streams: streams.map_err(|failure| supervision.explain(&chromium, &options, &failure))?,
             options,
-            program,
             chromium,
-            gate,
-            ending: Ending::default(),
-            troubles: Troubles::default(),
+            supervision,
             one_by_one: false,
-            restarts: Vec::new(),
             normaliser: Normaliser::default(),
             observation: Vec::new(),
         })
@@ -220,7 +205,7 @@ impl Environment for Browser {
         let one_by_one = self.clock.agent_is_back(now);
         self.set_pace(one_by_one);
         loop {
-            self.check_faults()?;
+            self.supervision.check(&mut self.chromium, &mut self.streams, &self.options)?;
             let changes = self.chromium.bridge.changes();
             let now = Instant::now();
             if self.one_by_one && self.clock.asks(now) {
@@ -279,7 +264,8 @@ impl Browser {
     }
 
     fn send_frames(&mut self, frames: &mut dyn Frames) -> Result<()> {
-        latest_metric("browser/recoveries", self.recoveries() as f64);
+        let recoveries: u64 = self.streams.iter().map(|stream| stream.recoveries).sum();
+        latest_metric("browser/recoveries", recoveries as f64);
         for (i, stream) in self.streams.iter_mut().enumerate() {
             if stream.window.is_empty() {
                 continue;

@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
-/// The pages of the streams, as the browser is told them.
+/// The pages of the streams, as the browser gets them.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages {
     pub(crate) urls: Vec<Url>,

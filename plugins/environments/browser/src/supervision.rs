@@ -1,10 +1,14 @@
 //! Keeping the streams going: pages that break are mended, and a browser that ends is started again, while no call waits for
 //! an answer.
-use crate::Browser;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
-use crate::stream::StreamFailure;
+use crate::gate::Gate;
+use crate::memory::MemoryBound;
+use crate::options::Options;
+use crate::stream::{Stream, StreamFailure};
+use crate::troubles::Troubles;
 use efference_sdk::{Error, Result, ResultExt};
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,7 +17,7 @@ const MAX_RESTARTS: usize = 5;
 
 /// Browsers that are being ended, which takes a moment.
 #[derive(Default)]
-pub(crate) struct Ending(Vec<JoinHandle<()>>);
+struct Ending(Vec<JoinHandle<()>>);
 
 impl Ending {
     /// Ends a browser on a thread of its own.
@@ -33,13 +37,51 @@ impl Drop for Ending {
     }
 }
 
-impl Browser {
+/// What keeps a browser and its streams going.
+pub(crate) struct Supervision {
+    program: PathBuf,
+    /// Through which pages reach the network; `None`: there is no rule.
+    pub(crate) gate: Option<Gate>,
+    pub(crate) troubles: Troubles,
+    memory: MemoryBound,
+    ending: Ending,
+    /// When browsers ended, of the last minute.
+    restarts: Vec<Instant>,
+}
+
+impl Supervision {
+    pub(crate) fn new(program: PathBuf, gate: Option<Gate>, options: &Options) -> Self {
+        Supervision {
+            program,
+            gate,
+            troubles: Troubles::default(),
+            memory: MemoryBound::new(options.memory),
+            ending: Ending::default(),
+            restarts: Vec::new(),
+        }
+    }
+
+    /// Starts a browser.
+    pub(crate) fn start(&self, options: &Options) -> Result<Chromium> {
+        Chromium::start(&self.program, options, self.gate.as_ref())
+    }
+
+    /// Why a browser that was just started cannot be used.
+    pub(crate) fn explain(&self, chromium: &Chromium, options: &Options, failure: &Failure) -> Error {
+        chromium.explain(&self.program, options, failure)
+    }
+
     /// Recovers from faults of pages and from the end of the whole browser.
-    pub(crate) fn check_faults(&mut self) -> Result<()> {
+    pub(crate) fn check(
+        &mut self,
+        chromium: &mut Chromium,
+        streams: &mut [Stream],
+        options: &Options,
+    ) -> Result<()> {
         self.troubles.look(Instant::now());
-        match self.check_pages() {
+        match self.check_pages(chromium, streams, options) {
             Ok(()) => Ok(()),
-            Err(StreamFailure::Browser(failure)) => self.restart(&failure),
+            Err(StreamFailure::Browser(failure)) => self.restart(chromium, streams, options, &failure),
             Err(StreamFailure::Page { url, why }) => {
                 let more = self.gate.as_ref().and_then(|gate| gate.failure(&url));
                 let more = more.map(|why| format!(" ({why})")).unwrap_or_default();
@@ -48,45 +90,50 @@ impl Browser {
         }
     }
 
-    fn check_pages(&mut self) -> Result<(), StreamFailure> {
-        if !self.chromium.check(&self.program)? {
-            self.streams.iter_mut().for_each(|stream| stream.tab.excuse());
+    fn check_pages(
+        &mut self,
+        chromium: &mut Chromium,
+        streams: &mut [Stream],
+        options: &Options,
+    ) -> Result<(), StreamFailure> {
+        if !chromium.check(&self.program)? {
+            streams.iter_mut().for_each(|stream| stream.tab.excuse());
             return Ok(());
         }
-        self.memory.check(&self.chromium, &mut self.troubles)?;
-        for stream in &mut self.streams {
-            stream.check_faults(&self.chromium, &self.options, &mut self.troubles)?;
+        self.memory.check(chromium, &mut self.troubles)?;
+        for stream in streams {
+            stream.check_faults(chromium, options, &mut self.troubles)?;
         }
         Ok(())
     }
 
-    /// How many times a stream had to be brought back.
-    pub(crate) fn recoveries(&self) -> u64 {
-        self.streams.iter().map(|stream| stream.recoveries).sum()
-    }
-
-    fn restart(&mut self, failure: &Failure) -> Result<()> {
-        if !self.chromium.is_ready() && self.restarts.is_empty() {
-            return Err(self.chromium.explain(&self.program, &self.options, failure));
+    fn restart(
+        &mut self,
+        chromium: &mut Chromium,
+        streams: &mut [Stream],
+        options: &Options,
+        failure: &Failure,
+    ) -> Result<()> {
+        if !chromium.is_ready() && self.restarts.is_empty() {
+            return Err(self.explain(chromium, options, failure));
         }
         let now = Instant::now();
         self.restarts.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
         self.restarts.push(now);
-        let error = self.chromium.exit_error(failure);
+        let error = chromium.exit_error(failure);
         if self.restarts.len() > MAX_RESTARTS {
             return Err(
                 error.context(format!("the browser ended {} times within a minute", self.restarts.len()))
             );
         }
         self.troubles.warn("browser", &format!("the browser is started again: {error:#}"));
-        let new = Chromium::start(&self.program, &self.options, self.gate.as_ref())
-            .context("the browser ended and cannot be started again")?;
-        self.ending.end(std::mem::replace(&mut self.chromium, new));
-        for stream in &mut self.streams {
+        let new = self.start(options).context("the browser ended and cannot be started again")?;
+        new.bridge.set_one_picture(chromium.bridge.gives_one_picture());
+        self.ending.end(std::mem::replace(chromium, new));
+        for stream in streams {
             // If this fails as well, the next look finds the connection closed.
-            let _ = stream.move_to(&self.chromium, &self.options);
+            let _ = stream.move_to(chromium, options);
         }
-        self.chromium.bridge.set_one_picture(self.one_by_one);
         Ok(())
     }
 }

@@ -242,7 +242,7 @@ impl Tab {
     }
 
     /// Asks for signs of life and, from a new page, for pictures; returns what is wrong. A page that was never `drawn` may
-    /// take longer to answer, and none is blamed that the browser, `well` until then, may have kept from answering.
+    /// take longer to answer, and only the time counts until which the browser itself is known to have been `well`.
     pub(crate) fn check_faults(
         &mut self,
         drawn: bool,
@@ -391,7 +391,7 @@ impl Drop for Tab {
     }
 }
 
-/// What a page is told before it loads anything.
+/// What a page gets before it loads anything.
 fn set_up(options: &Options, url: &Url) -> Vec<(&'static str, Value)> {
     let size =
         json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
