@@ -36,11 +36,11 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Pictures drawn in ten seconds by steps of `step` where each takes `drawing`, and their part of the time.
-    fn ten_seconds(step: Duration, drawing: Duration) -> (u32, f64) {
+    /// Pictures drawn in so many seconds by steps of `step` where each takes `drawing`, and their part of the time.
+    fn pictures_in(seconds: u32, step: Duration, drawing: Duration) -> (u32, f64) {
         let began = Instant::now();
         let (mut now, mut pace, mut drawn) = (began, Pace::default(), 0);
-        while now < began + Duration::from_secs(10) {
+        while now < began + Duration::from_secs(seconds.into()) {
             now += step;
             if pace.is_due(now) {
                 pace.drawn(now, now + drawing, false);
@@ -48,22 +48,23 @@ mod tests {
                 drawn += 1;
             }
         }
-        (drawn, (drawing * drawn).as_secs_f64() / 10.0)
+        (drawn, (drawing * drawn).as_secs_f64() / f64::from(seconds))
     }
 
     #[test]
     fn there_are_thirty_pictures_a_second_and_never_more() {
         let micro = Duration::from_micros;
-        assert_eq!(ten_seconds(micro(200), micro(50)).0, 300);
-        let (slow, _) = ten_seconds(Duration::from_millis(5), micro(50));
+        assert_eq!(pictures_in(10, micro(200), micro(50)).0, 300);
+        let (slow, _) = pictures_in(10, Duration::from_millis(5), micro(50));
         assert!((295..=300).contains(&slow), "{slow}");
-        assert_eq!(ten_seconds(Duration::from_millis(100), micro(50)).0, 100, "one a step");
+        assert_eq!(pictures_in(10, Duration::from_millis(100), micro(50)).0, 100, "one a step");
     }
 
     #[test]
     fn pictures_that_take_long_are_fewer_and_take_less_than_two_hundredths() {
         for drawing in [1, 10, 100].map(Duration::from_millis) {
-            let (drawn, part) = ten_seconds(Duration::from_micros(500), drawing);
+            // Long enough for the first picture, before which none had to rest, not to matter.
+            let (drawn, part) = pictures_in(100, Duration::from_micros(500), drawing);
             assert!(drawn >= 1 && part < 0.02, "{drawing:?}: {drawn}, {part}");
         }
     }
