@@ -38,6 +38,7 @@ mod cleanup;
 mod clock;
 mod devtools;
 mod gate;
+mod lock_step;
 mod memory;
 mod mouse;
 mod opening;
@@ -55,20 +56,21 @@ mod tests;
 mod troubles;
 mod view;
 
-pub use options::{Addresses, Image, Options, Reward};
+pub use options::{Addresses, Image, Options, Pace, Reward};
 
 use crate::chromium::Chromium;
 use crate::clock::Clock;
 use crate::gate::{Gate, Named, Rules};
 use crate::memory::MemoryBound;
 use crate::options::Pages;
+use crate::program::Program;
 use crate::reward::Normaliser;
 use crate::stream::Stream;
 use crate::supervision::Ending;
 use crate::troubles::Troubles;
 use efference_sdk::{
     ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Result, RewardRange,
-    Spaces, StepType, bail, latest_metric, metric,
+    Spaces, StepType, bail, latest_metric, metric, tracing,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -113,11 +115,16 @@ impl Plugin for Browser {
         Ok(Outline { streams: Some(options.streams), spaces: Some(options.spaces()) })
     }
 
-    fn new(options: Options, _setup: &EnvironmentSetup) -> Result<Self> {
+    fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         let pages = options.check()?;
-        let program = program::find(&options.chromium)?;
+        let Program { path: program, lock_step } = program::find(&options)?;
+        let pace = lock_step.then(|| lock_step::Pace::new(&options, setup.seed));
+        if options.pace == Pace::Auto {
+            let pace = if lock_step { "in lock-step" } else { "in real time" };
+            tracing::info!("pages go {pace}, as pace = \"auto\" and {} is there", program.display());
+        }
         let gate = options.gate(&pages)?;
-        let chromium = Chromium::start(&program, &options, gate.as_ref())?;
+        let chromium = Chromium::start(&program, &options, pace, gate.as_ref())?;
         let streams: Result<Vec<_>, _> =
             (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
         Ok(Browser {
@@ -167,6 +174,9 @@ impl Environment for Browser {
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3600));
+        if self.chromium.pace.is_some() {
+            return self.poll_in_lock_step(deadline, frames);
+        }
         let one_by_one = self.clock.agent_is_back(now);
         self.set_pace(one_by_one);
         loop {

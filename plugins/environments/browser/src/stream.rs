@@ -2,6 +2,7 @@
 use crate::bridge::Habit;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
+use crate::lock_step::Standing;
 use crate::mouse::Mouse;
 use crate::options::Options;
 use crate::tab::{PageFault, Tab};
@@ -71,7 +72,7 @@ impl Stream {
         url: Url,
     ) -> Result<Stream, Failure> {
         Ok(Stream {
-            tab: Tab::open(chromium, None, options, &url)?,
+            tab: Tab::open(chromium, number, None, options, &url)?,
             mouse: Mouse::new(options),
             window: Window::default(),
             fresh: false,
@@ -91,7 +92,7 @@ impl Stream {
         self.recoveries += 1;
         self.fault = None;
         self.mouse.forget();
-        self.tab = Tab::open(chromium, None, options, &self.url)?;
+        self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
         Ok(())
     }
 
@@ -120,6 +121,18 @@ impl Stream {
         {
             (self.fresh, self.pictured) = (true, at);
             self.owed = (false, false);
+        }
+    }
+
+    /// Begins or looks after a step of its page. A failure is that of the browser, which the next look finds.
+    pub(crate) fn step(&self, now: Instant) -> Standing {
+        if self.fault.is_some() {
+            return Standing::Out;
+        }
+        match self.tab.lock_step() {
+            Some(page) => page.step(now).unwrap_or(Standing::Out),
+            None if self.window.is_empty() => Standing::Steps,
+            None => Standing::Out,
         }
     }
 
@@ -160,13 +173,13 @@ impl Stream {
         // What a page has stored may be what breaks it: a service worker that never answers, say.
         if self.in_a_row > 1 {
             let old = self.tab.context();
-            self.tab = Tab::open(chromium, None, options, &self.url)?;
+            self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
             if let Some(context) = old {
                 let context = json!({ "browserContextId": context });
                 chromium.connection.send("", "Target.disposeBrowserContext", context)?;
             }
         } else if fault.needs_new_tab() {
-            self.tab = Tab::open(chromium, self.tab.context(), options, &self.url)?;
+            self.tab = Tab::open(chromium, self.number, self.tab.context(), options, &self.url)?;
         } else {
             self.tab.reload(&self.url)?;
         }

@@ -3,6 +3,7 @@
 use crate::Browser;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
+use crate::lock_step;
 use crate::stream::StreamFailure;
 use efference_sdk::{Error, Result, ResultExt};
 use std::thread::{self, JoinHandle};
@@ -66,6 +67,14 @@ impl Browser {
     }
 
     fn restart(&mut self, failure: &Failure) -> Result<()> {
+        if self.chromium.pace.is_some() && lock_step::is_unknown(failure) {
+            let message = format!(
+                "{} cannot draw step by step, as pace = \"lock-step\" needs it; set chromium to the program of a newer \
+                 chromium-headless-shell (on Debian: apt-get install chromium-headless-shell), or choose pace = \"real-time\"",
+                self.program.display()
+            );
+            return Err(Error::msg(failure).context(message));
+        }
         if !self.chromium.is_ready() && self.restarts.is_empty() {
             return Err(self.chromium.explain(&self.program, &self.options, failure));
         }
@@ -79,7 +88,7 @@ impl Browser {
             );
         }
         self.troubles.warn("browser", &format!("the browser is started again: {error:#}"));
-        let new = Chromium::start(&self.program, &self.options, self.gate.as_ref())
+        let new = Chromium::start(&self.program, &self.options, self.chromium.pace, self.gate.as_ref())
             .context("the browser ended and cannot be started again")?;
         self.ending.end(std::mem::replace(&mut self.chromium, new));
         for stream in &mut self.streams {
