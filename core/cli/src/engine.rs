@@ -2,6 +2,7 @@
 use crate::output::say_note;
 use crate::{fail, supervisor};
 use efference_registry::{Describe, PluginLocation, Reply, Request};
+use efference_view::page::Page;
 use std::cell::RefCell;
 use std::env;
 use std::ffi::OsStr;
@@ -18,6 +19,11 @@ pub const ENGINE: &str = "efference-engine";
 ///
 /// To be called by the main thread.
 pub fn run() -> u8 {
+    run_shown(None)
+}
+
+/// As [`run`], and shows the run on a page until it has ended.
+pub fn run_shown(page: Option<Page>) -> u8 {
     let mut command = match command() {
         Ok(command) => command,
         Err(why) => return fail(why),
@@ -25,12 +31,16 @@ pub fn run() -> u8 {
     let mut words = env::args_os();
     // Its messages and the record of a run show the command as it was typed.
     command.arg0(words.next().as_deref().unwrap_or(OsStr::new("efference"))).args(words);
-    run_command(command)
+    start_and_wait(command, page)
 }
 
 /// As [`run`], with a command of [`command`].
-pub fn run_command(mut command: Command) -> u8 {
-    match supervisor::run(&mut command) {
+pub fn run_command(command: Command) -> u8 {
+    start_and_wait(command, None)
+}
+
+fn start_and_wait(mut command: Command, page: Option<Page>) -> u8 {
+    match supervisor::run(&mut command, page) {
         Ok(status) => status,
         Err(error) => fail(failure(Path::new(command.get_program()), &error)),
     }

@@ -9,6 +9,7 @@ pub mod engine;
 mod force;
 pub mod forecast;
 pub mod output;
+mod page;
 mod paths;
 pub mod run_spec;
 mod spec_file;
@@ -19,6 +20,7 @@ mod today;
 
 pub use force::ForceArgs;
 use output::{fail, print};
+pub use page::PageArgs;
 pub use spec_file::{SpecArgs, report};
 
 use efference_registry::Identity;

@@ -13,6 +13,7 @@
 //! | `checkpoints/` | what a run can be resumed from | as the run goes |
 //! | `log.txt` | the log | as the run goes |
 //! | `lock` | held by the process that writes the run | while it runs |
+//! | `view` | the socket of those who look at the run while it goes, see [`viewing`](crate::viewing) | while it runs |
 //! | `end.json` | how the run ended | last; without it, the run goes on or was killed |
 //!
 //! Beside the directories of its runs, the file `runs/<name>/latest` says the id of the one started last. It is

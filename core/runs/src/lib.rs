@@ -34,6 +34,7 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod viewing;
 
 pub use baselines::{Baselines, Errors, MoreBaselines, Remembered, skill};
 pub use console::{Aside, Printer, Progress, Shown};
@@ -44,7 +45,7 @@ pub use lines::Line;
 pub use listing::{ListedRun, Listing, list_runs};
 pub use metrics::Metrics;
 pub use picture_files::{PictureError, PictureFile, picture_files, read_picture};
-pub use pictures::{Picture, PicturePair, side_by_side};
+pub use pictures::{Picture, PicturePair, apart, side_by_side};
 pub use readable::{Bytes, Grouped, Lasting, Scaled, StepRate, ThreeDigits};
 pub use recorder::{FLUSH_EVERY, Recorded, RecordedUntil, Recorder, RecorderFiles};
 pub use tail::{Event, Followed, MetricsFollower, last_line};

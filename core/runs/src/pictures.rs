@@ -107,6 +107,30 @@ pub fn side_by_side(pair: &PicturePair) -> Result<Picture, RecordError> {
     Ok(canvas)
 }
 
+/// The observation and the prediction of a picture that [`side_by_side`] made, each as it was enlarged there; `None` if it is no
+/// such picture.
+pub fn apart(both: &Picture) -> Option<(Picture, Option<Picture>)> {
+    let frame = |x: usize, y: usize| {
+        let at = 3 * (y * both.width + x);
+        x < both.width && y < both.height && both.rgb.get(at..at + 3) == Some(&FRAME)
+    };
+    // A picture in its frame, whose upper left corner is in this column.
+    let framed = |left: usize| -> Option<Picture> {
+        let width = (left..both.width).take_while(|x| frame(*x, GAP)).count().checked_sub(2)?;
+        let height = (GAP..both.height).take_while(|y| frame(left, *y)).count().checked_sub(2)?;
+        let rows = (GAP + 1..=GAP + height).flat_map(|y| {
+            let start = 3 * (y * both.width + left + 1);
+            &both.rgb[start..start + 3 * width]
+        });
+        (width > 0 && height > 0).then(|| Picture { width, height, rgb: rows.copied().collect() })
+    };
+    let observation = framed(GAP)?;
+    let right = 2 * GAP + observation.width + 2;
+    let prediction = framed(right);
+    let width = prediction.as_ref().map_or(both.width, |p| right + p.width + 2 + GAP);
+    (width == both.width).then_some((observation, prediction))
+}
+
 /// Draws a picture enlarged at the top of the canvas, `x` pixels from the left, with its frame.
 fn draw(canvas: &mut Picture, x: usize, picture: &Picture, factor: usize) {
     let (width, height) = (picture.width * factor, picture.height * factor);
@@ -200,6 +224,11 @@ mod tests {
         assert_eq!(pixel(&both, left + 3 * 64 - 1, 7 + 64), [200, 0, 0]);
         assert_eq!(pixel(&both, right + 256, 7), FRAME);
 
+        let (observation, prediction) = apart(&both).unwrap();
+        assert_eq!((observation.width, observation.height), (4 * 64, 3 * 64));
+        assert_eq!(pixel(&observation, 255, 127), [0, 255, 0]);
+        assert_eq!(pixel(&prediction.unwrap(), 255, 127), [0, 0, 255]);
+
         let png = png(&both).unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
         let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
@@ -214,9 +243,12 @@ mod tests {
         let both = side_by_side(&pair).unwrap();
         assert_eq!((both.width, both.height), (18 + 2 * 302, 12 + 12), "large pictures stay as they are");
         assert_eq!(pixel(&both, 12 + 302 + 5, 10), BACKGROUND);
+        assert_eq!(apart(&both), Some((pair.observation.clone(), None)));
         let pair = PicturePair { prediction: Some(world([1; 3])), ..pair };
         let both = side_by_side(&pair).unwrap();
         assert_eq!((both.width, both.height), (18 + 302 + 6, 24));
+        assert_eq!(apart(&both), Some((pair.observation.clone(), pair.prediction.clone())));
+        assert_eq!(apart(&pair.observation), None, "that is one picture");
         let pair = PicturePair { observation: world([1; 3]), prediction: Some(large), ..pair };
         assert_eq!(side_by_side(&pair).unwrap().width, 18 + 302 + 6);
     }

@@ -110,6 +110,21 @@ impl MetricsFollower {
         MetricsFollower { path, inode: 0, read: 0, half: Vec::new(), unreadable: 0 }
     }
 
+    /// Follows this file from behind what was read of it by other means.
+    pub(crate) fn behind(path: PathBuf, inode: u64, read: u64) -> Self {
+        MetricsFollower { inode, read, ..MetricsFollower::new(path) }
+    }
+
+    /// Bytes that were added and are not read yet; `None` if the file was cut or replaced.
+    pub fn left(&self) -> Option<u64> {
+        let metadata = fs::metadata(&self.path).ok();
+        match metadata {
+            Some(metadata) if self.read > 0 && metadata.ino() != self.inode => None,
+            Some(metadata) => metadata.len().checked_sub(self.read),
+            None => Some(0),
+        }
+    }
+
     /// Lines that could not be read.
     pub fn unreadable(&self) -> u64 {
         self.unreadable

@@ -39,6 +39,18 @@ impl Phase {
     }
 }
 
+/// Whether an engine stands still between two steps, since someone who looks at its run wants it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Standing {
+    /// It makes steps.
+    No = 0,
+    /// It stands still.
+    Paused = 1,
+    /// It has stood still, and makes steps again as nobody looks at it any more.
+    LeftAlone = 2,
+}
+
 /// A function of a plugin that is being called: the plugin's number in the lower half, that of the function in the upper one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call(u32);
@@ -88,6 +100,7 @@ pub struct Activity {
     suspended: AtomicU32,
     /// The signal by which the engine was asked to stop.
     asked_by: AtomicU32,
+    standing: AtomicU32,
     run: Text<4096>,
     plugins: Names<64, 96>,
     methods: Names<128, 48>,
@@ -118,6 +131,8 @@ pub struct Doing {
     pub asked_by: i32,
     /// Whether the engine stands still since its parent does.
     pub suspended: bool,
+    /// Whether it stands still between two steps, since someone wants it so.
+    pub standing: Standing,
 }
 
 impl fmt::Debug for Activity {
@@ -151,6 +166,7 @@ impl Activity {
             parent_asked: AtomicU32::new(0),
             suspended: AtomicU32::new(0),
             asked_by: AtomicU32::new(0),
+            standing: AtomicU32::new(0),
             run: Text::new(),
             plugins: Names::new(),
             methods: Names::new(),
@@ -235,6 +251,11 @@ impl Activity {
         self.suspended.store(u32::from(suspended), Ordering::Release);
     }
 
+    /// Whether the engine stands still between two steps.
+    pub fn set_standing(&self, standing: Standing) {
+        self.standing.store(standing as u32, Ordering::Release);
+    }
+
     /// What it is doing now.
     pub fn doing(&self) -> Doing {
         let call = self.call.load(Ordering::Relaxed);
@@ -253,6 +274,11 @@ impl Activity {
             asked: self.asked.load(Ordering::Relaxed),
             asked_by: self.asked_by.load(Ordering::Relaxed) as i32,
             suspended: self.suspended.load(Ordering::Acquire) != 0,
+            standing: match self.standing.load(Ordering::Acquire) {
+                1 => Standing::Paused,
+                2 => Standing::LeftAlone,
+                _ => Standing::No,
+            },
         }
     }
 }

@@ -19,7 +19,7 @@ use std::{env, io};
 const ACTIVITY_VARIABLE: &str = "EFFERENCE_ACTIVITY";
 
 /// The first bytes: what wrote another layout is not understood.
-const MAGIC: u64 = u64::from_le_bytes(*b"effact01");
+const MAGIC: u64 = u64::from_le_bytes(*b"effact02");
 
 const SIZE: usize = size_of::<Activity>();
 

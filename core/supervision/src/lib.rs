@@ -11,7 +11,7 @@ mod signals;
 mod text;
 mod usage;
 
-pub use activity::{Activity, Call, Doing, Phase};
+pub use activity::{Activity, Call, Doing, Phase, Standing};
 pub use block::{Shared, of_this_process};
 pub use parent::{follow_parent, is_stopped};
 pub use signals::{Meaning, is_ignored, meaning};

@@ -9,13 +9,8 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 /// Cargo in the workspace with the libtorch of the set-up, in the release profile.
 pub(crate) fn command(places: &Places, libtorch: &Path, task: &str) -> Command {
-    command_in(places, libtorch, task, &["--workspace"])
-}
-
-/// As [`command`], for the packages that these arguments name.
-pub(crate) fn command_in(places: &Places, libtorch: &Path, task: &str, packages: &[&str]) -> Command {
     let mut command = bare(places);
-    command.args([task, "--release"]).args(packages).env("LIBTORCH", libtorch);
+    command.args([task, "--release", "--workspace"]).env("LIBTORCH", libtorch);
     command
 }
 

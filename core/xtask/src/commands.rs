@@ -88,16 +88,13 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
     let mut good = counts.follow(&mut tests)?;
     if filter.is_none() {
         if let Some(python) = python {
-            for (package, which) in
-                [("efference-runs", &["--lib"][..]), ("efference-compare", &["--test", "comparison"])]
-            {
-                let mut reading = cargo::command_in(places, &libtorch, "test", &["--package", package]);
-                reading
-                    .args(which)
-                    .args(["--", "--ignored", "tensorboard"])
-                    .env(TENSORBOARD.variable, &python);
-                good &= counts.follow(&mut reading)?;
-            }
+            // Of the whole workspace, as above: a package alone has other features of its dependencies, which are then built
+            // again.
+            let mut reading = cargo::command(places, &libtorch, "test");
+            reading
+                .args(["--lib", "--test", "comparison", "--", "--ignored", "tensorboard"])
+                .env(TENSORBOARD.variable, &python);
+            good &= counts.follow(&mut reading)?;
         }
         good &= counts.follow(&mut parity_command(places, None))?;
         say(format!("the tests had: {browser}, {tensorboard}, {gymnasium}"));

@@ -5,8 +5,10 @@
 
 mod bench;
 mod bonus;
+mod browser;
 mod budget;
 mod check;
+mod chromium;
 mod contract;
 mod control;
 mod disks;
@@ -29,3 +31,4 @@ mod slurm;
 mod streams;
 mod supervisor;
 mod sweep;
+mod view;

@@ -195,6 +195,19 @@ impl Started {
         self.until(|| fs::read_to_string(&stderr).is_ok_and(|said| said.contains(text)));
     }
 
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Waits until it has printed this on standard output; returns all that it has printed.
+    #[track_caller]
+    pub(crate) fn until_printed(&mut self, text: &str) -> String {
+        let stdout = self.stdout.clone();
+        self.until(|| fs::read_to_string(&stdout).is_ok_and(|printed| printed.contains(text)));
+        fs::read_to_string(&stdout).unwrap()
+    }
+
     /// Kills it (SIGKILL); `false` if it had ended before.
     pub(crate) fn kill(&mut self) -> bool {
         let running = self.child.try_wait().unwrap().is_none();

@@ -16,6 +16,7 @@ pub mod runs;
 pub mod simulate_decisions;
 pub mod sweep;
 pub mod verify_resume;
+pub mod view;
 pub mod watch;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,7 @@ pub enum Command {
     Rerun(rerun::RerunArgs),
     Runs(runs::RunsArgs),
     Watch(watch::WatchArgs),
+    View(view::ViewArgs),
     Pictures(pictures::PicturesArgs),
     Check(check::CheckArgs),
     Plugins(plugins::PluginsArgs),
@@ -66,6 +68,7 @@ impl Command {
             Command::Rerun(arguments) => rerun::run(arguments),
             Command::Runs(arguments) => runs::run(arguments),
             Command::Watch(arguments) => watch::run(arguments),
+            Command::View(arguments) => view::run(arguments),
             Command::Pictures(arguments) => pictures::run(arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),

@@ -3,7 +3,7 @@ use crate::engine::Engine;
 use crate::paths::path;
 use crate::run_spec::{self, RunSpec, report_changes};
 use crate::today::{differences_today, report_differences};
-use crate::{ForceArgs, engine, fail};
+use crate::{ForceArgs, PageArgs, engine, fail};
 use clap::Args;
 use efference_spec::ChangeKind;
 use std::path::PathBuf;
@@ -30,6 +30,9 @@ pub struct ResumeArgs {
     /// Whether what does not fit is tried all the same.
     #[command(flatten)]
     pub force: ForceArgs,
+    /// Whether it is shown.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 impl ResumeArgs {
@@ -59,5 +62,8 @@ pub fn run(arguments: &ResumeArgs) -> u8 {
             arguments.run.display()
         ));
     }
-    engine::run()
+    match arguments.page.bind() {
+        Ok(page) => engine::run_shown(page),
+        Err(status) => status,
+    }
 }

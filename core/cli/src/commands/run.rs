@@ -1,7 +1,7 @@
 //! `efference run`: checks the spec as far as that takes no libtorch, and runs the engine.
 use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
-use crate::{ForceArgs, engine};
+use crate::{ForceArgs, PageArgs, engine};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,12 +25,15 @@ pub struct RunArgs {
     /// Whether what does not fit is tried all the same.
     #[command(flatten)]
     pub force: ForceArgs,
+    /// Whether it is shown.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 /// Does it; returns the exit status.
 pub fn run(arguments: &RunArgs) -> u8 {
-    match spec_file::check_what_is_known(&arguments.spec) {
-        Ok(()) => engine::run(),
+    match spec_file::check_what_is_known(&arguments.spec).and_then(|()| arguments.page.bind()) {
+        Ok(page) => engine::run_shown(page),
         Err(status) => status,
     }
 }

@@ -11,7 +11,8 @@ mod words;
 
 use efference_runs::FileError;
 use efference_runs::directory::{RunDirectory, RunHandle};
-use efference_supervision::{Activity, Doing, Meaning, Phase, Shared, is_stopped, meaning};
+use efference_supervision::{Activity, Doing, Meaning, Phase, Shared, Standing, is_stopped, meaning};
+use efference_view::page::{Page, Serving};
 use end::Ended;
 use heard::{Event, Heard};
 use memory::OutOfMemory;
@@ -32,13 +33,14 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// A call that lasts longer is worth a word to someone who waits for the step's end.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// Starts a command that is the engine, and stays with it until it has ended; returns the exit status.
+/// Starts a command that is the engine, and stays with it until it has ended; returns the exit status. The run is shown on a
+/// page, if there is one, until then.
 ///
 /// To be called by the main thread: the engine ends with the thread that has started it.
 ///
 /// # Errors
 /// If it cannot be started.
-pub(crate) fn run(command: &mut Command) -> io::Result<u8> {
+pub(crate) fn run(command: &mut Command, page: Option<Page>) -> io::Result<u8> {
     let mut heard = Heard::new()?;
     let memory = OutOfMemory::now();
     let shared = Shared::new()?;
@@ -50,10 +52,13 @@ pub(crate) fn run(command: &mut Command) -> io::Result<u8> {
         activity: shared.activity(),
         waits: Waits::new(Instant::now()),
         run: None,
+        page,
+        shown: None,
         looks: 0,
         said_stop: false,
         said_moved: false,
         at_once: None,
+        standing: Standing::No,
         ended: None,
         hung: false,
     };
@@ -85,11 +90,16 @@ struct Engine {
     waits: Waits,
     /// The directory of its run, once there is one.
     run: Option<Result<RunHandle, FileError>>,
+    /// Where it is to be shown, until it is.
+    page: Option<Page>,
+    shown: Option<Serving>,
     looks: u64,
     said_stop: bool,
     said_moved: bool,
     /// The signal that wanted it to end at once.
     at_once: Option<Option<i32>>,
+    /// Whether someone who looks at the run has paused it.
+    standing: Standing,
     /// Since when its run has ended.
     ended: Option<Instant>,
     hung: bool,
@@ -158,6 +168,7 @@ impl Engine {
             let by = |(signal, meaning)| signal == doing.asked_by && meaning == Meaning::StopSoon;
             self.say_stop(&doing, meaning().into_iter().any(by).then_some(doing.asked_by));
         }
+        self.say_standing(&doing);
         if let Some(text) = self.waits.look(Instant::now(), &doing) {
             let stands = is_stopped(self.process) && !doing.suspended;
             let why = match stands {
@@ -175,10 +186,42 @@ impl Engine {
         self.end_what_hangs(&doing);
     }
 
+    fn say_standing(&mut self, doing: &Doing) {
+        let before = std::mem::replace(&mut self.standing, doing.standing);
+        let text = match (before, doing.standing) {
+            (before, now) if before == now => return,
+            (_, Standing::Paused) => {
+                format!("paused by someone who looks at the run, after {} steps", doing.step)
+            }
+            (Standing::Paused, Standing::No) if self.activity.stops() == 0 => "the run goes on".to_owned(),
+            (_, Standing::LeftAlone) => "the run goes on: nobody looks at it any more".to_owned(),
+            (_, Standing::No) => return,
+        };
+        say(&text);
+        self.note(&format!(" INFO efference: {text}"));
+    }
+
     /// The directory may be moved from now on.
     fn take_hold(&mut self, doing: &Doing) {
         if let (None, Some(run)) = (&self.run, &doing.run) {
             self.run = Some(RunDirectory::open(run).and_then(|run| run.handle()));
+            self.show();
+        }
+    }
+
+    /// Shows the run, if that is wanted and not done yet.
+    fn show(&mut self) {
+        let Some(Ok(run)) = &self.run else { return };
+        let Some(page) = self.page.take() else { return };
+        let address = page.address();
+        match page.show(run.directory().clone()) {
+            Ok(shown) => {
+                self.shown = Some(shown);
+                say(format_args!("the run is shown at {address}"));
+            }
+            Err(error) => {
+                self.report(&format!("the run goes on without its page, which cannot be served: {error}"))
+            }
         }
     }
 
@@ -214,10 +257,14 @@ impl Engine {
     /// Says something, and notes it in the run's log.
     fn report(&self, text: &str) {
         say(text);
+        self.note(&format!(" WARN efference: {text}"));
+    }
+
+    fn note(&self, text: &str) {
         if let Some(Ok(run)) = self.run.as_ref().map(|run| run.as_ref().map(RunHandle::now))
             && let Ok(run) = run
         {
-            note(&run, &format!(" WARN efference: {text}"));
+            note(&run, text);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! When an engine is said to make no progress, and in which words.
 use super::words::{during, of_step};
 use efference_runs::Lasting;
-use efference_supervision::{Doing, Phase};
+use efference_supervision::{Doing, Phase, Standing};
 use std::time::{Duration, Instant};
 
 /// How long something may go on until it is said, and said again; from the last one on, as often as that.
@@ -78,7 +78,8 @@ impl Waits {
         if doing.phase == Phase::Ended {
             return None; // for that there is a limit
         }
-        if now.duration_since(self.looked) > BLIND {
+        // What someone has paused waits for him alone.
+        if now.duration_since(self.looked) > BLIND || doing.standing == Standing::Paused {
             (self.still, self.step) = (Wait::begins(now), Wait::begins(now));
         }
         self.looked = now;
@@ -198,6 +199,14 @@ mod tests {
         let said = said(100, |s| doing(s, 3, (s % 2 == 0).then_some(("environment 'x'", "poll"))));
         let text = "step 3 has been going on for 1 min 00 s; called last: environment 'x', in poll";
         assert_eq!(said, [(60, text.to_owned())]);
+    }
+
+    #[test]
+    fn a_run_that_someone_has_paused_is_no_wait() {
+        let paused = |s: u64| if (5..900).contains(&s) { Standing::Paused } else { Standing::No };
+        assert_eq!(said(905, |s| Doing { standing: paused(s), ..doing(7, 812, None) }), []);
+        let goes_on = said(915, |s| Doing { standing: paused(s), ..doing(7, 812, None) });
+        assert_eq!(goes_on[0].0, 909, "{goes_on:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub use report::{Parts, Rates, Report};
 
 use crate::forecast::check_memory;
 use crate::run::checkpoint::Checkpoints;
-use crate::run::{Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
+use crate::run::{Beside, Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
 use efference_cli::temporary::TemporaryPlace;
 use efference_runs::directory::RunDirectory;
 use efference_sdk::{Result, ResultExt, bail};
@@ -58,7 +58,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         &mut experiment,
         &mut recording,
         &mut checkpoints,
-        None,
+        Beside::default(),
         Some(request.warm_up),
         request.stop,
         |_, _, _| {},
@@ -72,7 +72,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         &mut experiment,
         &mut recording,
         &mut checkpoints,
-        None,
+        Beside::default(),
         Some(request.warm_up.saturating_add(steps)),
         request.stop,
         |experiment, _, times| {

@@ -40,6 +40,11 @@ impl LastActions {
         own.extend_from_slice(action);
     }
 
+    /// What a stream did last.
+    pub(super) fn of(&self, stream: u64) -> Option<&[f32]> {
+        self.of.get(&stream).map(Vec::as_slice)
+    }
+
     /// What each stream did.
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, &[f32])> {
         self.of.iter().map(|(stream, action)| (*stream, action.as_slice()))

@@ -1,7 +1,7 @@
 //! One experiment: environment, agent and trainer, step by step.
 use super::actions::{LastActions, perform};
 use super::episodes::{Episode, Episodes};
-use super::frames::FrameBuffer;
+use super::frames::{Active, FrameBuffer};
 use crate::agent::Model;
 use crate::plugins::is_finite;
 use efference_abi::Kind;
@@ -50,6 +50,8 @@ pub struct FrameStats {
     pub episode: Option<Episode>,
     /// Of the last prediction and of the baselines.
     pub errors: Option<Errors>,
+    /// How many steps, and how long, before the frame its prediction was made; absent where a run has just gone on.
+    pub delay: Option<(u64, Duration)>,
 }
 
 /// Which plugins an error found behind their calls is attributed to.
@@ -98,9 +100,11 @@ pub struct Experiment {
     /// What was predicted of each stream's next observation, and the prediction that its last one was compared with.
     pub(super) predictions: HashMap<u64, Vec<f32>>,
     pub(super) compared: HashMap<u64, Vec<f32>>,
+    /// The step of each stream's prediction, and when it was made.
+    predicted: HashMap<u64, (u64, Instant)>,
     pub(super) last_actions: LastActions,
     pub(super) episodes: Episodes,
-    stats: Vec<FrameStats>,
+    pub(super) stats: Vec<FrameStats>,
     rows: Vec<f32>,
     answers: Vec<f32>,
     /// Whether it acts as well as it can, and does not explore.
@@ -138,6 +142,7 @@ impl Experiment {
             compared_row: Vec::new(),
             predictions: HashMap::new(),
             compared: HashMap::new(),
+            predicted: HashMap::new(),
             last_actions: LastActions::default(),
             episodes: Episodes::default(),
             stats: Vec::new(),
@@ -318,12 +323,14 @@ impl Experiment {
 
     fn compare(&mut self) {
         self.stats.clear();
+        let now = Instant::now();
         for stream in &self.frames.ended {
             self.episodes.end(*stream);
             if let Some(baselines) = &mut self.baselines {
                 baselines.end(*stream);
                 self.predictions.remove(stream);
                 self.compared.remove(stream);
+                self.predicted.remove(stream);
             }
         }
         for active in &self.frames.active {
@@ -340,7 +347,9 @@ impl Experiment {
             });
             let reward = (!active.reward.is_nan()).then_some(f64::from(active.reward));
             let episode = self.episodes.observe(active.stream, active.step_type, active.reward);
-            self.stats.push(FrameStats { reward, bonus: None, episode, errors });
+            let made = self.predicted.get(&active.stream);
+            let delay = made.map(|(step, at)| (self.step - step, now.duration_since(*at)));
+            self.stats.push(FrameStats { reward, bonus: None, episode, errors, delay });
         }
     }
 
@@ -365,6 +374,7 @@ impl Experiment {
         if !self.answers.is_empty() {
             both.f_copy_data(&mut self.answers, rows * width)?;
         }
+        let now = Instant::now();
         for (row, active) in self.frames.active.iter().enumerate() {
             let answer = &mut self.answers[row * width..][..width];
             let (predicted, action) = answer.split_at_mut(observed as usize);
@@ -386,6 +396,7 @@ impl Experiment {
                 std::mem::swap(prediction, self.compared.entry(active.stream).or_default());
                 prediction.clear();
                 prediction.extend_from_slice(predicted);
+                self.predicted.insert(active.stream, (self.step, now));
             }
         }
         if let Some([_, response]) = &mut self.prints {
@@ -426,16 +437,23 @@ impl Experiment {
     pub fn pictures(&self, most: usize) -> Result<Vec<(u64, Picture, Option<Picture>)>> {
         let mut pictures = Vec::new();
         for active in self.frames.active.iter().take(most) {
-            let Some(seen) = self.environment.picture(active.stream, self.frames.observation(active))? else {
-                continue;
-            };
-            let predicted = match self.compared.get(&active.stream).filter(|p| !p.is_empty()) {
-                Some(p) => self.environment.picture(active.stream, p)?,
-                None => None,
-            };
-            pictures.push((active.stream, seen, predicted));
+            if let Some((seen, predicted)) = self.pictures_of(active)? {
+                pictures.push((active.stream, seen, predicted));
+            }
         }
         Ok(pictures)
+    }
+
+    /// The same of one stream, if it has pictures.
+    pub(super) fn pictures_of(&self, active: &Active) -> Result<Option<(Picture, Option<Picture>)>> {
+        let Some(seen) = self.environment.picture(active.stream, self.frames.observation(active))? else {
+            return Ok(None);
+        };
+        let predicted = match self.compared.get(&active.stream).filter(|p| !p.is_empty()) {
+            Some(p) => self.environment.picture(active.stream, p)?,
+            None => None,
+        };
+        Ok(Some((seen, predicted)))
     }
 }
 

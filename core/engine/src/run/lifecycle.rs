@@ -3,7 +3,10 @@ use super::checkpoint::Checkpoints;
 use super::evaluations::Evaluations;
 use super::failure::failure;
 use super::state::restored;
-use super::{Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps};
+use super::viewing::Viewing;
+use super::{
+    Beside, Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
+};
 use crate::forecast::check_memory;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
 use efference_runs::directory::{End, Ending, Failure, RunDirectory, RunLock};
@@ -260,7 +263,7 @@ pub fn run(
     match unwritten {
         Some(unwritten) => Err(unwritten.into()),
         None => {
-            let seconds = origin.clock.elapsed().as_secs_f64();
+            let seconds = origin.seconds_here();
             let directory = directory.clone();
             Ok(Done { directory, from, steps: step, seconds, stopped: ended == Ended::Stopped, last, notes })
         }
@@ -322,11 +325,15 @@ fn steps(
     let mut progress = Progress::new(Shown::on(output).lines_every(every), spec.steps, from);
     crate::log::aside(Some(progress.aside()));
     let mut lines = 0;
+    let beside = Beside {
+        evaluations: Some(Evaluations::new(prepared, &spec.evaluation, stop)),
+        viewing: Viewing::open(&begun.directory),
+    };
     let ended = make_steps(
         experiment,
         &mut recording,
         &mut checkpoints,
-        Some(Evaluations::new(prepared, &spec.evaluation, stop)),
+        beside,
         spec.steps,
         stop,
         |experiment, recording, times| {

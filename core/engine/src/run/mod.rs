@@ -19,6 +19,7 @@ mod recording;
 mod signals;
 mod state;
 mod steps;
+mod viewing;
 
 pub use episodes::Episode;
 pub use evaluation::{Evaluation, evaluate};
@@ -29,7 +30,7 @@ pub use loaded::LoadedSpec;
 pub use recording::{Origin, Recording};
 pub use signals::Stop;
 pub use state::Fit;
-pub use steps::{Ended, StepTimes, make_steps};
+pub use steps::{Beside, Ended, StepTimes, make_steps};
 
 use crate::plugins::MissingPlugin;
 use efference_runs::checkpoint::CheckpointError;

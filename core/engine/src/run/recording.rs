@@ -12,6 +12,8 @@ use efference_sdk::tch::Device;
 use efference_sdk::{Error, Result};
 use efference_spec::Spec;
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -25,12 +27,14 @@ pub struct Origin {
     pub clock: Instant,
     /// The seconds that it had taken before.
     pub seconds: f64,
+    /// Nanoseconds of this process in which it stood still, as someone wanted it so: they do not count.
+    paused: Arc<AtomicU64>,
 }
 
 impl Origin {
     /// A run that begins now.
     pub fn now() -> Self {
-        Origin { started: SystemTime::now(), clock: Instant::now(), seconds: 0.0 }
+        Origin { started: SystemTime::now(), clock: Instant::now(), seconds: 0.0, paused: Arc::default() }
     }
 
     /// A run that goes on now, and has taken so many seconds before.
@@ -42,7 +46,13 @@ impl Origin {
 
     /// Seconds that the run has taken.
     pub fn seconds(&self) -> f64 {
-        self.seconds + self.clock.elapsed().as_secs_f64()
+        self.seconds + self.seconds_here()
+    }
+
+    /// Of those, the ones of this process.
+    pub fn seconds_here(&self) -> f64 {
+        let paused = Duration::from_nanos(self.paused.load(Ordering::Relaxed));
+        self.clock.elapsed().saturating_sub(paused).as_secs_f64()
     }
 }
 
@@ -301,6 +311,12 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
+    /// The run stood still for so long, as someone wanted it so: that is no time of its own.
+    pub fn stood_still(&mut self, paused: Duration) {
+        self.window.0 += paused;
+        self.origin.paused.fetch_add(paused.as_nanos() as u64, Ordering::Relaxed);
+    }
+
     /// The metrics of the last line.
     pub fn last(&self) -> &[(String, f64)] {
         &self.last
@@ -393,7 +409,7 @@ impl<'a> Recording<'a> {
 }
 
 /// A plugin's picture as the record has it.
-fn recorded(picture: efference_sdk::Picture) -> Picture {
+pub(super) fn recorded(picture: efference_sdk::Picture) -> Picture {
     let efference_sdk::Picture { width, height, rgb } = picture;
     Picture { width, height, rgb }
 }

@@ -4,6 +4,7 @@ use super::evaluations::Evaluations;
 use super::experiment::{Experiment, StepOutcome};
 use super::recording::Recording;
 use super::signals::Stop;
+use super::viewing::Viewing;
 use efference_sdk::Result;
 use efference_supervision::of_this_process;
 use std::time::{Duration, Instant};
@@ -28,6 +29,15 @@ pub struct StepTimes {
     pub record: Duration,
 }
 
+/// What goes on between the steps of a run, and not of a measurement.
+#[derive(Default)]
+pub struct Beside<'a> {
+    /// Its agent is evaluated.
+    pub evaluations: Option<Evaluations<'a>>,
+    /// Others look at it.
+    pub viewing: Option<Viewing>,
+}
+
 /// Makes steps until `until` are done (`None`: for ever), the environment is over, or someone stops it. `after` is called
 /// after each step, when it is recorded.
 ///
@@ -37,7 +47,7 @@ pub fn make_steps(
     experiment: &mut Experiment,
     recording: &mut Recording<'_>,
     checkpoints: &mut Checkpoints,
-    mut evaluations: Option<Evaluations<'_>>,
+    mut beside: Beside<'_>,
     until: Option<u64>,
     stop: &Stop,
     mut after: impl FnMut(&Experiment, &Recording<'_>, StepTimes),
@@ -46,6 +56,9 @@ pub fn make_steps(
     loop {
         if until.is_some_and(|steps| experiment.step() >= steps) {
             return Ok(Ended::Finished);
+        }
+        if let Some(viewing) = &mut beside.viewing {
+            viewing.between_steps(experiment, recording, stop);
         }
         if stop.wanted() {
             return Ok(Ended::Stopped);
@@ -59,7 +72,7 @@ pub fn make_steps(
         let advanced = Instant::now();
         activity.set_step(experiment.step());
         recording.gather(experiment);
-        if let Some(evaluations) = &mut evaluations {
+        if let Some(evaluations) = &mut beside.evaluations {
             evaluations.step(experiment, recording)?;
         }
         recording.step(experiment)?;

@@ -12,13 +12,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::FileError;
 use crate::directory::RunDirectory;
+use crate::{FileError, MetricsFollower};
 use columns::Columns;
 pub use error::HistoryError;
 use parse::{Position, Reading, read_lines};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use table::{Column, Table};
 
@@ -34,6 +35,9 @@ pub struct History {
     /// All lines behind those.
     table: Table,
     half_line: bool,
+    /// Which file that is, and how many bytes of it were read.
+    inode: u64,
+    read: u64,
 }
 
 /// One metric over a run, where it was recorded.
@@ -68,7 +72,8 @@ impl History {
         let mut file = match File::open(&metrics) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(History { metrics, columns: None, table: Table::default(), half_line: false });
+                let table = Table::default();
+                return Ok(History { metrics, columns: None, table, half_line: false, inode: 0, read: 0 });
             }
             Err(e) => return Err(FileError::new("read", &metrics, &e).into()),
         };
@@ -102,7 +107,13 @@ impl History {
                 tracing::debug!("'{}' was not written: {e}", beside.display());
             }
         }
-        Ok(History { metrics, columns, table, half_line: reading.half_line > 0 })
+        let (half_line, inode, read) = (reading.half_line > 0, metadata.ino(), reading.to.bytes);
+        Ok(History { metrics, columns, table, half_line, inode, read })
+    }
+
+    /// Reads on behind this.
+    pub fn follower(&self) -> MetricsFollower {
+        MetricsFollower::behind(self.metrics.clone(), self.inode, self.read)
     }
 
     /// Whether the last line is only half there and was left out: a process is writing it just now, or was killed while
@@ -162,8 +173,15 @@ impl History {
         let _ = std::fs::remove_file(columns);
         let mut file = File::open(&self.metrics).map_err(|e| FileError::new("read", &self.metrics, &e))?;
         let (table, reading) = read_all(&self.metrics, &mut file)?;
-        let half_line = reading.half_line > 0;
-        Ok(History { metrics: self.metrics.clone(), columns: None, table, half_line })
+        let (half_line, read) = (reading.half_line > 0, reading.to.bytes);
+        Ok(History {
+            metrics: self.metrics.clone(),
+            columns: None,
+            table,
+            half_line,
+            inode: self.inode,
+            read,
+        })
     }
 }
 

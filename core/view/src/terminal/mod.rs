@@ -1,5 +1,4 @@
 //! A run in the terminal, drawn again as its files grow.
-mod curve;
 mod half_blocks;
 mod run_view;
 mod screen;

@@ -1,5 +1,5 @@
 //! What is known of a run, read again as its files grow.
-use super::curve::Curve;
+use crate::curve::Curve;
 use efference_runs::directory::{End, Ending, RunDirectory, RunState};
 use efference_runs::{
     Event, FileError, Followed, Grouped, Lasting, Line, MetricsFollower, Picture, PictureFile, StepRate,

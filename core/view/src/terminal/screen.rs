@@ -1,7 +1,7 @@
 //! A run on a screen of any size.
-use super::curve::Curve;
 use super::half_blocks;
 use super::run_view::RunView;
+use crate::curve::Curve;
 use efference_runs::{Grouped, Scaled, ThreeDigits};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};

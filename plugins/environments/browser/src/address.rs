@@ -1,8 +1,11 @@
 //! What may stand for a page in the option `url`: the bundled page, an address, a folder or a file.
-use crate::options::BUNDLED;
 use efference_sdk::{Error, Result};
 use std::path::{Path, PathBuf};
 use url::{Host, Url};
+
+/// Where the page that comes with the plugin is, as its own script sees it. The name can never be resolved
+/// (RFC 2606): requests for it are answered from memory and reach no network.
+pub(crate) const BUNDLED: &str = "https://efference.invalid/";
 
 /// Folders that are served, each at an address of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Folders {
     }
 }
 
-/// The address of a page, as the browser is told it.
+/// The address of a page, as the browser gets it.
 pub(crate) fn parse(text: &str, folders: &mut Folders) -> Result<Url> {
     if text == "bundled" {
         return Ok(Url::parse(BUNDLED)?);

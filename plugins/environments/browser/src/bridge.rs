@@ -1,7 +1,7 @@
 //! Events of the browser. Everything that the page could wait for is answered at once on the reading thread; the rest is kept, the newest only, until the environment looks.
+use crate::address::BUNDLED;
 use crate::devtools::{Connection, Listener, lock, printable};
 use crate::lock_step::LockStep;
-use crate::options::BUNDLED;
 use crate::reward::{PageKey, Rewards};
 use efference_sdk::tracing;
 use serde::Deserialize;
@@ -81,6 +81,8 @@ pub(crate) enum Habit {
     Dialog(String),
 }
 
+/// No more pages are remembered of which one may be the expected one, which is among the first.
+const POPUPS: usize = 256;
 /// No more habits are remembered between two looks.
 const HABITS: usize = 64;
 
@@ -123,6 +125,11 @@ impl Bridge {
     /// Whether a tab gives one picture and no more when it is asked for pictures.
     pub(crate) fn set_one_picture(&self, one: bool) {
         self.one_picture.store(one, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn gives_one_picture(&self) -> bool {
+        self.one_picture.load(Ordering::Relaxed)
     }
 
     fn close_popup(&self, connection: &Connection, context: &str, target: &str) {
@@ -278,7 +285,7 @@ impl Bridge {
         match method {
             "Page.screencastFrame" => {
                 let frame: ScreencastFrame<'_> = serde_json::from_str(params)?;
-                let _ = if self.one_picture.load(Ordering::Relaxed) {
+                let _ = if self.gives_one_picture() {
                     connection.send(session, "Page.stopScreencast", json!({}))
                 } else {
                     let ack = json!({ "sessionId": frame.session_id });
@@ -383,8 +390,8 @@ impl Bridge {
                 }
                 let context = info.browser_context_id.unwrap_or_default();
                 match state.expected.get_mut(&context) {
-                    Some(maybe) => maybe.push(info.target_id),
-                    None => {
+                    Some(maybe) if maybe.len() < POPUPS => maybe.push(info.target_id),
+                    _ => {
                         drop(state);
                         self.close_popup(connection, &context, &info.target_id);
                     }

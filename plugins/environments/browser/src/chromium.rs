@@ -192,7 +192,7 @@ impl Chromium {
         Ok(silent < 2 * PING)
     }
 
-    /// Until when it is known to have been well: a page that did not answer until then is to blame itself.
+    /// Until when it is known to have been well: that a page did not answer until then is its own doing.
     pub(crate) fn well_until(&self) -> Option<Instant> {
         lock(&self.life).answered
     }

@@ -61,18 +61,15 @@ pub use options::{Addresses, Image, Options, Pace, Reward};
 use crate::chromium::Chromium;
 use crate::clock::Clock;
 use crate::gate::{Gate, Named, Rules};
-use crate::memory::MemoryBound;
+use crate::lock_step::Standing;
 use crate::options::Pages;
-use crate::program::Program;
 use crate::reward::Normaliser;
 use crate::stream::Stream;
-use crate::supervision::Ending;
-use crate::troubles::Troubles;
+use crate::supervision::Supervision;
 use efference_sdk::{
     ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Result, RewardRange,
     Spaces, StepType, bail, latest_metric, metric, tracing,
 };
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often the pages are checked for faults while no event comes.
@@ -85,19 +82,12 @@ const MOUSE: usize = 2;
 /// The environment: pages of one browser.
 pub struct Browser {
     options: Options,
-    program: PathBuf,
     // Before the browser, so that they are dropped first.
     streams: Vec<Stream>,
     chromium: Chromium,
-    /// Through which pages reach the network; `None`: there is no rule.
-    gate: Option<Gate>,
-    memory: MemoryBound,
-    ending: Ending,
-    troubles: Troubles,
+    supervision: Supervision,
     /// Whether pictures are asked for one by one.
     one_by_one: bool,
-    /// When browsers ended, of the last minute.
-    restarts: Vec<Instant>,
     normaliser: Normaliser,
     clock: Clock,
     observation: Vec<f32>,
@@ -117,28 +107,23 @@ impl Plugin for Browser {
 
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         let pages = options.check()?;
-        let Program { path: program, lock_step } = program::find(&options)?;
-        let pace = lock_step.then(|| lock_step::Pace::new(&options, setup.seed));
+        let program = program::find(&options)?;
+        let pace = program.lock_step.then(|| lock_step::Pace::new(&options, setup.seed));
         if options.pace == Pace::Auto {
-            let pace = if lock_step { "in lock-step" } else { "in real time" };
-            tracing::info!("pages go {pace}, as pace = \"auto\" and {} is there", program.display());
+            let pace = if pace.is_some() { "in lock-step" } else { "in real time" };
+            tracing::info!("pages go {pace}: pace is \"auto\", and {} is there", program.path.display());
         }
-        let gate = options.gate(&pages)?;
-        let chromium = Chromium::start(&program, &options, pace, gate.as_ref())?;
+        let supervision = Supervision::new(program.path, pace, options.gate(&pages)?, &options);
+        let chromium = supervision.start(&options)?;
         let streams: Result<Vec<_>, _> =
             (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
         Ok(Browser {
             clock: Clock::new(options.frames_per_second),
-            streams: streams.map_err(|failure| chromium.explain(&program, &options, &failure))?,
-            memory: MemoryBound::new(options.memory),
+            streams: streams.map_err(|failure| supervision.explain(&chromium, &options, &failure))?,
             options,
-            program,
             chromium,
-            gate,
-            ending: Ending::default(),
-            troubles: Troubles::default(),
+            supervision,
             one_by_one: false,
-            restarts: Vec::new(),
             normaliser: Normaliser::default(),
             observation: Vec::new(),
         })
@@ -180,7 +165,7 @@ impl Environment for Browser {
         let one_by_one = self.clock.agent_is_back(now);
         self.set_pace(one_by_one);
         loop {
-            self.check_faults()?;
+            self.supervision.check(&mut self.chromium, &mut self.streams, &self.options)?;
             let changes = self.chromium.bridge.changes();
             let now = Instant::now();
             if self.one_by_one && self.clock.asks(now) {
@@ -226,6 +211,27 @@ impl Environment for Browser {
 }
 
 impl Browser {
+    /// Waits until each page has made its step, and sends the frames.
+    fn poll_in_lock_step(&mut self, deadline: Instant, frames: &mut dyn Frames) -> Result<()> {
+        loop {
+            self.supervision.check(&mut self.chromium, &mut self.streams, &self.options)?;
+            let changes = self.chromium.bridge.changes();
+            let now = Instant::now();
+            let standings: Vec<_> = self.streams.iter().map(|stream| stream.step(now)).collect();
+            if standings.contains(&Standing::Done) && !standings.contains(&Standing::Steps) {
+                self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
+                if self.streams.iter().any(|stream| !stream.window.is_empty()) {
+                    return self.send_frames(frames);
+                }
+                continue;
+            }
+            if now >= deadline {
+                return Ok(());
+            }
+            self.chromium.bridge.wait(changes, deadline.min(now + FAULT_CHECK_PERIOD));
+        }
+    }
+
     /// Has pictures come one by one, as they are asked for, or as the browser draws.
     fn set_pace(&mut self, one_by_one: bool) {
         if std::mem::replace(&mut self.one_by_one, one_by_one) && !one_by_one {
@@ -235,7 +241,8 @@ impl Browser {
     }
 
     fn send_frames(&mut self, frames: &mut dyn Frames) -> Result<()> {
-        latest_metric("browser/recoveries", self.recoveries() as f64);
+        let recoveries: u64 = self.streams.iter().map(|stream| stream.recoveries).sum();
+        latest_metric("browser/recoveries", recoveries as f64);
         for (i, stream) in self.streams.iter_mut().enumerate() {
             if stream.window.is_empty() {
                 continue;

@@ -3,15 +3,12 @@
 //! Chromium's virtual time advances by what a step grants (`Emulation.setVirtualTimePolicy`) and stands still while a request is
 //! under way; `HeadlessExperimental.beginFrame` then draws. So what an agent sees does not depend on how long it thinks, nor
 //! on how busy the machine is, and what it does shows in its next observation.
-use crate::Browser;
-use crate::bridge::Bridge;
 use crate::devtools::{Connection, Failure, lock};
 use crate::options::{Image, Options};
-use efference_sdk::{Frames, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What `Date.now()` is when the first page begins, in seconds: 1 January 2026.
@@ -53,10 +50,11 @@ impl Pace {
 /// The steps of one page.
 pub(crate) struct LockStep {
     connection: Arc<Connection>,
-    bridge: Weak<Bridge>,
     session: String,
     pace: Pace,
     state: Mutex<State>,
+    /// Called when a step is done.
+    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -70,6 +68,8 @@ struct State {
     since: Option<Instant>,
     /// Whether time goes on though requests are under way: one did not end.
     goes_on: bool,
+    /// What was drawn last, in base64, and when, if it was not taken yet.
+    picture: Option<(Vec<u8>, Instant)>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +102,10 @@ impl LockStep {
     /// Stops the time of a page that was not loaded yet.
     pub(crate) fn begin(
         connection: &Arc<Connection>,
-        bridge: &Arc<Bridge>,
         session: &str,
         pace: Pace,
-    ) -> Result<(), Failure> {
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<LockStep>, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Stopped {
@@ -113,29 +113,24 @@ impl LockStep {
         }
         let page = Arc::new(LockStep {
             connection: Arc::clone(connection),
-            bridge: Arc::downgrade(bridge),
             session: session.to_owned(),
             pace,
             state: Mutex::default(),
+            wake: Box::new(wake),
         });
-        bridge.news(session, |news| news.lock_step = Some(Arc::clone(&page)));
+        let stopping = Arc::clone(&page);
         let stop = json!({ "policy": "pause", "initialVirtualTime": EPOCH });
         connection.send_then(session, "Emulation.setVirtualTimePolicy", stop, move |answer| {
             let stopped = answer.ok().and_then(|answer| serde_json::from_str::<Stopped>(answer).ok());
-            let mut state = lock(&page.state);
+            let mut state = lock(&stopping.state);
             state.base = stopped.map(|stopped| stopped.virtual_time_ticks_base);
             if state.base.is_some() && state.phase == Phase::Opening {
                 state.phase = Phase::Still;
             }
             drop(state);
-            page.wake();
-        })
-    }
-
-    fn wake(&self) {
-        if let Some(bridge) = self.bridge.upgrade() {
-            bridge.wake();
-        }
+            (stopping.wake)();
+        })?;
+        Ok(page)
     }
 
     /// Begins a step, or looks after one that is under way.
@@ -199,21 +194,20 @@ impl LockStep {
         // Without a picture, which may be so while a page is loaded, the last one stays.
         let drawn = answer.and_then(|answer| serde_json::from_str::<Drawn<'_>>(answer).ok());
         let picture = drawn.and_then(|drawn| drawn.screenshot_data).map(|data| data.into_owned().into_bytes());
-        lock(&self.state).phase = Phase::Done;
-        if let Some(bridge) = self.bridge.upgrade() {
-            if let Some(picture) = picture {
-                bridge.news(&self.session, |news| news.picture = Some((picture, Instant::now())));
-            }
-            bridge.wake();
-        }
+        let mut state = lock(&self.state);
+        state.phase = Phase::Done;
+        state.picture = picture.map(|picture| (picture, Instant::now())).or(state.picture.take());
+        drop(state);
+        (self.wake)();
     }
 
-    /// The next step may begin.
-    pub(crate) fn go_on(&self) {
+    /// What was drawn in this step, and when; the next step may begin.
+    pub(crate) fn take_picture(&self) -> Option<(Vec<u8>, Instant)> {
         let mut state = lock(&self.state);
         if state.phase == Phase::Done {
             state.phase = Phase::Still;
         }
+        state.picture.take()
     }
 
     /// Another page is loaded into the tab: what was under way is forgotten.
@@ -240,31 +234,5 @@ fn picture_format(image: Image) -> Value {
     match image {
         Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
         Image::Png => json!({ "format": "png" }),
-    }
-}
-
-impl Browser {
-    /// Waits until each page has made its step, and sends the frames.
-    pub(crate) fn poll_in_lock_step(&mut self, deadline: Instant, frames: &mut dyn Frames) -> Result<()> {
-        loop {
-            self.check_faults()?;
-            let changes = self.chromium.bridge.changes();
-            let now = Instant::now();
-            let standings: Vec<_> = self.streams.iter().map(|stream| stream.step(now)).collect();
-            if standings.contains(&Standing::Done) && !standings.contains(&Standing::Steps) {
-                for stream in &mut self.streams {
-                    stream.take_picture(&self.options);
-                    stream.tab.lock_step().inspect(|page| page.go_on());
-                }
-                if self.streams.iter().any(|stream| !stream.window.is_empty()) {
-                    return self.send_frames(frames);
-                }
-                continue;
-            }
-            if now >= deadline {
-                return Ok(());
-            }
-            self.chromium.bridge.wait(changes, deadline.min(now + crate::FAULT_CHECK_PERIOD));
-        }
     }
 }

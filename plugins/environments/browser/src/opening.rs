@@ -6,6 +6,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, OnceLock};
 
+/// What is done with the session of a page that is open.
+type Then = dyn Fn(&str) -> Result<(), Failure> + Send + Sync;
+
 /// What a page is opened with.
 pub(crate) struct Plan {
     pub(crate) connection: Arc<Connection>,
@@ -16,10 +19,10 @@ pub(crate) struct Plan {
     pub(crate) size: (usize, usize),
     /// Whether it is drawn when that is asked for, and not by itself.
     pub(crate) lock_step: bool,
-    /// What the page is told before it loads anything.
+    /// What is sent to the page before it loads anything.
     pub(crate) set_up: Vec<(&'static str, Value)>,
     /// Called with the session when all of that is done.
-    pub(crate) then: Box<dyn Fn(&str) -> Result<(), Failure> + Send + Sync>,
+    pub(crate) then: Box<Then>,
 }
 
 /// A page that is being opened, or is open.
@@ -191,7 +194,7 @@ impl Opening {
                 let last = state.unanswered == 0;
                 drop(state);
                 if last {
-                    // Not before: a page must not load without what it was told.
+                    // Not before: a page must not load without all of it.
                     (opening.plan.then)(&own)?;
                     let _ = opening.session.set(own);
                 }

@@ -6,10 +6,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use url::Url;
 
-/// Where the page that comes with the plugin is, as its own script sees it. The name can never be resolved
-/// (RFC 2606): requests for it are answered from memory and reach no network.
-pub(crate) const BUNDLED: &str = "https://efference.invalid/";
-
 /// The pages of the streams: one, or several that the streams take by turns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
@@ -63,7 +59,7 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
-/// The pages of the streams, as the browser is told them.
+/// The pages of the streams, as the browser gets them.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages {
     pub(crate) urls: Vec<Url>,
@@ -219,6 +215,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::BUNDLED;
 
     #[test]
     fn pages_are_one_or_a_list() {

@@ -116,7 +116,11 @@ impl Stream {
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
     pub(crate) fn take_picture(&mut self, options: &Options) {
-        if let Some(Some((picture, at))) = self.tab.news(|news| news.picture.take())
+        let picture = match self.tab.lock_step() {
+            Some(page) => page.take_picture(),
+            None => self.tab.news(|news| news.picture.take()).flatten(),
+        };
+        if let Some((picture, at)) = picture
             && self.window.take(&picture, options.width, options.height)
         {
             (self.fresh, self.pictured) = (true, at);

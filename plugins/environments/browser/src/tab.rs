@@ -1,10 +1,11 @@
 //! One page of the browser: setting it up, sending it input, and noticing its faults.
+use crate::address::BUNDLED;
 use crate::bridge::{BINDING, Bridge, News};
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
 use crate::lock_step::{LockStep, Pace};
 use crate::opening::{Opening, Plan};
-use crate::options::{BUNDLED, Image, Options};
+use crate::options::{Image, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -130,7 +131,10 @@ impl Tab {
             let (navigation, pace) = (Arc::clone(&navigation), chromium.pace);
             move |session: &str| {
                 if let (Some(pace), Some(bridge)) = (pace, bridge.upgrade()) {
-                    LockStep::begin(&connection, &bridge, session, pace)?;
+                    let waking = Arc::downgrade(&bridge);
+                    let wake = move || waking.upgrade().iter().for_each(|bridge| bridge.wake());
+                    let page = LockStep::begin(&connection, session, pace, wake)?;
+                    bridge.news(session, |news| news.lock_step = Some(page));
                 }
                 navigate(&connection, session, &url, &navigation)
             }
@@ -251,7 +255,7 @@ impl Tab {
     }
 
     /// Asks for signs of life and, from a new page, for pictures; returns what is wrong. A page that was never `drawn` may
-    /// take longer to answer, and none is blamed that the browser, `well` until then, may have kept from answering.
+    /// take longer to answer, and only the time counts until which the browser itself is known to have been `well`.
     pub(crate) fn check_faults(
         &mut self,
         drawn: bool,
@@ -400,7 +404,7 @@ impl Drop for Tab {
     }
 }
 
-/// What a page is told before it loads anything.
+/// What a page gets before it loads anything.
 fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Vec<(&'static str, Value)> {
     let size =
         json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });

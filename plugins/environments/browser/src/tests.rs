@@ -86,6 +86,11 @@ fn try_open(options: Options) -> Result<Browser> {
     Ok(browser)
 }
 
+/// How often a page had to be brought back.
+fn recoveries(browser: &Browser) -> u64 {
+    browser.streams.iter().map(|stream| stream.recoveries).sum()
+}
+
 /// Polls until the page of stream 0 is open and answers.
 fn settle(browser: &mut Browser) {
     until(browser, "the page answers", |browser, _| browser.streams[0].tab.well_for() > Duration::ZERO);
@@ -330,7 +335,7 @@ fn a_fault_of_one_stream_leaves_the_other_alone_and_popups_are_closed() {
     browser.act(0, &[], &[0.0, 0.0, 1.0, 0.0]).unwrap();
     let mut popups = 0;
     until(&mut browser, "popups come and go", |browser, _| {
-        popups = popups.max(browser.troubles.count("popup"));
+        popups = popups.max(browser.supervision.troubles.count("popup"));
         popups >= 1 && targets(browser) == 2
     });
     browser.streams[0].tab.send("Page.crash");

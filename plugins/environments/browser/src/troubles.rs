@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_trouble_is_told_once_and_then_counted() {
+    fn a_kind_of_trouble_is_written_once_and_then_counted() {
         let lines = Arc::default();
         with_default(Lines(Arc::clone(&lines)), || {
             let mut troubles = Troubles::default();

@@ -62,7 +62,8 @@ impl Saved {
              version that saved them",
             head.format
         );
-        let mut rest = &bytes[end + 1..];
+        // Behind the line's end, which damaged ones lack.
+        let mut rest = bytes.get(end + 1..).unwrap_or_default();
         let mut take = |length: usize| {
             let (taken, left) = rest.split_at_checked(length)?;
             rest = left;

@@ -1,5 +1,5 @@
 //! Files of a folder as a server gives them: nothing outside of it, nothing hidden, nothing that is no plain file.
-use crate::gate::head::Head;
+use crate::gate::head::{Head, status};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ enum Found {
 /// Answers a request for a file.
 pub(super) fn serve(client: &mut TcpStream, head: &Head, root: &Path, path: &str) -> io::Result<()> {
     if !matches!(head.method.as_str(), "GET" | "HEAD") {
-        return super::status(client, "405 Method Not Allowed");
+        return status(client, "405 Method Not Allowed");
     }
     let path = path.split('?').next().unwrap_or_default();
     let file = match find(root, path) {
@@ -28,21 +28,21 @@ pub(super) fn serve(client: &mut TcpStream, head: &Head, root: &Path, path: &str
                 "HTTP/1.1 301 Moved Permanently\r\nLocation: {path}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
         }
-        Found::Nothing => return super::status(client, "404 Not Found"),
+        Found::Nothing => return status(client, "404 Not Found"),
     };
     let mut opened = File::open(&file)?;
     let length = opened.metadata()?.len();
-    let (status, from, to) = match head.header("Range").and_then(|range| part(range, length)) {
+    let (code, from, to) = match head.header("Range").and_then(|range| part(range, length)) {
         Some((from, to)) => ("206 Partial Content", from, to),
         None => ("200 OK", 0, length),
     };
     let mut text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\nCache-Control: no-cache\r\n\
+        "HTTP/1.1 {code}\r\nContent-Type: {}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\nCache-Control: no-cache\r\n\
          X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n",
         content_type(&file),
         to - from
     );
-    if status.starts_with("206") {
+    if code.starts_with("206") {
         text += &format!("Content-Range: bytes {from}-{}/{length}\r\n", to - 1);
     }
     text.push_str("\r\n");

@@ -20,7 +20,7 @@ pub(super) fn request(
     place: &Place,
 ) -> io::Result<()> {
     if head.header("Transfer-Encoding").is_some() {
-        return super::status(client, "411 Length Required");
+        return head::status(client, "411 Length Required");
     }
     let mut text = format!("{} {} HTTP/1.1\r\n", head.method, place.path);
     for (name, value) in head.headers.iter().filter(|(name, _)| !head::is_of_connection(name)) {
@@ -63,7 +63,7 @@ fn both_ways(client: &mut TcpStream, server: TcpStream) -> io::Result<()> {
     let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
     let mut server = server;
     thread::scope(|scope| {
-        thread::Builder::new().stack_size(super::STACK).spawn_scoped(scope, move || {
+        thread::Builder::new().stack_size(head::STACK).spawn_scoped(scope, move || {
             let _ = io::copy(&mut from_client, &mut to_server);
             // A page that has left wants no answer.
             let _ = to_server.shutdown(Shutdown::Both);

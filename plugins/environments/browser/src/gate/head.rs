@@ -1,8 +1,10 @@
 //! The head of an HTTP message: read, taken apart, and written as it goes on.
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use url::Url;
 
+/// Of threads that read heads and copy bytes.
+pub(super) const STACK: usize = 256 << 10;
 /// No head is longer.
 const LIMIT: usize = 64 << 10;
 
@@ -91,6 +93,16 @@ impl Head {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
-        Some(Place { host: super::bare(url.host_str()?), port: url.port_or_known_default()?, path })
+        Some(Place { host: bare(url.host_str()?), port: url.port_or_known_default()?, path })
     }
+}
+
+/// A host as it is compared: in lower case, without brackets and a last dot.
+pub(super) fn bare(host: &str) -> String {
+    host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// An answer without a body, which Chromium shows as an error.
+pub(super) fn status(client: &mut TcpStream, status: &str) -> io::Result<()> {
+    write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 pub(super) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let ends = ["localhost", "local", "internal", "lan", "intranet", "home.arpa"];
-    // Addresses are told by their numbers.
+    // Addresses say it by their numbers.
     if host.parse::<IpAddr>().is_ok() {
         return false;
     }

@@ -10,11 +10,11 @@ mod local;
 
 use crate::address::Folders;
 use crate::devtools::lock;
-use crate::gate::head::Head;
+use crate::gate::head::{Head, bare, status};
 use efference_sdk::{Result, ResultExt, tracing};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,8 +28,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 const CONNECTIONS: usize = 2_048;
 /// How many hosts are remembered that could not be reached.
 const FAILURES: usize = 64;
-/// Threads copy bytes and resolve names.
-const STACK: usize = 256 << 10;
 
 /// What may be reached.
 #[derive(Debug, Default)]
@@ -153,11 +151,6 @@ fn secret_name() -> String {
     format!("{:016x}{:016x}.invalid", random(), random())
 }
 
-/// A host as it is compared: in lower case, without brackets and a last dot.
-fn bare(host: &str) -> String {
-    host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
-}
-
 /// Why nothing is connected to.
 enum Unreachable {
     /// It is local, and must not be reached.
@@ -178,7 +171,8 @@ impl Shared {
                 continue;
             };
             let shared = Arc::clone(self);
-            let builder = thread::Builder::new().name("efference-browser-page".to_owned()).stack_size(STACK);
+            let builder =
+                thread::Builder::new().name("efference-browser-page".to_owned()).stack_size(head::STACK);
             // If it fails, the connection is closed, which a page survives.
             let _ = builder.spawn(move || {
                 if shared.is_browser(&client) {
@@ -318,9 +312,4 @@ fn owner(table: &str, from: u16, to: u16) -> Option<u32> {
         let found = fields.get(1) == Some(&from.as_str()) && fields.get(2) == Some(&to.as_str());
         if found { fields.get(7)?.parse().ok() } else { None }
     })
-}
-
-/// An answer without a body, which Chromium shows as an error.
-fn status(client: &mut TcpStream, status: &str) -> io::Result<()> {
-    write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }

@@ -25,7 +25,7 @@ fn a_page_that_breaks_its_own_origin_comes_again_with_new_cookies() {
     browser.streams[0].tab.send("Page.crash");
     // The first time the page is loaded again, which the worker swallows; then it begins anew.
     until(&mut browser, "the page is there again", |browser, _| {
-        browser.recoveries() >= 2 && browser.streams[0].tab.well_for() > Duration::ZERO
+        recoveries(browser) >= 2 && browser.streams[0].tab.well_for() > Duration::ZERO
     });
     assert_ne!(context(&browser), before);
     until(&mut browser, "it is drawn", |browser, seen| is_blue(middle(browser, seen)));
@@ -42,13 +42,13 @@ fn a_page_that_takes_too_much_memory_is_ended() {
         "for (let i = 0; i < 100; i++) for (let j = 0; j < 1e4; j++) document.body.append(document.createElement('p'))",
     ] {
         browser.streams[0].reset_backoff();
-        let before = browser.recoveries();
+        let before = recoveries(&browser);
         let script = format!("window.a = []; setTimeout(() => {{ {hog} }}, 0); 0");
         browser.streams[0].tab.evaluate(&script).unwrap();
-        until(&mut browser, hog, |browser, _| browser.recoveries() > before);
+        until(&mut browser, hog, |browser, _| recoveries(browser) > before);
         settle(&mut browser);
     }
-    assert!(browser.troubles.count("memory") > 0, "buffers are no objects of scripts");
+    assert!(browser.supervision.troubles.count("memory") > 0, "buffers are no objects of scripts");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_a_page_does_in_passing_leaves_a_trace() {
         )
         .unwrap();
     until(&mut browser, "both are noticed", |browser, _| {
-        browser.troubles.count("download") > 0 && browser.troubles.count("dialog") > 0
+        browser.supervision.troubles.count("download") > 0 && browser.supervision.troubles.count("dialog") > 0
     });
-    assert_eq!(browser.recoveries(), 0);
+    assert_eq!(recoveries(&browser), 0);
 }

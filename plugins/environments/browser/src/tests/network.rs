@@ -90,13 +90,13 @@ fn pages_do_not_reach_this_machine_unless_they_may() {
     // By itself or by a redirect, a page that goes there is brought back.
     for away in [format!("http://127.0.0.1:{port}/"), "/leave".to_owned()] {
         browser.streams[0].reset_backoff();
-        let before = browser.recoveries();
+        let before = recoveries(&browser);
         browser.streams[0].tab.evaluate(&format!("location = '{away}'; 0")).unwrap();
-        until(&mut browser, &away, |browser, _| browser.recoveries() > before);
+        until(&mut browser, &away, |browser, _| recoveries(browser) > before);
         until(&mut browser, "home", |browser, seen| is_blue(middle(browser, seen)));
     }
     assert_eq!(reached.load(Ordering::Relaxed), 0);
-    let gate = browser.gate.as_ref().unwrap();
+    let gate = browser.supervision.gate.as_ref().unwrap();
     let url = url::Url::parse("http://localhost/").unwrap();
     assert!(gate.failure(&url).unwrap().contains("local_network"));
 }

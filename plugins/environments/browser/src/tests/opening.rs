@@ -33,20 +33,20 @@ fn a_slow_server_is_no_hung_page() {
     let began = Instant::now();
     until(&mut browser, "the slow page comes", |browser, seen| is_green(middle(browser, seen)));
     assert!(began.elapsed() > Duration::from_secs(4));
-    assert_eq!(browser.recoveries(), 0, "patience is 2 s, the server took 5");
+    assert_eq!(recoveries(&browser), 0, "patience is 2 s, the server took 5");
 
     // One that never answers is given up after six times the patience, and a page that hangs after a patience.
     browser.options.patience = 0.5;
     let mut browser = open(Options { patience: 0.5, ..options(&root) });
     browser.streams[0].tab.evaluate("setTimeout(() => { location = '/hang' }, 0); 0").unwrap();
     let began = Instant::now();
-    until(&mut browser, "the home page comes again", |browser, _| browser.recoveries() > 0);
+    until(&mut browser, "the home page comes again", |browser, _| recoveries(browser) > 0);
     assert!(began.elapsed() > Duration::from_millis(2_500), "{:?}", began.elapsed());
-    assert_eq!(browser.troubles.count("not loaded"), 1);
+    assert_eq!(browser.supervision.troubles.count("not loaded"), 1);
 }
 
 #[test]
-fn a_browser_that_is_stopped_holds_up_no_call_and_no_page_is_blamed() {
+fn a_browser_that_is_stopped_holds_up_no_call_and_no_page_is_loaded_again() {
     let Some(_turn) = turn() else { return };
     let mut browser = open(Options { patience: 1.0, ..options("bundled") });
     let process = Pid::from_raw(browser.chromium.process().unwrap() as i32).unwrap();
@@ -66,13 +66,13 @@ fn a_browser_that_is_stopped_holds_up_no_call_and_no_page_is_blamed() {
         let Some(now) = seen.observations.get(&0) else { return false };
         first.get_or_insert_with(|| now.clone()) != now
     });
-    assert_eq!(browser.recoveries(), 0);
+    assert_eq!(recoveries(&browser), 0);
 
     // One that stays silent is started again, without a call that waits.
     let process = Pid::from_raw(browser.chromium.process().unwrap() as i32).unwrap();
     kill_process(process, Signal::STOP).unwrap();
     let deadline = Instant::now() + SOON;
-    while browser.recoveries() == 0 {
+    while recoveries(&browser) == 0 {
         let began = Instant::now();
         browser.poll(Duration::from_millis(100), &mut seen).unwrap();
         assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());

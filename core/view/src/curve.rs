@@ -5,7 +5,7 @@ const MOST: usize = 1_024;
 
 /// Means over equal numbers of lines; a run of any length takes the same memory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Curve {
+pub(crate) struct Curve {
     points: Vec<Sum>,
     /// The mean that is not full yet.
     open: Sum,
@@ -23,7 +23,7 @@ struct Sum {
 
 impl Curve {
     /// Adds a line's value; NaN leaves a gap.
-    pub(super) fn push(&mut self, step: u64, value: f64) {
+    pub(crate) fn push(&mut self, step: u64, value: f64) {
         self.last = value;
         if !value.is_finite() {
             return;
@@ -40,7 +40,7 @@ impl Curve {
     }
 
     /// Forgets what was recorded from this step on, as far as whole points go: a resumed run does it again.
-    pub(super) fn forget_from(&mut self, step: u64) {
+    pub(crate) fn forget_from(&mut self, step: u64) {
         self.points.retain(|sum| sum.step < step as f64 * f64::from(sum.count));
         if self.open.step >= step as f64 * f64::from(self.open.count) {
             self.open = Sum::default();
@@ -48,12 +48,12 @@ impl Curve {
     }
 
     /// What was recorded last, NaN too.
-    pub(super) fn last(&self) -> f64 {
+    pub(crate) fn last(&self) -> f64 {
         self.last
     }
 
     /// The points, by step.
-    pub(super) fn points(&self) -> Vec<(f64, f64)> {
+    pub(crate) fn points(&self) -> Vec<(f64, f64)> {
         let open = (self.open.count > 0).then_some(&self.open);
         let mean = |sum: &Sum| (sum.step / f64::from(sum.count), sum.value / f64::from(sum.count));
         self.points.iter().chain(open).map(mean).collect()
