@@ -20,6 +20,13 @@ fn has_chromium() -> bool {
     found
 }
 
+/// A small experiment in the browser, with these lines in its environment and a small view.
+fn spec(lines: &str) -> String {
+    let width = if lines.contains("view_width") { "" } else { "view_width = 32\n" };
+    let environment = format!("plugin = \"browser\"\nview_height = 32\n{width}{lines}");
+    small_in("browser").replace("plugin = \"browser\"", &environment).replace("size = 64", "size = 256")
+}
+
 #[test]
 fn what_cannot_run_is_found_by_check_with_its_line() {
     let place = Workplace::new();
@@ -31,11 +38,7 @@ fn what_cannot_run_is_found_by_check_with_its_line() {
         ("view_width = 70\nshrink = 8", "view_width = 70 must be a multiple of shrink = 8"),
         ("view_width = 2048", "shows nothing of the page beyond"),
     ] {
-        let environment = format!("plugin = \"browser\"\n{line}");
-        let spec = small_in("browser")
-            .replace("plugin = \"browser\"", &environment)
-            .replace("size = 64", "size = 8192");
-        place.write("small.toml", spec);
+        place.write("small.toml", spec(line));
         let answer = place.efference(&["check", "small.toml"]).expect(2);
         let words = answer
             .stderr
@@ -48,11 +51,7 @@ fn what_cannot_run_is_found_by_check_with_its_line() {
         assert!(place.runs("small").is_empty());
     }
     for line in ["url = \"localhost:8000/page\"", "url = \"127.0.0.1:8000\"", "url = \"page.html\""] {
-        let environment = format!("plugin = \"browser\"\n{line}");
-        let spec = small_in("browser")
-            .replace("plugin = \"browser\"", &environment)
-            .replace("size = 64", "size = 8192");
-        place.write("small.toml", spec);
+        place.write("small.toml", spec(line));
         place.efference(&["check", "small.toml"]).expect(0);
     }
 }
@@ -66,7 +65,7 @@ fn ctrl_c_is_heard_while_a_page_opens() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("environment.url=localhost:{}", silent.local_addr().unwrap().port());
     let place = Workplace::new();
-    place.write("small.toml", small_in("browser").replace("size = 64", "size = 8192"));
+    place.write("small.toml", spec(""));
     let mut started = place.start(&mut place.command(&["run", "small.toml", "--set", &url]));
     started.until(|| !place.runs("small").is_empty());
     // The page's request: from now on it is being opened.
@@ -87,7 +86,7 @@ fn what_the_page_gives_and_what_became_of_it_is_recorded() {
     }
     let place = Workplace::new();
     place.write("page.html", "<script>setInterval(() => directScore(-1), 20)</script>");
-    place.write("small.toml", small_in("browser").replace("size = 64", "size = 8192"));
+    place.write("small.toml", spec(""));
     let sets = ["--set", "environment.url=page.html", "--set", "steps=40"];
     place.efference(&[["run", "small.toml"].as_slice(), &sets].concat()).expect(0);
     let lines = place.run("small").metrics();
