@@ -33,6 +33,29 @@ impl<O: DeserializeOwned + JsonSchema> Options for O {}
 /// ```
 ///
 /// In a spec the enum's values are in snake case: `"axis"`, `"none"`.
+///
+/// An enum `by` a key is a table that takes one of several forms, each with options of its own; the key says which:
+/// `kind = "viewport"`. Lists of such tables are written `[[environment.sees]]`.
+///
+/// ```
+/// efference_sdk::options! {
+///     /// The whole window.
+///     pub struct Viewport {
+///         /// Pixels averaged to one.
+///         pub shrink: usize = 8,
+///     }
+/// }
+/// efference_sdk::options! {
+///     /// A part of what is observed.
+///     pub enum See by "kind" {
+///         /// The whole window.
+///         Viewport(Viewport),
+///     }
+/// }
+/// let see: See = efference_sdk::options::read(r#"{ "kind": "viewport" }"#)?;
+/// assert!(matches!(see, See::Viewport(Viewport { shrink: 8 })));
+/// # efference_sdk::Result::Ok(())
+/// ```
 #[macro_export]
 macro_rules! options {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
@@ -63,6 +86,17 @@ macro_rules! options {
         #[schemars(crate = "efference_sdk::schemars")]
         $vis enum $name {
             $($(#[$variant_meta])* $variant),+
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident by $key:literal {
+        $($(#[$variant_meta:meta])* $variant:ident($options:ty)),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, $crate::serde::Deserialize, $crate::serde::Serialize, $crate::JsonSchema)]
+        #[serde(crate = "efference_sdk::serde", tag = $key, rename_all = "snake_case")]
+        #[schemars(crate = "efference_sdk::schemars")]
+        $vis enum $name {
+            $($(#[$variant_meta])* $variant($options)),+
         }
     };
 }

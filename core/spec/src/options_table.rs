@@ -32,7 +32,15 @@ fn write_options(text: &mut String, schema: Schema<'_>, path: &KeyPath, depth: u
     if depth > 8 {
         return;
     }
-    for key in schema.keys() {
+    match schema.forms() {
+        Some((key, forms)) => write_forms(text, key, &forms, path, depth),
+        None => write_keys(text, schema, path, depth, None),
+    }
+}
+
+/// The options of a table, but for one that was written already.
+fn write_keys(text: &mut String, schema: Schema<'_>, path: &KeyPath, depth: usize, written: Option<&str>) {
+    for key in schema.keys().into_iter().filter(|key| Some(*key) != written) {
         let Some(option) = schema.property(key) else { continue };
         let path = path.key(key);
         let none = option.may_be_none();
@@ -71,6 +79,18 @@ fn write_options(text: &mut String, schema: Schema<'_>, path: &KeyPath, depth: u
         if let Some(item) = option.item(0).filter(|item| item.is_table()) {
             write_options(text, item, &path.index(0), depth + 1);
         }
+    }
+}
+
+/// A table of one of several forms: after the key that says which, each form with its options.
+fn write_forms(text: &mut String, key: &str, forms: &[(&Value, Schema<'_>)], path: &KeyPath, depth: usize) {
+    let dotted = |key: &str| path.key(key).to_string().replace("[0]", "[…]");
+    text.push_str(&row(depth * 2, [&dotted(key), "one of these", "(required)", ""]));
+    for (constant, form) in forms {
+        let name = format!("{key} = {}", to_toml_value(constant));
+        let doc = form.doc().map_or(name.clone(), |doc| format!("{name}: {doc}"));
+        wrap(text, depth * 2 + 2, depth * 2 + 6, &doc);
+        write_keys(text, *form, path, depth + 2, Some(key));
     }
 }
 

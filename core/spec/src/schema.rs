@@ -82,6 +82,21 @@ impl<'a> Schema<'a> {
         self.all_alternatives().filter(|schema| schema.types() != ["null"]).collect()
     }
 
+    /// Of a table that takes one of several forms, each with a constant of its own under the same key: that key, and the
+    /// forms by their constants.
+    pub(super) fn forms(self) -> Option<(&'a str, Vec<(&'a Value, Schema<'a>)>)> {
+        let alternatives = self.alternatives();
+        let first = alternatives.first()?;
+        let key = first.keys().into_iter().find(|key| first.constant(key).is_some())?;
+        let form = |one: Schema<'a>| Some((one.constant(key)?, one));
+        Some((key, alternatives.into_iter().map(form).collect::<Option<_>>()?))
+    }
+
+    /// Of a table: the only value that this key may have.
+    fn constant(self, key: &str) -> Option<&'a Value> {
+        self.properties()?.get(key)?.get("const")
+    }
+
     /// The types that are allowed, `null` too, in the words of JSON Schema; empty if all are.
     pub(super) fn types(self) -> Vec<&'a str> {
         match self.get("type") {
@@ -244,6 +259,7 @@ impl<'a> Schema<'a> {
                 ["number"] => "a list of numbers".into(),
                 ["string"] => "a list of texts".into(),
                 ["object"] => "a list of tables".into(),
+                _ if self.item(0).is_some_and(|item| item.forms().is_some()) => "a list of tables".into(),
                 _ => "a list".into(),
             },
             "object" => "a table".into(),

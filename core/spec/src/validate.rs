@@ -69,7 +69,7 @@ impl Validator<'_> {
         if let Some(constants) = schema.constants() {
             let valid: Vec<&Value> = constants.into_iter().map(|(value, _)| value).collect();
             if !valid.contains(&value) {
-                self.not_listed(schema, &valid, value, path);
+                self.not_listed(Some(schema), &valid, value, path);
             }
             return;
         }
@@ -120,6 +120,9 @@ impl Validator<'_> {
 
     /// The value must fit one of them; what is reported is what is wrong with the one that it fits best.
     fn check_alternatives(&mut self, schema: Schema<'_>, all: &[Schema<'_>], value: &Value, path: &KeyPath) {
+        if let (Some((key, forms)), Value::Object(table)) = (schema.forms(), value) {
+            return self.check_forms(key, &forms, table, path);
+        }
         let fits = |one: &&Schema<'_>| {
             let types = one.types();
             let listed = one.constants().is_none_or(|list| list.iter().any(|(allowed, _)| *allowed == value));
@@ -135,6 +138,26 @@ impl Validator<'_> {
         match results.min_by_key(Vec::len) {
             Some(diagnostics) => self.diagnostics.extend(diagnostics),
             None => self.wrong_type(schema, value, path),
+        }
+    }
+
+    /// A table of one of several forms: the value of one key says of which.
+    fn check_forms(
+        &mut self,
+        key: &str,
+        forms: &[(&Value, Schema<'_>)],
+        table: &Map<String, Value>,
+        path: &KeyPath,
+    ) {
+        let valid: Vec<&Value> = forms.iter().map(|(constant, _)| *constant).collect();
+        let Some(said) = table.get(key) else {
+            let help = format!("`{key}` is {}", either(valid.iter().map(|value| value.to_string())));
+            return self.diagnostics.push(KeyDiagnostic::missing(path, key, Some(help)));
+        };
+        match forms.iter().find(|(constant, _)| *constant == said) {
+            Some((_, form)) => self.check_table(*form, table, path),
+            // The doc of any one form would explain nothing.
+            None => self.not_listed(None, &valid, said, &path.key(key)),
         }
     }
 
@@ -222,11 +245,12 @@ impl Validator<'_> {
         if tables.is_empty() { String::new() } else { format!("`{key}` is a key of {}", either(tables)) }
     }
 
-    fn not_listed(&mut self, schema: Schema<'_>, valid: &[&Value], value: &Value, path: &KeyPath) {
+    fn not_listed(&mut self, schema: Option<Schema<'_>>, valid: &[&Value], value: &Value, path: &KeyPath) {
         let near =
             value.as_str().and_then(|said| nearest(said, valid.iter().filter_map(|value| value.as_str())));
-        let help = near.map(|near| format!("did you mean \"{near}\"?")).or_else(|| explained(schema, path));
-        let none = schema.may_be_none().then(|| format!("\"{NONE}\""));
+        let explained = || explained(schema?, path);
+        let help = near.map(|near| format!("did you mean \"{near}\"?")).or_else(explained);
+        let none = schema.is_some_and(Schema::may_be_none).then(|| format!("\"{NONE}\""));
         let expected =
             format!("expected {}", either(valid.iter().map(|value| value.to_string()).chain(none)));
         let message = format!("`{path}`: {expected}, found {}", shown(value));

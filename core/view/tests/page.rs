@@ -4,12 +4,11 @@ use efference_runs::directory::{End, Ending, RunDirectory};
 use efference_runs::viewing::{Offer, Shown, Snapshot};
 use efference_view::page::{Page, Serving};
 use serde_json::Value;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{fs, thread};
 
 struct Place {
     _root: tempfile::TempDir,

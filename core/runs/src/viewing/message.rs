@@ -124,19 +124,24 @@ pub enum ActionTaken {
 const LARGEST: usize = 3 * 2_048 * 2_048;
 
 impl Snapshot {
-    /// Writes it as a reply; with it, whether the run is to stand still, and whether it does.
-    pub(super) fn write(&self, to: &mut impl Write, [paused, standing]: [bool; 2]) -> io::Result<()> {
+    /// Writes what it shows of these streams as a reply; with it, whether the run is to stand still, and whether it does.
+    pub(super) fn write(
+        &self,
+        to: &mut impl Write,
+        streams: &[u64],
+        [paused, standing]: [bool; 2],
+    ) -> io::Result<()> {
         let (mut shown, mut pictures) = (Vec::new(), Vec::new());
-        for one in &self.shown {
+        for one in self.shown.iter().filter(|one| streams.contains(&one.stream)) {
             let mut object = serde_json::to_value(one)?;
             object["observation"] = described(one.observation.as_ref(), &mut pictures);
             object["prediction"] = described(one.prediction.as_ref(), &mut pictures);
             shown.push(object);
         }
-        let Snapshot { step, seconds, active, streams, .. } = self;
+        let Snapshot { step, seconds, active, streams: count, .. } = self;
         let object = json!({
             "step": step, "seconds": seconds, "paused": paused, "standing": standing,
-            "active": active, "streams": streams, "shown": shown,
+            "active": active, "streams": count, "shown": shown,
         });
         write_reply(to, &object, &pictures)
     }

@@ -219,6 +219,10 @@ impl Offer {
             }
             () => Held::Paused,
         };
+        if held == Held::Paused && !self.standing {
+            // From here on, pictures take nobody's time.
+            self.pace = Pace::default();
+        }
         self.standing = held == Held::Paused;
         state.standing = self.standing;
         if !self.standing {
@@ -292,13 +296,14 @@ fn serve(viewer: &UnixStream, shared: &Shared) -> io::Result<()> {
             return Ok(());
         }
         let Some(request) = Request::of(&line) else { return Ok(()) };
+        let streams = if let Request::Look(streams) = &request { streams.clone() } else { Vec::new() };
         let snapshot = shared.take(request)?;
         let (paused, standing) = {
             let state = shared.state.lock();
             (state.paused, state.standing)
         };
         match snapshot {
-            Some(snapshot) => snapshot.write(&mut replies, [paused, standing])?,
+            Some(snapshot) => snapshot.write(&mut replies, &streams, [paused, standing])?,
             None => {
                 let step = shared.step.load(Ordering::Relaxed);
                 write_reply(

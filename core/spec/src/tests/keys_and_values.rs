@@ -282,6 +282,36 @@ fn problems_within_lists_of_tables_are_on_their_lines() {
 }
 
 #[test]
+fn a_table_of_one_of_several_forms_is_checked_by_its_own() {
+    let sees = |table: &str| {
+        report_on(&format!(
+            "[environment]\nplugin = \"page\"\nurl = \"x\"\n[[environment.sees]]\nkind = \"constant\"\n[[environment.sees]]\n{table}\n"
+        ))
+    };
+    assert_has(
+        &sees("kind = \"vewport\""),
+        &[
+            "`environment.sees[1].kind`: expected \"viewport\" or \"constant\", found the text \"vewport\"",
+            "spec.toml:7:8",
+            "did you mean \"viewport\"?",
+            "1 problem",
+        ],
+    );
+    // The constant has fewer keys that this table lacks, but is not what it says.
+    let report = sees("kind = \"viewport\"\nshrnk = 2\nvalue = 3");
+    assert_has(&report, &["no key `shrnk`", "spec.toml:8:1", "did you mean `shrink`?", "no key `value`"]);
+    assert_has(
+        &sees("kind = \"viewport\"\nshrink = 0"),
+        &["`environment.sees[1].shrink` must be at least 1"],
+    );
+    assert_has(
+        &sees("shrink = 2"),
+        &["`environment.sees[1].kind` is missing", "`kind` is \"viewport\" or \"constant\""],
+    );
+    assert_has(&sees("kind = 3"), &["expected \"viewport\" or \"constant\", found 3"]);
+}
+
+#[test]
 fn all_problems_are_reported_at_once_in_the_order_of_lines() {
     let report = report_on(
         "nam = \"x\"\n[environment]\nplugin = \"wolds\"\n[layer]\nplugin = \"ldl\"\nradix = 1\n[trainer]\nunroll_length = ten\nunrol = 3\n\

@@ -88,6 +88,38 @@ pub(super) struct Page {
     #[serde(rename = "directScore", default)]
     #[expect(dead_code)]
     direct_reward: bool,
+    /// What is seen of it.
+    #[serde(default)]
+    #[expect(dead_code)]
+    sees: Vec<See>,
+}
+
+/// A part of what is seen.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(dead_code)]
+enum See {
+    /// The whole window.
+    Viewport(Viewport),
+    /// The same number for ever.
+    Constant(Constant),
+}
+
+options! {
+    /// The whole window.
+    struct Viewport {
+        /// Pixels averaged to one.
+        #[schemars(range(min = 1))]
+        shrink: i64 = 8,
+    }
+}
+
+options! {
+    /// The same number for ever.
+    struct Constant {
+        /// The number.
+        value: f64 = 1.0,
+    }
 }
 
 options! {

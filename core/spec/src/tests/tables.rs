@@ -37,6 +37,16 @@ fn options_of_tables_within_are_dotted_and_further_in() {
     );
     let table = options_table(&Declared.schema(Kind::Environment, "page").unwrap());
     assert_has(&table, &["url                                 text                        (required)"]);
+    assert_has(
+        &table,
+        &[
+            "\nsees                                list of tables\n",
+            "  sees[…].kind                      one of these                (required)\n",
+            "    kind = \"viewport\": The whole window.\n",
+            "      sees[…].shrink                whole number                8             ≥ 1\n",
+            "    kind = \"constant\": The same number for ever.\n      sees[…].value ",
+        ],
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn reply(run: &Run, asked: &str, request: &Request, link: &mut Option<Link>) -> Response {
     let posted = request.method == "POST";
     match (posted, asked) {
-        (false, "live") => live(run, request, link),
+        (false, "live") => look(run, request, link),
         (false, "curves") => curves(run, request),
         (false, "recorded") => recorded_pictures(run, request),
         (true, "pause") => steer(run, &Ask::Pause, link),
@@ -69,7 +69,7 @@ pub(super) fn reply(run: &Run, asked: &str, request: &Request, link: &mut Option
 }
 
 /// Where the run is, as a JSON object: that of its files, with `run` as it says itself, if it does; then the pictures.
-fn live(run: &Run, request: &Request, link: &mut Option<Link>) -> Response {
+fn look(run: &Run, request: &Request, link: &mut Option<Link>) -> Response {
     let now = lock(&run.status).now();
     let streams = request.numbers("streams");
     if request.query("hold").is_some() {

@@ -4,12 +4,11 @@ use super::http::{Failed, Request, Response};
 use super::routes::{Run, reply};
 use efference_runs::directory::RunDirectory;
 use efference_runs::viewing::Link;
-use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 /// Connections at once; a browser opens up to six.
 const MOST: usize = 32;

@@ -1,11 +1,8 @@
-//! What may stand for a page in the option `url`: the bundled page, an address, a folder or a file.
+//! What may stand for a page in the option `url`: a page that comes along, an address, a folder or a file.
+use crate::bundled;
 use efference_sdk::{Error, Result};
 use std::path::{Path, PathBuf};
 use url::{Host, Url};
-
-/// Where the page that comes with the plugin is, as its own script sees it. The name can never be resolved
-/// (RFC 2606): requests for it are answered from memory and reach no network.
-pub(crate) const BUNDLED: &str = "https://efference.invalid/";
 
 /// Folders that are served, each at an address of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,8 +39,8 @@ impl Folders {
 
 /// The address of a page, as the browser gets it.
 pub(crate) fn parse(text: &str, folders: &mut Folders) -> Result<Url> {
-    if text == "bundled" {
-        return Ok(Url::parse(BUNDLED)?);
+    if let Some(url) = bundled::address(text)? {
+        return Ok(url);
     }
     // Before it is taken for an address: `localhost:8000` would be one of a scheme `localhost`.
     if has_port(text) {
@@ -144,7 +141,7 @@ mod tests {
     #[test]
     fn addresses_are_understood_as_people_write_them() {
         for (text, url) in [
-            ("bundled", BUNDLED),
+            ("bundled", bundled::ROOT),
             ("HTTP://example.org", "http://example.org/"),
             ("localhost:8000", "http://localhost:8000/"),
             ("localhost:8000/page?a=1", "http://localhost:8000/page?a=1"),

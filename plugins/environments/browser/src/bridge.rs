@@ -1,8 +1,9 @@
 //! Events of the browser. Everything that the page could wait for is answered at once on the reading thread; the rest is kept, the newest only, until the environment looks.
-use crate::address::BUNDLED;
+use crate::bundled;
 use crate::devtools::{Connection, Listener, lock, printable};
 use crate::lock_step::LockStep;
 use crate::reward::{PageKey, Rewards};
+use crate::sight::Heard;
 use efference_sdk::tracing;
 use serde::Deserialize;
 use serde_json::json;
@@ -43,6 +44,10 @@ struct State {
 pub(crate) struct News {
     /// The newest picture in base64, not looked at yet, and when it came.
     pub(crate) picture: Option<(Vec<u8>, Instant)>,
+    /// When the browser drew the newest picture, in seconds since some moment.
+    pub(crate) drawn: Option<f64>,
+    /// What its page lets the agent observe beside the picture.
+    pub(crate) heard: Heard,
     /// Rewards, not looked at yet.
     pub(crate) rewards: Rewards,
     /// Its renderer has crashed.
@@ -186,7 +191,14 @@ impl Bridge {
 struct ScreencastFrame<'a> {
     #[serde(borrow)]
     data: Cow<'a, str>,
+    #[serde(default)]
+    metadata: FrameMetadata,
     session_id: i64,
+}
+
+#[derive(Deserialize, Default)]
+struct FrameMetadata {
+    timestamp: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -296,13 +308,18 @@ impl Bridge {
                 {
                     lock(&self.state).pictures += 1;
                 }
-                self.update(session, |news| news.picture = Some((picture, Instant::now())));
+                self.update(session, |news| {
+                    news.picture = Some((picture, Instant::now()));
+                    news.drawn = frame.metadata.timestamp;
+                });
             }
             "Runtime.bindingCalled" => {
                 let call: BindingCalled<'_> = serde_json::from_str(params)?;
                 if call.name == BINDING && call.payload.len() < 128 {
                     let (sum, count) = serde_json::from_str(&call.payload)?;
                     self.news(session, |news| news.rewards.add(news.page, sum, count));
+                } else {
+                    self.news(session, |news| news.heard.take(&call.name, &call.payload));
                 }
             }
             "Page.frameNavigated" => {
@@ -310,6 +327,7 @@ impl Bridge {
                 if frame.parent_id.is_none() {
                     self.update(session, |news| {
                         news.navigated = true;
+                        news.heard = Heard::default();
                         news.navigating = None;
                         news.shown = Some(Instant::now());
                         news.page = PageKey::of(&frame.url);
@@ -355,11 +373,8 @@ impl Bridge {
             }
             "Fetch.requestPaused" => {
                 let paused: RequestPaused = serde_json::from_str(params)?;
-                let (code, body) = if paused.request.url == BUNDLED {
-                    (200, include_str!("page/bundled.html"))
-                } else {
-                    (404, "")
-                };
+                let page = bundled::page(&paused.request.url);
+                let (code, body) = page.map_or((404, ""), |page| (200, page));
                 let answer = json!({
                     "requestId": paused.request_id,
                     "responseCode": code,

@@ -1,13 +1,49 @@
 //! Environment plugin: a headless Chromium to watch and to drive.
 //!
-//! Each stream is a page. A stream **observes** a rectangle of the page around the mouse: `3 · w · h` features, red,
-//! green and blue of each colour, row by row from the top left, where `w = view_width / shrink` and
-//! `h = view_height / shrink`; `(2c − 255) / 255` of the average colour of each square of `shrink` pixels, −1 outside of the
-//! window. Two more features are where the mouse is: −1 at the left and the top of the window, 1 at the right and
-//! the bottom.
+//! Each stream is a page. What a stream **observes** is the list `sees` of the options, one part after the other:
 //!
-//! It takes four **actions**, each a value: the mouse goes right by `a₀ · mouse_speed` pixels and down by `a₁ · mouse_speed`; its left
-//! button is held while `a₂ ≥ 0.5`; the page is scrolled down by `a₃ · scroll_speed` pixels.
+//! ```toml
+//! [[environment.sees]]
+//! kind = "viewport"          # the whole window, squares of 8 pixels averaged
+//! shrink = 8
+//! [[environment.sees]]
+//! kind = "fovea"             # 5,000 points around the mouse, the denser the nearer
+//! radius = 100
+//! points = 5_000
+//! ```
+//!
+//! | kind | elements |
+//! |---|---|
+//! | `viewport`, `mouse_rectangle` | red, green and blue of each square of `shrink` pixels, row by row from the top left: `(2c − 255) / 255` of the average colour; −1 outside of the window |
+//! | `fovea` | the same of each point's cell of pixels; a pixel of exactly the colour `mask` makes its cell a missing value |
+//! | `mouse_position` | 2: −1 at the left and the top of the window, 1 at the right and the bottom |
+//! | `frame_time` | 1: how much later the picture was drawn than the last one, −1 for not at all, 1 for `longest` seconds |
+//! | `constant` | 1: `value` |
+//! | `link` | `size`: what the page offers by `directLink(vector)`, an array of `size` values in −1…1; the newest one, whenever it came; missing values before the first one of a page |
+//! | `audio` | `samples`: the newest of what the page plays through Web Audio or media elements, both sides mixed |
+//!
+//! Without a list, it is the rectangle around the mouse that `view_width`, `view_height` and `shrink` say, and where the mouse
+//! is. What is drawn of an observation is the first part that is a picture.
+//!
+//! What it can **do** is the list `does`, whose actions follow each other:
+//!
+//! | kind | actions |
+//! |---|---|
+//! | `mouse_absolute` | 2 values: where the mouse is, as it is observed |
+//! | `mouse_relative` | 2 values: the mouse goes right and down by `a · speed` pixels |
+//! | `mouse_springy` | 2 values: the mouse is `a · reach` pixels away from where the others put it (alone: from the middle) |
+//! | `mouse_directions` | a choice: it stays, or goes by `speed` pixels in one of 2, 4 or 8 directions |
+//! | `buttons` | a value for each of its buttons, which is held while `a ≥ 0.5` |
+//! | `wheel` | a value: the page is scrolled down by `a · speed` pixels |
+//! | `keyboard` | a value for each of its keys, which is held while `a ≥ 0.5` and at most `most − 1` of them are higher |
+//! | `triggers` | a value for each way to another page (`homepage`, `back`, `random_link`), which is taken if `a ≥ 0.5`, and not again within `cooldown` seconds; and by itself each `interval` seconds |
+//!
+//! With `choice = true` buttons, wheel and triggers are one choice each, of nothing or one of them, and a keyboard is `most` of
+//! these, for goals that choose. Without a list there are four values: a relative mouse by `mouse_speed` and `mouse_spring`, its
+//! left button, and the wheel by `scroll_speed`.
+//!
+//! The mouse cannot leave the window, nor end at its edge: a relative one loses `spring` of its way from the middle in each
+//! step, and one that is pushed against an edge in 200 steps in a row begins again in the middle.
 //!
 //! Its **reward** is what the page gives by `directScore(x)`: the mean of the numbers given since the last frame, in
 //! standard deviations from the mean of that page's rewards so far, of which three are 0.99; with `reward = "raw"` as they
@@ -16,7 +52,7 @@
 //! `browser/recoveries` counts how often a page had to be brought back, and `browser/picture_age` is how many seconds ago the
 //! picture of a frame came: it grows while a page stands still, or hangs.
 //!
-//! A **page** is an address, a folder or a file, which the plugin serves, or the bundled one. Several are taken by the streams in
+//! A **page** is an address, a folder or a file, which the plugin serves, or one that comes along. Several are taken by the streams in
 //! turn. All open at once, a stream begins with its first picture, and no call waits for a page or for the browser.
 //!
 //! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
@@ -31,8 +67,10 @@
 //!
 //! Nothing stays behind: processes and files of the browser end with the environment, and when the host is killed.
 
+mod actions;
 mod address;
 mod bridge;
+mod bundled;
 mod chromium;
 mod cleanup;
 mod clock;
@@ -40,7 +78,6 @@ mod devtools;
 mod gate;
 mod lock_step;
 mod memory;
-mod mouse;
 mod opening;
 mod options;
 mod process;
@@ -48,40 +85,51 @@ mod profile;
 mod program;
 pub mod replay;
 mod reward;
+mod sight;
 mod stream;
 mod supervision;
 mod tab;
 #[cfg(test)]
 mod tests;
+mod travel;
 mod troubles;
 mod view;
 
+pub use actions::{
+    Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
+    Trigger, Triggers, Wheel,
+};
 pub use options::{Addresses, Image, Options, Pace, Reward};
+pub use sight::{
+    Audio, Constant, FoveaOptions, FrameTime, Link, MousePosition, MouseRectangle, See, Viewport,
+};
 
+use crate::actions::Abilities;
 use crate::chromium::Chromium;
 use crate::clock::Clock;
 use crate::gate::{Gate, Named, Rules};
 use crate::lock_step::Standing;
 use crate::options::Pages;
 use crate::reward::Normaliser;
+use crate::sight::{Look, Sight};
 use crate::stream::Stream;
 use crate::supervision::Supervision;
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Result, RewardRange,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Random, Result, RewardRange,
     Spaces, StepType, bail, latest_metric, metric, tracing,
 };
 use std::time::{Duration, Instant};
 
 /// How often the pages are checked for faults while no event comes.
 const FAULT_CHECK_PERIOD: Duration = Duration::from_millis(200);
-/// What actions a stream takes: mouse to the right, mouse down, button, scroll down.
-const ACTIONS: [ActionGroup; mouse::ACTIONS] = [ActionGroup::VALUE; mouse::ACTIONS];
-/// How many elements of an observation are where the mouse is.
-const MOUSE: usize = 2;
 
 /// The environment: pages of one browser.
 pub struct Browser {
     options: Options,
+    sight: Sight,
+    abilities: Abilities,
+    /// Draws links to follow.
+    random: Random,
     // Before the browser, so that they are dropped first.
     streams: Vec<Stream>,
     chromium: Chromium,
@@ -96,7 +144,7 @@ pub struct Browser {
 impl Plugin for Browser {
     const NAME: &'static str = "browser";
     const DESCRIPTION: &'static str =
-        "A headless Chromium: watches pages around the mouse, moves it, clicks and scrolls.";
+        "A headless Chromium: sees and hears pages, moves the mouse, clicks, scrolls and types.";
     type Options = Options;
     type Kind = dyn Environment;
 
@@ -119,6 +167,9 @@ impl Plugin for Browser {
             (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
         Ok(Browser {
             clock: Clock::new(options.frames_per_second),
+            sight: Sight::new(&options)?,
+            abilities: Abilities::new(&options)?,
+            random: Random::new(setup.seed),
             streams: streams.map_err(|failure| supervision.explain(&chromium, &options, &failure))?,
             options,
             chromium,
@@ -142,10 +193,9 @@ impl Options {
     }
 
     fn spaces(&self) -> Spaces {
-        let (width, height) = self.view();
         Spaces {
-            observation: 3 * width * height + MOUSE,
-            actions: ACTIONS.to_vec(),
+            observation: self.features(),
+            actions: self.action_groups(),
             reward: match self.reward {
                 Reward::Normalised => RewardRange { min: -reward::MAX, max: reward::MAX },
                 Reward::Raw => RewardRange { min: -reward::LIMIT as f32, max: reward::LIMIT as f32 },
@@ -193,11 +243,16 @@ impl Environment for Browser {
     fn act(&mut self, stream: u64, _prediction: &[f32], action: &[f32]) -> Result<()> {
         let count = self.streams.len();
         let found = usize::try_from(stream).ok().and_then(|i| self.streams.get_mut(i));
-        let Some(Stream { tab, mouse, .. }) = found else {
+        let Some(Stream { tab, hands, url, .. }) = found else {
             bail!("there is no stream {stream}: streams = {count}");
         };
+        let send = |event: actions::Event| tab.input(event.method, &event.params);
+        let now = tab.lock_step().map_or_else(Instant::now, |page| page.now());
+        let trigger = hands.act(&self.abilities, action, now, send);
         // The only failure is that the browser is gone, from which `poll` recovers.
-        let _ = mouse.act(action, &self.options, |event| tab.input(event));
+        if let Ok(Some(trigger)) = trigger {
+            let _ = travel::follow(tab, trigger, url, &mut self.random);
+        }
         Ok(())
     }
 
@@ -206,7 +261,7 @@ impl Environment for Browser {
     }
 
     fn picture(&self, _stream: u64, observation: &[f32]) -> Result<Option<Picture>> {
-        Ok(Some(view::draw(observation, self.options.view())))
+        Ok(self.sight.draw(observation))
     }
 }
 
@@ -248,10 +303,16 @@ impl Browser {
                 continue;
             }
             metric("browser/picture_age", stream.pictured.elapsed().as_secs_f64());
-            let size = (self.options.view_width, self.options.view_height);
             self.observation.clear();
-            stream.window.cut(stream.mouse.pixel(), size, self.options.shrink, &mut self.observation);
-            self.observation.extend(stream.mouse.observed());
+            let heard = if self.sight.listens() { stream.tab.news(|news| news.heard.clone()) } else { None };
+            let look = Look {
+                frame_time: stream.frame_time(),
+                window: &stream.window,
+                mouse: stream.hands.mouse.pixel(),
+                mouse_position: stream.hands.mouse.observed(),
+                heard: &heard.unwrap_or_default(),
+            };
+            self.sight.observe(&look, &mut self.observation);
             let normaliser = &mut self.normaliser;
             let given = stream.tab.news(|news| normaliser.take(&mut news.rewards)).flatten();
             let reward = given.map(|given| {
@@ -265,7 +326,7 @@ impl Browser {
             frames.frame(Frame {
                 stream: i as u64,
                 observation: &self.observation,
-                actions: &ACTIONS,
+                actions: &self.abilities.groups,
                 reward,
                 step_type: StepType::MIDDLE,
             })?;

@@ -47,11 +47,15 @@ impl Pace {
     }
 }
 
+/// A picture in base64, when it came, and when it was drawn in seconds of the page's time.
+pub(crate) type Drawn = ((Vec<u8>, Instant), Option<f64>);
+
 /// The steps of one page.
 pub(crate) struct LockStep {
     connection: Arc<Connection>,
     session: String,
     pace: Pace,
+    began: Instant,
     state: Mutex<State>,
     /// Called when a step is done.
     wake: Box<dyn Fn() + Send + Sync>,
@@ -68,8 +72,8 @@ struct State {
     since: Option<Instant>,
     /// Whether time goes on though requests are under way: one did not end.
     goes_on: bool,
-    /// What was drawn last, in base64, and when, if it was not taken yet.
-    picture: Option<(Vec<u8>, Instant)>,
+    /// What was drawn last, if it was not taken yet.
+    picture: Option<Drawn>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,7 @@ impl LockStep {
             connection: Arc::clone(connection),
             session: session.to_owned(),
             pace,
+            began: Instant::now(),
             state: Mutex::default(),
             wake: Box::new(wake),
         });
@@ -187,27 +192,36 @@ impl LockStep {
     fn drawn(&self, answer: Option<&str>) {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Drawn<'a> {
+        struct Answer<'a> {
             #[serde(borrow)]
             screenshot_data: Option<Cow<'a, str>>,
         }
         // Without a picture, which may be so while a page is loaded, the last one stays.
-        let drawn = answer.and_then(|answer| serde_json::from_str::<Drawn<'_>>(answer).ok());
-        let picture = drawn.and_then(|drawn| drawn.screenshot_data).map(|data| data.into_owned().into_bytes());
+        let drawn = answer.and_then(|answer| serde_json::from_str::<Answer<'_>>(answer).ok());
+        let picture =
+            drawn.and_then(|drawn| drawn.screenshot_data).map(|data| data.into_owned().into_bytes());
         let mut state = lock(&self.state);
         state.phase = Phase::Done;
-        state.picture = picture.map(|picture| (picture, Instant::now())).or(state.picture.take());
+        let seconds = state.elapsed as f64 / 1_000.0;
+        if let Some(picture) = picture {
+            state.picture = Some(((picture, Instant::now()), Some(seconds)));
+        }
         drop(state);
         (self.wake)();
     }
 
-    /// What was drawn in this step, and when; the next step may begin.
-    pub(crate) fn take_picture(&self) -> Option<(Vec<u8>, Instant)> {
+    /// What was drawn in this step; the next one may begin.
+    pub(crate) fn take_picture(&self) -> Option<Drawn> {
         let mut state = lock(&self.state);
         if state.phase == Phase::Done {
             state.phase = Phase::Still;
         }
         state.picture.take()
+    }
+
+    /// The page's time, as one that is not before any other that this returned.
+    pub(crate) fn now(&self) -> Instant {
+        self.began + Duration::from_millis(lock(&self.state).elapsed)
     }
 
     /// Another page is loaded into the tab: what was under way is forgotten.

@@ -1,5 +1,7 @@
 //! The options, and what of them can be found wrong before anything is started.
+use crate::actions::{Do, SPRING};
 use crate::address::{self, Folders};
+use crate::sight::See;
 use efference_sdk::{Error, JsonSchema, Result, ensure};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -108,7 +110,7 @@ efference_sdk::options! {
 efference_sdk::options! {
     /// Options of `browser`.
     pub struct Options {
-        /// The page of every stream, at the start and after a page fault: an http(s) address, a folder with an `index.html`, a file (what lies beside it is served too), or "bundled" for a page that comes along. A list: streams take its pages by turns.
+        /// The page of every stream, at the start and after a page fault: an http(s) address, a folder with an `index.html`, a file (what lies beside it is served too), or a page that comes along: "bundled" (a ball to follow), "bundled:waves" (waves of colour), "bundled:catch" (balls to catch). A list: streams take its pages by turns.
         pub url: Addresses = Addresses::from("bundled"),
         /// Pages that are driven at once, each with cookies and a window of its own.
         #[schemars(range(min = 1, max = 64))]
@@ -119,6 +121,12 @@ efference_sdk::options! {
         /// Height of the window's inside, in pixels.
         #[schemars(range(min = 64, max = 2048))]
         pub height: usize = 480,
+        /// What a stream observes, one part after the other; without any: the rectangle around the mouse that `view_width`, `view_height` and `shrink` say, and where the mouse is.
+        #[schemars(length(max = 32))]
+        pub sees: Vec<See> = Vec::new(),
+        /// What a stream can do, one after the other; without any: a relative mouse by `mouse_speed` and `mouse_spring`, its left button, and the wheel by `scroll_speed`.
+        #[schemars(length(max = 32))]
+        pub does: Vec<Do> = Vec::new(),
         /// Width of the rectangle around the mouse that is observed, in pixels; a multiple of `shrink`.
         #[schemars(range(min = 1, max = 4096))]
         pub view_width: usize = 128,
@@ -136,6 +144,9 @@ efference_sdk::options! {
         /// How far the mouse goes in one step for an action of 1, in pixels.
         #[schemars(range(min = 0.0, max = 4096.0))]
         pub mouse_speed: f64 = 50.0,
+        /// The part of its way from the middle of the window that the mouse loses in each step, so that it does not end at an edge.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub mouse_spring: f64 = SPRING,
         /// How far the page is scrolled in one step for an action of 1, in pixels.
         #[schemars(range(min = 0.0, max = 4096.0))]
         pub scroll_speed: f64 = 100.0,
@@ -161,10 +172,13 @@ efference_sdk::options! {
 impl Options {
     /// Checks what one option's range cannot say, and returns the pages.
     pub(crate) fn check(&self) -> Result<Pages> {
-        for (name, size) in [("view_width", self.view_width), ("view_height", self.view_height)] {
+        self.check_sees()?;
+        self.check_does()?;
+        let sides = if self.sees.is_empty() { &["view_width", "view_height"][..] } else { &[] };
+        for (name, size) in sides.iter().zip([self.view_width, self.view_height]) {
             if self.shrink == 0 || size == 0 || !size.is_multiple_of(self.shrink) {
                 let message = format!("{name} = {size} must be a multiple of shrink = {}", self.shrink);
-                return Err(Error::msg(message).in_option(name));
+                return Err(Error::msg(message).in_option(*name));
             }
         }
         // Around a mouse in a corner there is no more of the page than twice its size shows.
@@ -205,26 +219,21 @@ impl Options {
         }
         Ok(Pages { urls, folders })
     }
-
-    /// Width and height of the observed picture, in observed colours.
-    pub(crate) fn view(&self) -> (usize, usize) {
-        (self.view_width / self.shrink, self.view_height / self.shrink)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::BUNDLED;
+    use crate::bundled;
 
     #[test]
     fn pages_are_one_or_a_list() {
         let read = |json: &str| serde_json::from_str::<Options>(json).map(|options| options.check());
-        assert_eq!(read("{}").unwrap().unwrap().urls[0].as_str(), BUNDLED);
+        assert_eq!(read("{}").unwrap().unwrap().urls[0].as_str(), bundled::ROOT);
         let several = r#"{"url": ["bundled", "localhost:1", "http://a.org/x"], "streams": 4}"#;
         let pages = read(several).unwrap().unwrap();
         assert_eq!(pages.of(1).as_str(), "http://localhost:1/");
-        assert_eq!(pages.of(3).as_str(), BUNDLED);
+        assert_eq!(pages.of(3).as_str(), bundled::ROOT);
         let error = |json: &str| read(json).unwrap().unwrap_err();
         let refused = error(r#"{"url": ["bundled", "chrome://crash"], "streams": 2}"#);
         assert!(refused.to_string().contains("\"chrome://crash\""), "{refused}");

@@ -46,6 +46,10 @@ pub(crate) fn command(program: &Path, options: &Options, lock_step: bool, profil
     if options.memory > 0 {
         command.arg(format!("--js-flags=--max-old-space-size={}", options.memory));
     }
+    if options.has_audio() {
+        // Nobody hears it but the agent, which has no finger to click with before it begins.
+        command.arg("--autoplay-policy=no-user-gesture-required");
+    }
     if !options.sandbox {
         command.arg("--no-sandbox");
     }

@@ -1,9 +1,9 @@
-//! One stream: a page, its mouse, and its last picture. It outlives its tabs.
+//! One stream: a page, what it acts with, and its last picture. It outlives its tabs.
+use crate::actions::Hands;
 use crate::bridge::Habit;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
 use crate::lock_step::Standing;
-use crate::mouse::Mouse;
 use crate::options::Options;
 use crate::tab::{PageFault, Tab};
 use crate::troubles::Troubles;
@@ -23,9 +23,12 @@ const MAX_FAULTS_BEFORE: u32 = 5;
 
 pub(crate) struct Stream {
     pub(crate) tab: Tab,
-    pub(crate) mouse: Mouse,
+    pub(crate) hands: Hands,
     /// The last picture; empty before the first one, which begins the stream.
     pub(crate) window: Window,
+    /// When the picture was drawn, and that of the last frame, in seconds of the browser's clock.
+    drawn: Option<f64>,
+    drawn_before: Option<f64>,
     /// Whether the picture is newer than the last frame.
     pub(crate) fresh: bool,
     /// When the picture came.
@@ -33,7 +36,7 @@ pub(crate) struct Stream {
     /// Whether a picture was asked for that has not come, and whether that was so when the next one was asked for.
     owed: (bool, bool),
     /// Its page, at the start and after a fault.
-    url: Url,
+    pub(crate) url: Url,
     number: usize,
     opened: Instant,
     /// The fault to recover from, and when.
@@ -73,8 +76,10 @@ impl Stream {
     ) -> Result<Stream, Failure> {
         Ok(Stream {
             tab: Tab::open(chromium, number, None, options, &url)?,
-            mouse: Mouse::new(options),
+            hands: Hands::new(options),
             window: Window::default(),
+            drawn: None,
+            drawn_before: None,
             fresh: false,
             pictured: Instant::now(),
             owed: (false, false),
@@ -91,7 +96,7 @@ impl Stream {
     pub(crate) fn move_to(&mut self, chromium: &Chromium, options: &Options) -> Result<(), Failure> {
         self.recoveries += 1;
         self.fault = None;
-        self.mouse.forget();
+        self.hands.forget();
         self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
         Ok(())
     }
@@ -118,12 +123,12 @@ impl Stream {
     pub(crate) fn take_picture(&mut self, options: &Options) {
         let picture = match self.tab.lock_step() {
             Some(page) => page.take_picture(),
-            None => self.tab.news(|news| news.picture.take()).flatten(),
+            None => self.tab.news(|news| Some((news.picture.take()?, news.drawn))).flatten(),
         };
-        if let Some((picture, at)) = picture
+        if let Some(((picture, at), drawn)) = picture
             && self.window.take(&picture, options.width, options.height)
         {
-            (self.fresh, self.pictured) = (true, at);
+            (self.fresh, self.pictured, self.drawn) = (true, at, drawn);
             self.owed = (false, false);
         }
     }
@@ -138,6 +143,12 @@ impl Stream {
             None if self.window.is_empty() => Standing::Steps,
             None => Standing::Out,
         }
+    }
+
+    /// A frame is sent: the seconds from the picture of the last one to this one's.
+    pub(crate) fn frame_time(&mut self) -> Option<f64> {
+        let before = std::mem::replace(&mut self.drawn_before, self.drawn);
+        Some((self.drawn? - before?).max(0.0))
     }
 
     /// Recovers from faults of the page, at once the first time and then after longer and longer waits.
@@ -173,7 +184,7 @@ impl Stream {
         let Some((_, fault)) = self.fault.take() else { return Ok(()) };
         self.in_a_row += 1;
         self.recoveries += 1;
-        self.mouse.forget();
+        self.hands.forget();
         // What a page has stored may be what breaks it: a service worker that never answers, say.
         if self.in_a_row > 1 {
             let old = self.tab.context();

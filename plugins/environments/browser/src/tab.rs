@@ -1,6 +1,6 @@
 //! One page of the browser: setting it up, sending it input, and noticing its faults.
-use crate::address::BUNDLED;
 use crate::bridge::{BINDING, Bridge, News};
+use crate::bundled;
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
 use crate::lock_step::{LockStep, Pace};
@@ -30,7 +30,7 @@ pub(crate) struct Tab {
     opening: Arc<Opening>,
     /// When it was first looked at: from then on it has to open.
     waited_for: Option<Instant>,
-    connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
     bridge: Arc<Bridge>,
     image: Image,
     in_lock_step: bool,
@@ -178,7 +178,7 @@ impl Tab {
     }
 
     /// The session, once the page is open.
-    fn session(&self) -> Option<&str> {
+    pub(crate) fn session(&self) -> Option<&str> {
         self.opening.session()
     }
 
@@ -239,8 +239,14 @@ impl Tab {
         self.waited_for = None;
     }
 
+    /// Begins to load an address, if the page is open.
+    pub(crate) fn load(&self, url: &Url) -> Result<(), Failure> {
+        let Some(session) = self.session() else { return Ok(()) };
+        navigate(&self.connection, session, url, &self.navigation)
+    }
+
     /// Sends an input event without waiting; `false` if the page is not open, or has too many of them before it.
-    pub(crate) fn input(&self, params: &Value) -> Result<bool, Failure> {
+    pub(crate) fn input(&self, method: &'static str, params: &Value) -> Result<bool, Failure> {
         let Some(session) = self.session() else { return Ok(false) };
         if self.inputs.load(Ordering::Relaxed) >= INPUTS {
             return Ok(false);
@@ -248,7 +254,7 @@ impl Tab {
         self.inputs.fetch_add(1, Ordering::Relaxed);
         let inputs = Arc::clone(&self.inputs);
         self.connection
-            .send_then(session, "Input.dispatchMouseEvent", params, move |_| {
+            .send_then(session, method, params, move |_| {
                 inputs.fetch_sub(1, Ordering::Relaxed);
             })
             .map(|()| true)
@@ -428,8 +434,17 @@ fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Ve
         let script = json!({ "source": pace.script(number) });
         messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
     }
-    if url.as_str() == BUNDLED {
-        let patterns = json!({ "patterns": [{ "urlPattern": format!("{BUNDLED}*") }] });
+    for channel in options.channels() {
+        let binding = json!({ "name": channel.binding, "executionContextName": WORLD });
+        messages.push(("Runtime.addBinding", binding));
+        for script in
+            [json!({ "source": channel.relay, "worldName": WORLD }), json!({ "source": channel.page })]
+        {
+            messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
+        }
+    }
+    if url.as_str().starts_with(bundled::ROOT) {
+        let patterns = json!({ "patterns": [{ "urlPattern": format!("{}*", bundled::ROOT) }] });
         messages.push(("Fetch.enable", patterns));
     }
     messages

@@ -4,6 +4,7 @@ mod mending;
 mod network;
 mod opening;
 mod pages;
+mod sight;
 
 use crate::{Addresses, Browser, Image, Options, program};
 use efference_sdk::{ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Result, StepType};
@@ -206,7 +207,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn the_bundled_page_moves_and_rewards_and_nothing_stays_behind() {
     let Some(_turn) = turn() else { return };
-    let mut browser = open(options("bundled"));
+    let mut browser = open(Options { mouse_spring: 0.0, ..options("bundled") });
     let mut first = None;
     let seen = until(&mut browser, "the picture moves and rewards come", |_, seen| {
         let Some(now) = seen.observations.get(&0) else { return false };

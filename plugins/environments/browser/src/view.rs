@@ -32,8 +32,15 @@ impl Window {
         }
     }
 
+    /// A window whose pixels have these colours, by column and row.
+    #[cfg(test)]
+    pub(crate) fn of(width: usize, height: usize, colour: impl Fn(usize, usize) -> [u8; 3]) -> Self {
+        let rgb = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| colour(x, y));
+        Window { rgb: rgb.collect(), width, height }
+    }
+
     /// The colours of a row; empty outside of the window.
-    fn row(&self, y: i64) -> &[u8] {
+    pub(crate) fn row(&self, y: i64) -> &[u8] {
         match usize::try_from(y) {
             Ok(y) if y < self.height => &self.rgb[3 * self.width * y..][..3 * self.width],
             _ => &[],
@@ -76,9 +83,13 @@ impl Window {
 pub(crate) fn draw(observation: &[f32], size: (usize, usize)) -> Picture {
     let count = 3 * size.0 * size.1;
     let numbers = observation.iter().copied().chain(std::iter::repeat(f32::NAN)).take(count);
-    // A NaN stays one through `clamp`.
-    let byte = |x: f32| if x.is_nan() { 128 } else { ((x.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8 };
     Picture { width: size.0, height: size.1, rgb: numbers.map(byte).collect() }
+}
+
+/// The brightness that a value is drawn with: 0 for −1, 255 for 1, grey for a missing one.
+pub(crate) fn byte(value: f32) -> u8 {
+    // A NaN stays one through `clamp`.
+    if value.is_nan() { 128 } else { ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8 }
 }
 
 /// The colours of a JPEG or a PNG of exactly this size. Its header is checked before memory is taken.
@@ -120,8 +131,7 @@ mod tests {
 
     fn window() -> Window {
         // Red is 10 · x, green is 20 · y, blue is 255.
-        let rgb = (0..6).flat_map(|y| (0..8).flat_map(move |x| [10 * x, 20 * y, 255])).collect();
-        Window { rgb, width: 8, height: 6 }
+        Window::of(8, 6, |x, y| [10 * x as u8, 20 * y as u8, 255])
     }
 
     #[test]

@@ -158,7 +158,7 @@ class Chart {
       context.fillText(label(value, top - bottom, logarithmic), LEFT - 6, y);
     }
     context.textBaseline = "alphabetic";
-    const ticks = round(first, last, 4);
+    const ticks = round(first, last, 6);
     ticks.forEach((step) => {
       const x = px(step);
       context.textAlign = x < LEFT + 8 ? "left" : x > width - RIGHT - 40 ? "right" : "center";

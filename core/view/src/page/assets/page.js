@@ -22,6 +22,7 @@ let looks = 0;
 let state = "";
 let run = null; // what the run itself said last
 let recorded = null; // the list of recorded pictures, while those are shown
+let notOffered = null; // since when a run that goes on has offered nothing to look at
 let unsent = ""; // why a wish was not fulfilled
 let speed = { step: null, time: 0, rate: null };
 
@@ -74,10 +75,13 @@ function take(news, began) {
   say(unsent || news.note || "");
   at("mode-live").disabled = !going;
   if (run?.shown) show(run);
-  if (going && !news.offered) say("This run offers no pictures as they come; those that it records are shown.");
+  // A run that begins offers nothing yet.
+  if (news.offered || !going) notOffered = null;
+  else if (!unsent && performance.now() - (notOffered ??= performance.now()) > 10_000) {
+    say("This run has offered nothing to look at for a while: its recorded pictures and its curves are what there is.");
+  }
   const comesToEnd = before === "running" && !going;
   if (!recorded && !going && (began || comesToEnd)) recordedMode(comesToEnd);
-  else if (going && began && !news.offered) recordedMode(false);
   else if (going && before !== "" && before !== "running") liveMode();
 }
 

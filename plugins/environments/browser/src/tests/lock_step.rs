@@ -122,12 +122,12 @@ fn what_a_page_waits_for_in_vain_holds_it_up_once() {
     let began = Instant::now();
     (0..20).for_each(|_| drop(step(&mut browser, &STILL)));
     assert!(began.elapsed() < SOON / 3, "{:?}", began.elapsed());
-    assert_eq!(browser.recoveries(), 0);
+    assert_eq!(recoveries(&browser), 0);
 
     // A page that goes elsewhere by itself.
     browser.streams[0].tab.evaluate("location = '/green'").unwrap();
     until(&mut browser, "the other page", |browser, seen| is_green(middle(browser, seen)));
-    assert_eq!(browser.recoveries(), 0);
+    assert_eq!(recoveries(&browser), 0);
 }
 
 #[test]
@@ -136,22 +136,22 @@ fn a_page_that_hangs_or_crashes_comes_again_and_the_others_go_on() {
     let root = serve(&[("/", "<body style='background:#00f'>")]);
     let mut browser = open(Options { streams: 2, patience: 0.5, ..in_lock_step(&root) });
     for mishap in ["setTimeout(() => { for (;;); }, 0); 0", "document.body.style.background = '#f00'; 0"] {
-        let before = browser.recoveries();
+        let before = recoveries(&browser);
         browser.streams[0].reset_backoff();
         browser.streams[0].tab.evaluate(mishap).unwrap();
         if !mishap.contains("for") {
             browser.streams[0].tab.send("Page.crash");
         }
         let seen = until(&mut browser, mishap, |browser, seen| {
-            browser.recoveries() > before && is_blue(middle(browser, seen))
+            recoveries(browser) > before && is_blue(middle(browser, seen))
         });
         assert!(seen.counts.get(&1).is_some_and(|count| *count > 0), "{:?}", seen.counts);
     }
     // A browser that ends is started again in lock-step.
     let process = Pid::from_raw(browser.chromium.process().unwrap() as i32).unwrap();
     kill_process(process, Signal::KILL).unwrap();
-    let before = browser.recoveries();
-    until(&mut browser, "another browser", |browser, _| browser.recoveries() > before);
+    let before = recoveries(&browser);
+    until(&mut browser, "another browser", |browser, _| recoveries(browser) > before);
     let seen = until(&mut browser, "it steps", |_, seen| seen.counts.get(&0).is_some_and(|n| *n > 5));
     assert!(is_blue(middle(&browser, &seen)));
 }

@@ -6,7 +6,7 @@ use crate::Reward;
 fn click(browser: &mut Browser, (x, y): (f64, f64)) {
     let event = |kind: &str, buttons: u8| serde_json::json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1 });
     for event in [event("mouseMoved", 0), event("mousePressed", 1), event("mouseReleased", 0)] {
-        assert!(browser.streams[0].tab.input(&event).unwrap());
+        assert!(browser.streams[0].tab.input("Input.dispatchMouseEvent", &event).unwrap());
     }
 }
 
