@@ -55,6 +55,14 @@
 //! A **page** is an address, a folder or a file, which the plugin serves, or one that comes along. Several are taken by the streams in
 //! turn. All open at once, a stream begins with its first picture, and no call waits for a page or for the browser.
 //!
+//! Whose **time** goes is `pace`. In real time, as it is by default, the newest picture is observed and no page waits. In lock-step a
+//! page's time stands still until the agent has acted: a step is one period of it, of 1 / `frames_per_second` seconds, and one
+//! picture at its end. So a click shows in the next observation, and what is seen depends neither on how long the agent thinks
+//! nor on what else the machine does. Chance (`Math.random`) begins from the experiment's seed, `performance.now` with the page:
+//! two runs see the same, bit for bit, of pages on which no server takes its time and that draw by these clocks or by CSS. A
+//! request that does not end within `patience` holds a page up once. Lock-step needs Chromium's headless shell (on Debian the package
+//! `chromium-headless-shell`). `frame_time`, `cooldown` and `interval` are in seconds of the page's time.
+//!
 //! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
 //! nothing), it cannot reach the DevTools pipe, its texts are escaped and cut before they are logged. If it crashes, hangs,
 //! takes too much memory, closes itself or cannot be loaded, its address is loaded again, the second time in a row with new
