@@ -1,6 +1,7 @@
 //! Events of the browser. Everything that the page could wait for is answered at once on the reading thread; the rest is kept, the newest only, until the environment looks.
 use crate::bundled;
 use crate::devtools::{Connection, Listener, lock, printable};
+use crate::lock_step::LockStep;
 use crate::reward::{PageKey, Rewards};
 use crate::sight::Heard;
 use efference_sdk::tracing;
@@ -9,7 +10,7 @@ use serde_json::json;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// The binding's name in the relay's world.
@@ -65,6 +66,8 @@ pub(crate) struct News {
     pub(crate) dialogs: u32,
     /// What it did that was answered at once, and is worth a line in the log.
     pub(crate) habits: Vec<Habit>,
+    /// Its steps, if it makes such.
+    pub(crate) lock_step: Option<Arc<LockStep>>,
     /// Where its cookies are.
     context: String,
     page: PageKey,
@@ -379,6 +382,12 @@ impl Bridge {
                     "body": base64_simd::STANDARD.encode_to_string(body),
                 });
                 let _ = connection.send(session, "Fetch.fulfillRequest", answer);
+            }
+            "Emulation.virtualTimeBudgetExpired" => {
+                let page = self.news(session, |news| news.lock_step.clone()).flatten();
+                if let Some(page) = page {
+                    let _ = page.period_is_over();
+                }
             }
             "Inspector.targetCrashed" => self.update(session, |news| news.crashed = true),
             "Target.detachedFromTarget" => {

@@ -2,6 +2,7 @@
 use crate::bridge::Bridge;
 use crate::devtools::{Connection, Failure, lock, printable};
 use crate::gate::Gate;
+use crate::lock_step::Pace;
 use crate::options::Options;
 use crate::process::{self, Group, Pipes};
 use crate::profile::Profile;
@@ -30,6 +31,8 @@ const STDERR_TAIL: usize = 4_096;
 
 /// A running browser; all of its processes and files are gone after it is dropped.
 pub(crate) struct Chromium {
+    /// How the time of its pages goes, if it goes step by step.
+    pub(crate) pace: Option<Pace>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) bridge: Arc<Bridge>,
     group: Arc<Group>,
@@ -59,9 +62,14 @@ struct Life {
 
 impl Chromium {
     /// Starts it, and does not wait until it answers.
-    pub(crate) fn start(program: &Path, options: &Options, gate: Option<&Gate>) -> Result<Chromium> {
+    pub(crate) fn start(
+        program: &Path,
+        options: &Options,
+        pace: Option<Pace>,
+        gate: Option<&Gate>,
+    ) -> Result<Chromium> {
         let profile = Profile::claim(&Profile::parent())?;
-        let mut command = program::command(program, options, &profile);
+        let mut command = program::command(program, options, pace.is_some(), &profile);
         let user = profile.user;
         if let Some(gate) = gate {
             gate.admit(user);
@@ -92,6 +100,7 @@ impl Chromium {
         let stderr_tail = Arc::default();
         let (sender, ended) = sync_channel(1);
         let mut chromium = Chromium {
+            pace,
             connection,
             bridge,
             group,

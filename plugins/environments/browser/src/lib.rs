@@ -55,6 +55,14 @@
 //! A **page** is an address, a folder or a file, which the plugin serves, or one that comes along. Several are taken by the streams in
 //! turn. All open at once, a stream begins with its first picture, and no call waits for a page or for the browser.
 //!
+//! Whose **time** goes is `pace`. In real time, as it is by default, the newest picture is observed and no page waits. In lock-step a
+//! page's time stands still until the agent has acted: a step is one period of it, of 1 / `frames_per_second` seconds, and one
+//! picture at its end. So a click shows in the next observation, and what is seen depends neither on how long the agent thinks
+//! nor on what else the machine does. Chance (`Math.random`) begins from the experiment's seed, `performance.now` with the page:
+//! two runs see the same, bit for bit, of pages on which no server takes its time and that draw by these clocks or by CSS. A
+//! request that does not end within `patience` holds a page up once. Lock-step needs Chromium's headless shell (on Debian the package
+//! `chromium-headless-shell`). `frame_time`, `cooldown` and `interval` are in seconds of the page's time.
+//!
 //! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
 //! nothing), it cannot reach the DevTools pipe, its texts are escaped and cut before they are logged. If it crashes, hangs,
 //! takes too much memory, closes itself or cannot be loaded, its address is loaded again, the second time in a row with new
@@ -76,6 +84,7 @@ mod cleanup;
 mod clock;
 mod devtools;
 mod gate;
+mod lock_step;
 mod memory;
 mod opening;
 mod options;
@@ -98,7 +107,7 @@ pub use actions::{
     Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
     Trigger, Triggers, Wheel,
 };
-pub use options::{Addresses, Image, Options, Reward};
+pub use options::{Addresses, Image, Options, Pace, Reward};
 pub use sight::{
     Audio, Constant, FoveaOptions, FrameTime, Link, MousePosition, MouseRectangle, See, Viewport,
 };
@@ -107,6 +116,7 @@ use crate::actions::Abilities;
 use crate::chromium::Chromium;
 use crate::clock::Clock;
 use crate::gate::{Gate, Named, Rules};
+use crate::lock_step::Standing;
 use crate::options::Pages;
 use crate::reward::Normaliser;
 use crate::sight::{Look, Sight};
@@ -114,7 +124,7 @@ use crate::stream::Stream;
 use crate::supervision::Supervision;
 use efference_sdk::{
     Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Random, Result, RewardRange,
-    Spaces, StepType, bail, latest_metric, metric,
+    Spaces, StepType, bail, latest_metric, metric, tracing,
 };
 use std::time::{Duration, Instant};
 
@@ -153,8 +163,13 @@ impl Plugin for Browser {
 
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
         let pages = options.check()?;
-        let program = program::find(&options.chromium)?;
-        let supervision = Supervision::new(program, options.gate(&pages)?, &options);
+        let program = program::find(&options)?;
+        let pace = program.lock_step.then(|| lock_step::Pace::new(&options, setup.seed));
+        if options.pace == Pace::Auto {
+            let pace = if pace.is_some() { "in lock-step" } else { "in real time" };
+            tracing::info!("pages go {pace}: pace is \"auto\", and {} is there", program.path.display());
+        }
+        let supervision = Supervision::new(program.path, pace, options.gate(&pages)?, &options);
         let chromium = supervision.start(&options)?;
         let streams: Result<Vec<_>, _> =
             (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
@@ -202,6 +217,9 @@ impl Environment for Browser {
     fn poll(&mut self, timeout: Duration, frames: &mut dyn Frames) -> Result<()> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3600));
+        if self.chromium.pace.is_some() {
+            return self.poll_in_lock_step(deadline, frames);
+        }
         let one_by_one = self.clock.agent_is_back(now);
         self.set_pace(one_by_one);
         loop {
@@ -237,7 +255,8 @@ impl Environment for Browser {
             bail!("there is no stream {stream}: streams = {count}");
         };
         let send = |event: actions::Event| tab.input(event.method, &event.params);
-        let trigger = hands.act(&self.abilities, action, Instant::now(), send);
+        let now = tab.lock_step().map_or_else(Instant::now, |page| page.now());
+        let trigger = hands.act(&self.abilities, action, now, send);
         // The only failure is that the browser is gone, from which `poll` recovers.
         if let Ok(Some(trigger)) = trigger {
             let _ = travel::follow(tab, trigger, url, &mut self.random);
@@ -255,6 +274,27 @@ impl Environment for Browser {
 }
 
 impl Browser {
+    /// Waits until each page has made its step, and sends the frames.
+    fn poll_in_lock_step(&mut self, deadline: Instant, frames: &mut dyn Frames) -> Result<()> {
+        loop {
+            self.supervision.check(&mut self.chromium, &mut self.streams, &self.options)?;
+            let changes = self.chromium.bridge.changes();
+            let now = Instant::now();
+            let standings: Vec<_> = self.streams.iter().map(|stream| stream.step(now)).collect();
+            if standings.contains(&Standing::Done) && !standings.contains(&Standing::Steps) {
+                self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
+                if self.streams.iter().any(|stream| !stream.window.is_empty()) {
+                    return self.send_frames(frames);
+                }
+                continue;
+            }
+            if now >= deadline {
+                return Ok(());
+            }
+            self.chromium.bridge.wait(changes, deadline.min(now + FAULT_CHECK_PERIOD));
+        }
+    }
+
     /// Has pictures come one by one, as they are asked for, or as the browser draws.
     fn set_pace(&mut self, one_by_one: bool) {
         if std::mem::replace(&mut self.one_by_one, one_by_one) && !one_by_one {

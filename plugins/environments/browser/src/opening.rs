@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) context: Option<String>,
     /// Width and height of the window, in pixels.
     pub(crate) size: (usize, usize),
+    /// Whether it is drawn when that is asked for, and not by itself.
+    pub(crate) lock_step: bool,
     /// What is sent to the page before it loads anything.
     pub(crate) set_up: Vec<(&'static str, Value)>,
     /// Called with the session when all of that is done.
@@ -147,10 +149,10 @@ impl Opening {
     }
 
     fn make_target(self: &Arc<Self>, context: String) -> Result<(), Failure> {
-        let Plan { bridge, size, .. } = &self.plan;
+        let Plan { bridge, size, lock_step, .. } = &self.plan;
         let window = json!({
             "url": "about:blank", "browserContextId": context, "newWindow": true,
-            "width": size.0, "height": size.1,
+            "width": size.0, "height": size.1, "enableBeginFrameControl": lock_step,
         });
         lock(&self.state).context = Some(context.clone());
         bridge.expect_page(&context);

@@ -96,6 +96,18 @@ efference_sdk::options! {
 }
 
 efference_sdk::options! {
+    /// Whose time goes.
+    pub enum Pace {
+        /// That of the page: the newest picture is observed, and the page does not wait for the agent.
+        RealTime,
+        /// The page's time stands still until the agent has acted; each step is one period of it, and one picture. Needs Chromium's headless shell.
+        LockStep,
+        /// Lock-step if Chromium's headless shell is there, real time else.
+        Auto,
+    }
+}
+
+efference_sdk::options! {
     /// Options of `browser`.
     pub struct Options {
         /// The page of every stream, at the start and after a page fault: an http(s) address, a folder with an `index.html`, a file (what lies beside it is served too), or a page that comes along: "bundled" (a ball to follow), "bundled:waves" (waves of colour), "bundled:catch" (balls to catch). A list: streams take its pages by turns.
@@ -124,7 +136,9 @@ efference_sdk::options! {
         /// Squares of this side, in pixels, are averaged to one observed colour.
         #[schemars(range(min = 1, max = 256))]
         pub shrink: usize = 4,
-        /// Observations a second at most; 0: one for each picture that the browser draws (up to 60), 10 while it stands still.
+        /// Whether pages go on while the agent thinks ("real-time"), or wait for it ("lock-step").
+        pub pace: Pace = Pace::RealTime,
+        /// In lock-step, steps a second of the page's time. In real time, observations a second at most; 0: one for each picture that the browser draws (up to 60), 10 while it stands still.
         #[schemars(range(min = 0.0, max = 1000.0))]
         pub frames_per_second: f64 = 20.0,
         /// How far the mouse goes in one step for an action of 1, in pixels.

@@ -3,6 +3,7 @@ use crate::actions::Hands;
 use crate::bridge::Habit;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
+use crate::lock_step::Standing;
 use crate::options::Options;
 use crate::tab::{PageFault, Tab};
 use crate::troubles::Troubles;
@@ -74,7 +75,7 @@ impl Stream {
         url: Url,
     ) -> Result<Stream, Failure> {
         Ok(Stream {
-            tab: Tab::open(chromium, None, options, &url)?,
+            tab: Tab::open(chromium, number, None, options, &url)?,
             hands: Hands::new(options),
             window: Window::default(),
             drawn: None,
@@ -96,7 +97,7 @@ impl Stream {
         self.recoveries += 1;
         self.fault = None;
         self.hands.forget();
-        self.tab = Tab::open(chromium, None, options, &self.url)?;
+        self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
         Ok(())
     }
 
@@ -120,12 +121,27 @@ impl Stream {
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
     pub(crate) fn take_picture(&mut self, options: &Options) {
-        let news = self.tab.news(|news| Some((news.picture.take()?, news.drawn)));
-        if let Some(Some(((picture, at), drawn))) = news
+        let picture = match self.tab.lock_step() {
+            Some(page) => page.take_picture(),
+            None => self.tab.news(|news| Some((news.picture.take()?, news.drawn))).flatten(),
+        };
+        if let Some(((picture, at), drawn)) = picture
             && self.window.take(&picture, options.width, options.height)
         {
             (self.fresh, self.pictured, self.drawn) = (true, at, drawn);
             self.owed = (false, false);
+        }
+    }
+
+    /// Begins or looks after a step of its page. A failure is that of the browser, which the next look finds.
+    pub(crate) fn step(&self, now: Instant) -> Standing {
+        if self.fault.is_some() {
+            return Standing::Out;
+        }
+        match self.tab.lock_step() {
+            Some(page) => page.step(now).unwrap_or(Standing::Out),
+            None if self.window.is_empty() => Standing::Steps,
+            None => Standing::Out,
         }
     }
 
@@ -172,13 +188,13 @@ impl Stream {
         // What a page has stored may be what breaks it: a service worker that never answers, say.
         if self.in_a_row > 1 {
             let old = self.tab.context();
-            self.tab = Tab::open(chromium, None, options, &self.url)?;
+            self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
             if let Some(context) = old {
                 let context = json!({ "browserContextId": context });
                 chromium.connection.send("", "Target.disposeBrowserContext", context)?;
             }
         } else if fault.needs_new_tab() {
-            self.tab = Tab::open(chromium, self.tab.context(), options, &self.url)?;
+            self.tab = Tab::open(chromium, self.number, self.tab.context(), options, &self.url)?;
         } else {
             self.tab.reload(&self.url)?;
         }

@@ -3,6 +3,7 @@
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
 use crate::gate::Gate;
+use crate::lock_step::{self, Pace};
 use crate::memory::MemoryBound;
 use crate::options::Options;
 use crate::stream::{Stream, StreamFailure};
@@ -40,6 +41,8 @@ impl Drop for Ending {
 /// What keeps a browser and its streams going.
 pub(crate) struct Supervision {
     program: PathBuf,
+    /// How the time of pages goes, if it goes step by step.
+    pace: Option<Pace>,
     /// Through which pages reach the network; `None`: there is no rule.
     pub(crate) gate: Option<Gate>,
     pub(crate) troubles: Troubles,
@@ -50,9 +53,10 @@ pub(crate) struct Supervision {
 }
 
 impl Supervision {
-    pub(crate) fn new(program: PathBuf, gate: Option<Gate>, options: &Options) -> Self {
+    pub(crate) fn new(program: PathBuf, pace: Option<Pace>, gate: Option<Gate>, options: &Options) -> Self {
         Supervision {
             program,
+            pace,
             gate,
             troubles: Troubles::default(),
             memory: MemoryBound::new(options.memory),
@@ -63,7 +67,7 @@ impl Supervision {
 
     /// Starts a browser.
     pub(crate) fn start(&self, options: &Options) -> Result<Chromium> {
-        Chromium::start(&self.program, options, self.gate.as_ref())
+        Chromium::start(&self.program, options, self.pace, self.gate.as_ref())
     }
 
     /// Why a browser that was just started cannot be used.
@@ -114,6 +118,14 @@ impl Supervision {
         options: &Options,
         failure: &Failure,
     ) -> Result<()> {
+        if self.pace.is_some() && lock_step::is_unknown(failure) {
+            let message = format!(
+                "{} cannot draw step by step, as pace = \"lock-step\" needs it; set chromium to the program of a newer \
+                 chromium-headless-shell (on Debian: apt-get install chromium-headless-shell), or choose pace = \"real-time\"",
+                self.program.display()
+            );
+            return Err(Error::msg(failure).context(message));
+        }
         if !chromium.is_ready() && self.restarts.is_empty() {
             return Err(self.explain(chromium, options, failure));
         }

@@ -3,6 +3,7 @@ use crate::bridge::{BINDING, Bridge, News};
 use crate::bundled;
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
+use crate::lock_step::{LockStep, Pace};
 use crate::opening::{Opening, Plan};
 use crate::options::{Image, Options};
 use serde::Deserialize;
@@ -32,6 +33,7 @@ pub(crate) struct Tab {
     pub(crate) connection: Arc<Connection>,
     bridge: Arc<Bridge>,
     image: Image,
+    in_lock_step: bool,
     patience: Duration,
     load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
@@ -117,6 +119,7 @@ impl Tab {
     /// Begins to open a page and to load the address, with cookies where those of `context` are, or in a new place.
     pub(crate) fn open(
         chromium: &Chromium,
+        number: usize,
         context: Option<String>,
         options: &Options,
         url: &Url,
@@ -124,16 +127,25 @@ impl Tab {
         let (connection, bridge) = (Arc::clone(&chromium.connection), Arc::clone(&chromium.bridge));
         let navigation = Arc::new(Mutex::new(Navigation::Settled));
         let then = {
-            let (connection, url) = (Arc::clone(&connection), url.clone());
-            let navigation = Arc::clone(&navigation);
-            move |session: &str| navigate(&connection, session, &url, &navigation)
+            let (connection, bridge, url) = (Arc::clone(&connection), Arc::downgrade(&bridge), url.clone());
+            let (navigation, pace) = (Arc::clone(&navigation), chromium.pace);
+            move |session: &str| {
+                if let (Some(pace), Some(bridge)) = (pace, bridge.upgrade()) {
+                    let waking = Arc::downgrade(&bridge);
+                    let wake = move || waking.upgrade().iter().for_each(|bridge| bridge.wake());
+                    let page = LockStep::begin(&connection, session, pace, wake)?;
+                    bridge.news(session, |news| news.lock_step = Some(page));
+                }
+                navigate(&connection, session, &url, &navigation)
+            }
         };
         let plan = Plan {
             connection: Arc::clone(&connection),
             bridge: Arc::clone(&bridge),
             context,
             size: (options.width, options.height),
-            set_up: set_up(options, url),
+            lock_step: chromium.pace.is_some(),
+            set_up: set_up(options, url, number, chromium.pace),
             then: Box::new(then),
         };
         let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX);
@@ -143,6 +155,7 @@ impl Tab {
             connection,
             bridge,
             image: options.image,
+            in_lock_step: chromium.pace.is_some(),
             patience: seconds(options.patience),
             load_limit: seconds(options.patience * LOAD_PATIENCE),
             screencast: Arc::new(AtomicBool::new(true)),
@@ -172,7 +185,7 @@ impl Tab {
     /// Asks for pictures: one at once, and one whenever something changes. A page that takes the place of another has
     /// to be asked anew, and one that is about to do so refuses.
     pub(crate) fn ask_for_pictures(&self) -> Result<(), Failure> {
-        let Some(session) = self.session() else { return Ok(()) };
+        let Some(session) = self.session().filter(|_| !self.in_lock_step) else { return Ok(()) };
         let params = match self.image {
             Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
             Image::Png => json!({ "format": "png" }),
@@ -193,6 +206,7 @@ impl Tab {
         self.navigation = Arc::new(Mutex::new(Navigation::Settled));
         self.unanswered = None;
         self.bridge.news(session, |news| {
+            news.lock_step.iter().for_each(|page| page.begin_again());
             news.crashed = false;
             news.error_page = false;
             news.navigating = None;
@@ -204,6 +218,11 @@ impl Tab {
     /// Looks at the news; `None` if it is not open.
     pub(crate) fn news<R>(&self, look: impl FnOnce(&mut News) -> R) -> Option<R> {
         self.bridge.news(self.session()?, look)
+    }
+
+    /// Its steps, once it is open and if it makes such.
+    pub(crate) fn lock_step(&self) -> Option<Arc<LockStep>> {
+        self.news(|news| news.lock_step.clone()).flatten()
     }
 
     /// How long the page that it shows has been well.
@@ -392,7 +411,7 @@ impl Drop for Tab {
 }
 
 /// What a page gets before it loads anything.
-fn set_up(options: &Options, url: &Url) -> Vec<(&'static str, Value)> {
+fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Vec<(&'static str, Value)> {
     let size =
         json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
     let relay = json!({ "source": include_str!("page/reward_relay.js"), "worldName": WORLD });
@@ -410,6 +429,11 @@ fn set_up(options: &Options, url: &Url) -> Vec<(&'static str, Value)> {
         ("Page.addScriptToEvaluateOnNewDocument", select),
         ("Page.addScriptToEvaluateOnNewDocument", page_script),
     ];
+    if let Some(pace) = pace {
+        messages.push(("HeadlessExperimental.enable", json!({})));
+        let script = json!({ "source": pace.script(number) });
+        messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
+    }
     for channel in options.channels() {
         let binding = json!({ "name": channel.binding, "executionContextName": WORLD });
         messages.push(("Runtime.addBinding", binding));

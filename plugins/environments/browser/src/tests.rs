@@ -1,4 +1,5 @@
 //! Tests with the real Chromium, on pages that a small server on a free port of this machine gives.
+mod lock_step;
 mod mending;
 mod network;
 mod opening;
@@ -25,7 +26,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// `None`, and a line that says so, if there is no browser to test with.
 fn turn() -> Option<MutexGuard<'static, ()>> {
-    match program::find("") {
+    match program::find(&Options::default()) {
         Ok(_) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
         Err(error) => {
             skipped(&format!("{error:#}"));

@@ -1,0 +1,252 @@
+//! Lock-step: a page's time stands still but for one period a step, at whose end the page is drawn once.
+//!
+//! Chromium's virtual time advances by what a step grants (`Emulation.setVirtualTimePolicy`) and stands still while a request is
+//! under way; `HeadlessExperimental.beginFrame` then draws. So what an agent sees does not depend on how long it thinks, nor
+//! on how busy the machine is, and what it does shows in its next observation.
+use crate::devtools::{Connection, Failure, lock};
+use crate::options::{Image, Options};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What `Date.now()` is when the first page begins, in seconds: 1 January 2026.
+const EPOCH: f64 = 1_767_225_600.0;
+/// After so many tasks of a page without a pause its time goes on, so that one that never pauses is drawn as well.
+const MOST_TASKS: u32 = 10_000;
+
+/// How the time of pages goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace {
+    /// Of a page, in milliseconds: whole ones, so that they add up exactly.
+    pub(crate) period: u32,
+    pub(crate) image: Image,
+    /// Of the pages' random numbers.
+    pub(crate) seed: u64,
+    /// How long a request may hold a page's time back.
+    pub(crate) patience: Duration,
+}
+
+impl Pace {
+    pub(crate) fn new(options: &Options, seed: u64) -> Self {
+        let period = if options.frames_per_second > 0.0 { 1_000.0 / options.frames_per_second } else { 16.0 };
+        Pace {
+            period: period.round().clamp(1.0, 60_000.0) as u32,
+            image: options.image,
+            seed,
+            patience: Duration::try_from_secs_f64(options.patience).unwrap_or(Duration::MAX),
+        }
+    }
+
+    /// What a page runs before its own scripts: random numbers from a seed, and times that begin with the page.
+    pub(crate) fn script(&self, stream: usize) -> String {
+        let seed = efference_sdk::derive_seed(self.seed, &format!("page of stream {stream}"));
+        // Numbers of JavaScript are exact up to 2^53.
+        format!("{{ const SEED = {};\n{}\n}}", seed % (1 << 32), include_str!("page/lock_step.js"))
+    }
+}
+
+/// A picture in base64, when it came, and when it was drawn in seconds of the page's time.
+pub(crate) type Drawn = ((Vec<u8>, Instant), Option<f64>);
+
+/// The steps of one page.
+pub(crate) struct LockStep {
+    connection: Arc<Connection>,
+    session: String,
+    pace: Pace,
+    began: Instant,
+    state: Mutex<State>,
+    /// Called when a step is done.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    /// Chromium's clock when the page's time was stopped, in milliseconds; `None`: it is not yet.
+    base: Option<f64>,
+    /// Milliseconds of the page's time since then.
+    elapsed: u64,
+    /// When the step began.
+    since: Option<Instant>,
+    /// Whether time goes on though requests are under way: one did not end.
+    goes_on: bool,
+    /// What was drawn last, if it was not taken yet.
+    picture: Option<Drawn>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Its time is about to be stopped.
+    #[default]
+    Opening,
+    /// Its time stands still.
+    Still,
+    /// A period is granted.
+    Advancing,
+    /// A picture is being drawn.
+    Drawing,
+    /// The step is done.
+    Done,
+}
+
+/// How a stream stands in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The others wait for it.
+    Steps,
+    /// It has stepped.
+    Done,
+    /// Its page is being mended: nobody waits for it.
+    Out,
+}
+
+impl LockStep {
+    /// Stops the time of a page that was not loaded yet.
+    pub(crate) fn begin(
+        connection: &Arc<Connection>,
+        session: &str,
+        pace: Pace,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<LockStep>, Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stopped {
+            virtual_time_ticks_base: f64,
+        }
+        let page = Arc::new(LockStep {
+            connection: Arc::clone(connection),
+            session: session.to_owned(),
+            pace,
+            began: Instant::now(),
+            state: Mutex::default(),
+            wake: Box::new(wake),
+        });
+        let stopping = Arc::clone(&page);
+        let stop = json!({ "policy": "pause", "initialVirtualTime": EPOCH });
+        connection.send_then(session, "Emulation.setVirtualTimePolicy", stop, move |answer| {
+            let stopped = answer.ok().and_then(|answer| serde_json::from_str::<Stopped>(answer).ok());
+            let mut state = lock(&stopping.state);
+            state.base = stopped.map(|stopped| stopped.virtual_time_ticks_base);
+            if state.base.is_some() && state.phase == Phase::Opening {
+                state.phase = Phase::Still;
+            }
+            drop(state);
+            (stopping.wake)();
+        })?;
+        Ok(page)
+    }
+
+    /// Begins a step, or looks after one that is under way.
+    pub(crate) fn step(&self, now: Instant) -> Result<Standing, Failure> {
+        let mut state = lock(&self.state);
+        match state.phase {
+            Phase::Done => return Ok(Standing::Done),
+            Phase::Still => {
+                (state.phase, state.since) = (Phase::Advancing, Some(now));
+                let goes_on = state.goes_on;
+                drop(state);
+                self.grant(goes_on)?;
+            }
+            Phase::Advancing if state.since.is_some_and(|t| now.duration_since(t) > self.pace.patience) => {
+                // A request that never ends, or a page that another one replaced with what was granted to it.
+                (state.goes_on, state.since) = (true, Some(now));
+                drop(state);
+                self.grant(true)?;
+            }
+            _ => {}
+        }
+        Ok(Standing::Steps)
+    }
+
+    fn grant(&self, goes_on: bool) -> Result<(), Failure> {
+        let grant = json!({
+            "policy": if goes_on { "advance" } else { "pauseIfNetworkFetchesPending" },
+            "budget": self.pace.period,
+            "maxVirtualTimeTaskStarvationCount": MOST_TASKS,
+        });
+        self.connection.send(&self.session, "Emulation.setVirtualTimePolicy", grant)
+    }
+
+    /// What was granted has passed: draws the page.
+    pub(crate) fn period_is_over(self: &Arc<Self>) -> Result<(), Failure> {
+        let ticks = {
+            let mut state = lock(&self.state);
+            let (Phase::Advancing, Some(base)) = (state.phase, state.base) else { return Ok(()) };
+            state.phase = Phase::Drawing;
+            state.elapsed += u64::from(self.pace.period);
+            base + state.elapsed as f64
+        };
+        let draw = json!({
+            "frameTimeTicks": ticks,
+            "interval": self.pace.period,
+            "screenshot": picture_format(self.pace.image),
+        });
+        let page = Arc::clone(self);
+        self.connection.send_then(&self.session, "HeadlessExperimental.beginFrame", draw, move |answer| {
+            page.drawn(answer.ok());
+        })
+    }
+
+    fn drawn(&self, answer: Option<&str>) {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer<'a> {
+            #[serde(borrow)]
+            screenshot_data: Option<Cow<'a, str>>,
+        }
+        // Without a picture, which may be so while a page is loaded, the last one stays.
+        let drawn = answer.and_then(|answer| serde_json::from_str::<Answer<'_>>(answer).ok());
+        let picture =
+            drawn.and_then(|drawn| drawn.screenshot_data).map(|data| data.into_owned().into_bytes());
+        let mut state = lock(&self.state);
+        state.phase = Phase::Done;
+        let seconds = state.elapsed as f64 / 1_000.0;
+        if let Some(picture) = picture {
+            state.picture = Some(((picture, Instant::now()), Some(seconds)));
+        }
+        drop(state);
+        (self.wake)();
+    }
+
+    /// What was drawn in this step; the next one may begin.
+    pub(crate) fn take_picture(&self) -> Option<Drawn> {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Done {
+            state.phase = Phase::Still;
+        }
+        state.picture.take()
+    }
+
+    /// The page's time, as one that is not before any other that this returned.
+    pub(crate) fn now(&self) -> Instant {
+        self.began + Duration::from_millis(lock(&self.state).elapsed)
+    }
+
+    /// Another page is loaded into the tab: what was under way is forgotten.
+    pub(crate) fn begin_again(&self) {
+        let mut state = lock(&self.state);
+        state.goes_on = false;
+        if state.base.is_some() {
+            state.phase = Phase::Still;
+        }
+    }
+}
+
+/// Whether a browser fails since it knows nothing of drawing step by step.
+pub(crate) fn is_unknown(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused { method, message } => {
+            message.contains("BeginFrameControl") || method.starts_with("HeadlessExperimental")
+        }
+        _ => false,
+    }
+}
+
+fn picture_format(image: Image) -> Value {
+    match image {
+        Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
+        Image::Png => json!({ "format": "png" }),
+    }
+}

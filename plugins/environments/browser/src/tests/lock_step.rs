@@ -1,0 +1,170 @@
+//! Lock-step: what is seen depends on the page and on what is done, and on nothing else.
+use super::*;
+use crate::Pace;
+
+/// `None`, and a line that says so, if there is no Chromium that can draw step by step.
+fn shell() -> Option<MutexGuard<'static, ()>> {
+    match program::find(&Options { pace: Pace::LockStep, ..Options::default() }) {
+        Ok(_) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
+        Err(error) => {
+            skipped(&format!("{error:#}"));
+            None
+        }
+    }
+}
+
+fn in_lock_step(url: &str) -> Options {
+    Options { pace: Pace::LockStep, image: Image::Png, ..options(url) }
+}
+
+/// Makes a step of all streams with this action, and returns what was seen then.
+fn step(browser: &mut Browser, action: &[f32; 4]) -> Seen {
+    for stream in 0..browser.streams.len() as u64 {
+        browser.act(stream, &[], action).unwrap();
+    }
+    look(browser)
+}
+
+fn look(browser: &mut Browser) -> Seen {
+    let mut seen = Seen::default();
+    let deadline = Instant::now() + SOON;
+    while seen.count == 0 {
+        browser.poll(Duration::from_millis(100), &mut seen).unwrap();
+        assert!(Instant::now() < deadline, "no step");
+    }
+    seen
+}
+
+const STILL: [f32; 4] = [0.0; 4];
+const PRESS: [f32; 4] = [0.0, 0.0, 1.0, 0.0];
+
+/// Draws by all clocks that there are, and by chance.
+const MOVING: &str = "<style>@keyframes m { from { left: 0 } to { left: 560px } }
+ div { position: absolute; top: 260px; width: 60px; height: 60px; background: #0a0; animation: m 1s linear infinite }</style>
+ <body style='margin:0'><div></div><canvas id=c width=640 height=480></canvas><script>
+ const x = c.getContext('2d');
+ let n = 0;
+ setInterval(() => n++, 30);
+ const draw = t => {
+   x.fillStyle = `rgb(${Math.random() * 255}, ${n % 256}, ${Date.now() / 4 % 256})`;
+   x.fillRect(0, 0, 640, 480);
+   x.fillStyle = '#fff';
+   x.fillRect(t / 3 % 640, 200, 40, 40);
+   x.fillRect(performance.now() / 2 % 640, 240, 40, 40);
+   requestAnimationFrame(draw);
+ };
+ requestAnimationFrame(draw);
+ </script>";
+
+#[test]
+fn two_runs_see_the_same_however_long_the_agent_thinks() {
+    let Some(_turn) = shell() else { return };
+    let root = serve(&[("/", MOVING)]);
+    let mut runs = Vec::new();
+    for pause in [0, 70] {
+        let streams = 2;
+        let mut browser = open(Options { streams, ..in_lock_step(&root) });
+        let mut run = Vec::new();
+        for t in 0..30_u16 {
+            let seen = step(&mut browser, &[f32::from(t % 7) / 7.0 - 0.4, 0.1, f32::from(t % 3), 0.0]);
+            assert_eq!(seen.observations.len(), streams);
+            run.push(seen.observations);
+            thread::sleep(Duration::from_millis(pause * u64::from(t % 2)));
+        }
+        assert_ne!(run[10], run[11], "it moves");
+        assert_ne!(run[10][&0], run[10][&1], "each stream has chances of its own");
+        runs.push(run);
+    }
+    let differs = runs[0].iter().zip(&runs[1]).position(|(a, b)| a != b);
+    assert_eq!(differs, None, "the first step that differs");
+}
+
+#[test]
+fn a_click_shows_in_the_next_observation() {
+    let Some(_turn) = shell() else { return };
+    let root = serve(&[(
+        "/",
+        "<body style='background:#00f'><script>
+         onmousedown = () => { document.body.style.background = '#0f0'; directScore(1) };
+         onmouseup = () => document.body.style.background = '#00f'</script>",
+    )]);
+    let mut browser = open(in_lock_step(&root));
+    for _ in 0..3 {
+        assert!(is_blue(middle(&browser, &step(&mut browser, &STILL))));
+    }
+    for _ in 0..5 {
+        let seen = step(&mut browser, &PRESS);
+        assert!(is_green(middle(&browser, &seen)));
+        let seen = step(&mut browser, &STILL);
+        assert!(is_blue(middle(&browser, &seen)));
+    }
+}
+
+#[test]
+fn the_time_of_a_page_waits_for_the_agent() {
+    let Some(_turn) = shell() else { return };
+    let root = serve(&[("/", "<body><script>const began = Date.now()</script>")]);
+    let mut browser = open(Options { frames_per_second: 25.0, ..in_lock_step(&root) });
+    let passed = |browser: &Browser| browser.streams[0].tab.evaluate("Date.now() - began").unwrap();
+    let before = passed(&browser).as_i64().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(passed(&browser), before);
+    (0..10).for_each(|_| drop(step(&mut browser, &STILL)));
+    assert_eq!(passed(&browser), before + 400);
+}
+
+#[test]
+fn what_a_page_waits_for_in_vain_holds_it_up_once() {
+    let Some(_turn) = shell() else { return };
+    let root =
+        serve(&[("/", "<body style='background:#00f'><script>fetch('/hang')</script>"), ("/green", GREEN)]);
+    let mut browser = open(Options { patience: 0.5, ..in_lock_step(&root) });
+    let began = Instant::now();
+    (0..20).for_each(|_| drop(step(&mut browser, &STILL)));
+    assert!(began.elapsed() < SOON / 3, "{:?}", began.elapsed());
+    assert_eq!(recoveries(&browser), 0);
+
+    // A page that goes elsewhere by itself.
+    browser.streams[0].tab.evaluate("location = '/green'").unwrap();
+    until(&mut browser, "the other page", |browser, seen| is_green(middle(browser, seen)));
+    assert_eq!(recoveries(&browser), 0);
+}
+
+#[test]
+fn a_page_that_hangs_or_crashes_comes_again_and_the_others_go_on() {
+    let Some(_turn) = shell() else { return };
+    let root = serve(&[("/", "<body style='background:#00f'>")]);
+    let mut browser = open(Options { streams: 2, patience: 0.5, ..in_lock_step(&root) });
+    for mishap in ["setTimeout(() => { for (;;); }, 0); 0", "document.body.style.background = '#f00'; 0"] {
+        let before = recoveries(&browser);
+        browser.streams[0].reset_backoff();
+        browser.streams[0].tab.evaluate(mishap).unwrap();
+        if !mishap.contains("for") {
+            browser.streams[0].tab.send("Page.crash");
+        }
+        let seen = until(&mut browser, mishap, |browser, seen| {
+            recoveries(browser) > before && is_blue(middle(browser, seen))
+        });
+        assert!(seen.counts.get(&1).is_some_and(|count| *count > 0), "{:?}", seen.counts);
+    }
+    // A browser that ends is started again in lock-step.
+    let process = Pid::from_raw(browser.chromium.process().unwrap() as i32).unwrap();
+    kill_process(process, Signal::KILL).unwrap();
+    let before = recoveries(&browser);
+    until(&mut browser, "another browser", |browser, _| recoveries(browser) > before);
+    let seen = until(&mut browser, "it steps", |_, seen| seen.counts.get(&0).is_some_and(|n| *n > 5));
+    assert!(is_blue(middle(&browser, &seen)));
+}
+
+#[test]
+fn a_pace_that_cannot_be_had_is_refused_by_name() {
+    let missing = Options { pace: Pace::LockStep, chromium: "/no/such".to_owned(), ..Options::default() };
+    let error = program::find(&missing).unwrap_err();
+    assert_eq!(error.option(), Some("chromium"));
+    let Some(_turn) = turn() else { return };
+    // The whole Chromium cannot draw step by step.
+    let whole = program::find(&Options::default()).unwrap().path.display().to_string();
+    let error = try_open(Options { chromium: whole, ..in_lock_step("bundled") }).err().unwrap();
+    let text = format!("{error:#}");
+    assert!(text.contains("chromium-headless-shell") && text.contains("lock-step"), "{text}");
+}
