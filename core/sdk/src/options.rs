@@ -54,7 +54,7 @@ impl<O: DeserializeOwned + JsonSchema> Options for O {}
 /// }
 /// let see: See = efference_sdk::options::read(r#"{ "kind": "viewport" }"#)?;
 /// assert!(matches!(see, See::Viewport(Viewport { shrink: 8 })));
-/// # efference_sdk::Result::Ok(())
+/// # Ok::<(), efference_sdk::Error>(())
 /// ```
 #[macro_export]
 macro_rules! options {

@@ -329,7 +329,10 @@ impl Bridge {
                         news.navigated = true;
                         news.heard = Heard::default();
                         news.navigating = None;
-                        news.shown = Some(Instant::now());
+                        // With this a tab begins, before it goes anywhere.
+                        if frame.url != "about:blank" {
+                            news.shown = Some(Instant::now());
+                        }
                         news.page = PageKey::of(&frame.url);
                         news.frame = frame.id;
                         news.error_page =

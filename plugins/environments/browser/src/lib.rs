@@ -59,8 +59,9 @@
 //! page's time stands still until the agent has acted: a step is one period of it, of 1 / `frames_per_second` seconds, and one
 //! picture at its end. So a click shows in the next observation, and what is seen depends neither on how long the agent thinks
 //! nor on what else the machine does. Chance (`Math.random`) begins from the experiment's seed, `performance.now` with the page:
-//! two runs see the same, bit for bit, of pages on which no server takes its time and that draw by these clocks or by CSS. A
-//! request that does not end within `patience` holds a page up once. Lock-step needs Chromium's headless shell (on Debian the package
+//! two runs see the same, bit for bit, of a page on which no server takes its time and that draws by these clocks, in animation
+//! frames or by CSS. Timers (`setTimeout`) may come some milliseconds of the page's time earlier or later than in another run. A
+//! request that does not end within `patience` holds a page up once. Lock-step goes with one stream, and needs Chromium's headless shell (on Debian the package
 //! `chromium-headless-shell`). `frame_time`, `cooldown` and `interval` are in seconds of the page's time.
 //!
 //! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
@@ -251,10 +252,11 @@ impl Environment for Browser {
     fn act(&mut self, stream: u64, _prediction: &[f32], action: &[f32]) -> Result<()> {
         let count = self.streams.len();
         let found = usize::try_from(stream).ok().and_then(|i| self.streams.get_mut(i));
-        let Some(Stream { tab, hands, url, .. }) = found else {
+        let Some(Stream { tab, hands, url, acted, .. }) = found else {
             bail!("there is no stream {stream}: streams = {count}");
         };
         let send = |event: actions::Event| tab.input(event.method, &event.params);
+        *acted = Instant::now();
         let now = tab.lock_step().map_or_else(Instant::now, |page| page.now());
         let trigger = hands.act(&self.abilities, action, now, send);
         // The only failure is that the browser is gone, from which `poll` recovers.

@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// What `Date.now()` is when the first page begins, in seconds: 1 January 2026.
 const EPOCH: f64 = 1_767_225_600.0;
-/// After so many tasks of a page without a pause its time goes on, so that one that never pauses is drawn as well.
-const MOST_TASKS: u32 = 10_000;
 
 /// How the time of pages goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -164,7 +162,6 @@ impl LockStep {
         let grant = json!({
             "policy": if goes_on { "advance" } else { "pauseIfNetworkFetchesPending" },
             "budget": self.pace.period,
-            "maxVirtualTimeTaskStarvationCount": MOST_TASKS,
         });
         self.connection.send(&self.session, "Emulation.setVirtualTimePolicy", grant)
     }
@@ -176,7 +173,8 @@ impl LockStep {
             let (Phase::Advancing, Some(base)) = (state.phase, state.base) else { return Ok(()) };
             state.phase = Phase::Drawing;
             state.elapsed += u64::from(self.pace.period);
-            base + state.elapsed as f64
+            // Chromium cuts it to whole microseconds, of which the base is so many: half of one more, so that none is lost.
+            base + state.elapsed as f64 + 0.000_5
         };
         let draw = json!({
             "frameTimeTicks": ticks,
@@ -217,6 +215,11 @@ impl LockStep {
             state.phase = Phase::Still;
         }
         state.picture.take()
+    }
+
+    /// Whether no step is under way.
+    pub(crate) fn stands_still(&self) -> bool {
+        lock(&self.state).phase == Phase::Still
     }
 
     /// The page's time, as one that is not before any other that this returned.

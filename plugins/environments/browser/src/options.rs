@@ -100,9 +100,9 @@ efference_sdk::options! {
     pub enum Pace {
         /// That of the page: the newest picture is observed, and the page does not wait for the agent.
         RealTime,
-        /// The page's time stands still until the agent has acted; each step is one period of it, and one picture. Needs Chromium's headless shell.
+        /// The page's time stands still until the agent has acted; each step is one period of it, and one picture. One stream, and Chromium's headless shell.
         LockStep,
-        /// Lock-step if Chromium's headless shell is there, real time else.
+        /// Lock-step with one stream if Chromium's headless shell is there, real time else.
         Auto,
     }
 }
@@ -191,6 +191,13 @@ impl Options {
                     format!("{name} = {size} shows nothing of the page beyond 2 · {side} = {}", 2 * of);
                 return Err(Error::msg(message).in_option(name));
             }
+        }
+        if self.pace == Pace::LockStep && self.streams > 1 {
+            let message = format!(
+                "streams = {}, and pace = \"lock-step\" goes with one page: set streams = 1, or pace = \"real-time\"",
+                self.streams
+            );
+            return Err(Error::msg(message).in_option("streams"));
         }
         ensure!(self.streams > 0, "streams = 0: at least one page is needed");
         if self.memory > 0 && self.memory < 64 {

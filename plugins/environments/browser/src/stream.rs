@@ -16,6 +16,8 @@ use url::Url;
 const BACKOFF_RESET: Duration = Duration::from_secs(3);
 /// The longest wait before the next recovery of a page.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// How long a page has for what the agent did, before its time goes on.
+const INPUT_LIMIT: Duration = Duration::from_millis(500);
 /// How long a page may take until its first picture, however busy it is.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 /// A page that has this many faults before its first picture is given up.
@@ -31,6 +33,8 @@ pub(crate) struct Stream {
     drawn_before: Option<f64>,
     /// Whether the picture is newer than the last frame.
     pub(crate) fresh: bool,
+    /// When the agent acted.
+    pub(crate) acted: Instant,
     /// When the picture came.
     pub(crate) pictured: Instant,
     /// Whether a picture was asked for that has not come, and whether that was so when the next one was asked for.
@@ -81,6 +85,7 @@ impl Stream {
             drawn: None,
             drawn_before: None,
             fresh: false,
+            acted: Instant::now(),
             pictured: Instant::now(),
             owed: (false, false),
             url,
@@ -138,10 +143,18 @@ impl Stream {
         if self.fault.is_some() {
             return Standing::Out;
         }
+        // A page that is yet to come has no time that could go on, and one that goes elsewhere has had its time. One that does
+        // not take what the agent did is not waited for longer.
+        let (shown, going) =
+            self.tab.news(|news| (news.shown.is_some(), news.navigating)).unwrap_or_default();
+        let within = |limit: Duration, since: Instant| now.duration_since(since) < limit;
+        let waits = going.is_some_and(|since| within(self.tab.patience, since))
+            || !self.tab.has_inputs() && within(INPUT_LIMIT, self.acted);
         match self.tab.lock_step() {
-            Some(page) => page.step(now).unwrap_or(Standing::Out),
-            None if self.window.is_empty() => Standing::Steps,
-            None => Standing::Out,
+            Some(page) if shown && !(waits && page.stands_still()) => page.step(now).unwrap_or(Standing::Out),
+            Some(_) if shown => Standing::Steps,
+            _ if self.window.is_empty() => Standing::Steps,
+            _ => Standing::Out,
         }
     }
 

@@ -34,12 +34,14 @@ pub(crate) struct Tab {
     bridge: Arc<Bridge>,
     image: Image,
     in_lock_step: bool,
-    patience: Duration,
+    pub(crate) patience: Duration,
     load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
     screencast: Arc<AtomicBool>,
     /// Inputs on their way.
     inputs: Arc<AtomicUsize>,
+    /// Of them, in lock-step, those that do not wait for the page to be drawn.
+    arriving: Arc<AtomicUsize>,
     navigation: Arc<Mutex<Navigation>>,
     /// Answers to signs of life, and how many of them were seen.
     pongs: Arc<AtomicU64>,
@@ -160,6 +162,7 @@ impl Tab {
             load_limit: seconds(options.patience * LOAD_PATIENCE),
             screencast: Arc::new(AtomicBool::new(true)),
             inputs: Arc::default(),
+            arriving: Arc::default(),
             navigation,
             pongs: Arc::default(),
             pongs_seen: 0,
@@ -203,6 +206,7 @@ impl Tab {
         let Some(session) = self.opening.session() else { return Ok(()) };
         self.connection.forget(session);
         self.inputs = Arc::default();
+        self.arriving = Arc::default();
         self.navigation = Arc::new(Mutex::new(Navigation::Settled));
         self.unanswered = None;
         self.bridge.news(session, |news| {
@@ -253,11 +257,27 @@ impl Tab {
         }
         self.inputs.fetch_add(1, Ordering::Relaxed);
         let inputs = Arc::clone(&self.inputs);
+        // Moves are taken when the page is drawn, and nobody can wait for that before it is.
+        let comes_at_once =
+            self.in_lock_step && params["type"] != "mouseMoved" && params["type"] != "mouseWheel";
+        let arriving = comes_at_once.then(|| (Arc::clone(&self.arriving), Arc::clone(&self.bridge)));
+        if comes_at_once {
+            self.arriving.fetch_add(1, Ordering::Relaxed);
+        }
         self.connection
             .send_then(session, method, params, move |_| {
                 inputs.fetch_sub(1, Ordering::Relaxed);
+                if let Some((arriving, bridge)) = arriving {
+                    arriving.fetch_sub(1, Ordering::Relaxed);
+                    bridge.wake();
+                }
             })
             .map(|()| true)
+    }
+
+    /// Whether the page has all inputs that do not wait for it to be drawn.
+    pub(crate) fn has_inputs(&self) -> bool {
+        self.arriving.load(Ordering::Relaxed) == 0
     }
 
     /// Asks for signs of life and, from a new page, for pictures; returns what is wrong. A page that was never `drawn` may
