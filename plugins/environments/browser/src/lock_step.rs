@@ -2,11 +2,12 @@
 //!
 //! Chromium's virtual time advances by what a step grants (`Emulation.setVirtualTimePolicy`) and stands still while a request is
 //! under way; `HeadlessExperimental.beginFrame` then draws. So what an agent sees does not depend on how long it thinks, nor
-//! on how busy the machine is, and what it does shows in its next observation.
+//! on how busy the machine is, and what it does shows in its next observation. Timers of a page are the exception: within a
+//! period they may come earlier or later.
 use crate::devtools::{Connection, Failure, lock};
 use crate::options::{Image, Options};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -179,7 +180,7 @@ impl LockStep {
         let draw = json!({
             "frameTimeTicks": ticks,
             "interval": self.pace.period,
-            "screenshot": picture_format(self.pace.image),
+            "screenshot": self.pace.image.format(),
         });
         let page = Arc::clone(self);
         self.connection.send_then(&self.session, "HeadlessExperimental.beginFrame", draw, move |answer| {
@@ -244,12 +245,5 @@ pub(crate) fn is_unknown(failure: &Failure) -> bool {
             message.contains("BeginFrameControl") || method.starts_with("HeadlessExperimental")
         }
         _ => false,
-    }
-}
-
-fn picture_format(image: Image) -> Value {
-    match image {
-        Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
-        Image::Png => json!({ "format": "png" }),
     }
 }

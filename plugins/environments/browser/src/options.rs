@@ -138,7 +138,7 @@ efference_sdk::options! {
         pub shrink: usize = 4,
         /// Whether pages go on while the agent thinks ("real-time"), or wait for it ("lock-step").
         pub pace: Pace = Pace::RealTime,
-        /// In lock-step, steps a second of the page's time. In real time, observations a second at most; 0: one for each picture that the browser draws (up to 60), 10 while it stands still.
+        /// In lock-step, steps a second of the page's time; 0: one each 16 ms. In real time, observations a second at most; 0: one for each picture that the browser draws (up to 60), 10 while it stands still.
         #[schemars(range(min = 0.0, max = 1000.0))]
         pub frames_per_second: f64 = 20.0,
         /// How far the mouse goes in one step for an action of 1, in pixels.
@@ -166,6 +166,16 @@ efference_sdk::options! {
         pub chromium: String = String::new(),
         /// Whether Chromium's sandbox is used; without it, a page that breaks out of the renderer has all of this user's rights.
         pub sandbox: bool = true,
+    }
+}
+
+impl Image {
+    /// What Chromium is asked for.
+    pub(crate) fn format(self) -> serde_json::Value {
+        match self {
+            Image::Jpeg => serde_json::json!({ "format": "jpeg", "quality": 80 }),
+            Image::Png => serde_json::json!({ "format": "png" }),
+        }
     }
 }
 

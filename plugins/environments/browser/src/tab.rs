@@ -189,10 +189,7 @@ impl Tab {
     /// to be asked anew, and one that is about to do so refuses.
     pub(crate) fn ask_for_pictures(&self) -> Result<(), Failure> {
         let Some(session) = self.session().filter(|_| !self.in_lock_step) else { return Ok(()) };
-        let params = match self.image {
-            Image::Jpeg => json!({ "format": "jpeg", "quality": 80 }),
-            Image::Png => json!({ "format": "png" }),
-        };
+        let params = self.image.format();
         let screencast = Arc::clone(&self.screencast);
         screencast.store(true, Ordering::Relaxed);
         self.connection.send(session, "Page.stopScreencast", json!({}))?;

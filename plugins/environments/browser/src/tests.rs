@@ -26,7 +26,12 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// `None`, and a line that says so, if there is no browser to test with.
 fn turn() -> Option<MutexGuard<'static, ()>> {
-    match program::find(&Options::default()) {
+    turn_for(&Options::default())
+}
+
+/// As [`turn`], for the browser that these options ask for.
+fn turn_for(options: &Options) -> Option<MutexGuard<'static, ()>> {
+    match program::find(options) {
         Ok(_) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
         Err(error) => {
             skipped(&format!("{error:#}"));

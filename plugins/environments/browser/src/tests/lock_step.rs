@@ -4,13 +4,7 @@ use crate::Pace;
 
 /// `None`, and a line that says so, if there is no Chromium that can draw step by step.
 fn shell() -> Option<MutexGuard<'static, ()>> {
-    match program::find(&Options { pace: Pace::LockStep, ..Options::default() }) {
-        Ok(_) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
-        Err(error) => {
-            skipped(&format!("{error:#}"));
-            None
-        }
-    }
+    turn_for(&Options { pace: Pace::LockStep, ..Options::default() })
 }
 
 fn in_lock_step(url: &str) -> Options {
@@ -20,10 +14,6 @@ fn in_lock_step(url: &str) -> Options {
 /// Makes a step with this action, and returns what was seen then.
 fn step(browser: &mut Browser, action: &[f32; 4]) -> Seen {
     browser.act(0, &[], action).unwrap();
-    look(browser)
-}
-
-fn look(browser: &mut Browser) -> Seen {
     let mut seen = Seen::default();
     let deadline = Instant::now() + SOON;
     while seen.count == 0 {
