@@ -226,7 +226,8 @@ fn viewers_that_never_read_or_talk_nonsense_cost_nothing_and_steps_are_made() {
 fn there_are_only_so_many_viewers() {
     let place = place();
     let _offer = Offer::open(&place.run).unwrap();
-    let all: Vec<_> = (0..40).map(|_| Link::open(place.run.path()).unwrap()).collect();
-    let replies = all.into_iter().map(|mut link| link.ask(&Request::Look(vec![])).is_ok());
+    let mut all: Vec<_> = (0..40).map(|_| Link::open(place.run.path()).unwrap()).collect();
+    // None is closed before all have asked: its place would be taken by a later one.
+    let replies = all.iter_mut().map(|link| link.ask(&Request::Look(vec![])).is_ok());
     assert_eq!(replies.filter(|replied| *replied).count(), 16);
 }

@@ -139,9 +139,10 @@ impl Engine {
     }
 
     fn say_stop(&mut self, doing: &Doing, soon: Option<i32>) {
-        if std::mem::replace(&mut self.said_stop, true) || doing.phase == Phase::Ended {
+        if self.said_stop || doing.phase == Phase::Ended {
             return;
         }
+        self.said_stop = true;
         let stepping = doing.run.is_some() && doing.phase >= Phase::Stepping;
         let mut text = if stepping { "stopping after this step" } else { "stopping" }.to_owned();
         let still = self.waits.still_for(Instant::now());
