@@ -26,7 +26,7 @@ impl Folders {
     }
 
     /// The address of a file in a folder.
-    fn url(&mut self, folder: PathBuf, file: &str) -> Result<Url> {
+    pub(crate) fn url(&mut self, folder: PathBuf, file: &str) -> Result<Url> {
         let number = self.0.iter().position(|known| *known == folder).unwrap_or_else(|| {
             self.0.push(folder);
             self.0.len() - 1

@@ -4,6 +4,7 @@ use crate::devtools::{Connection, Listener, lock, printable};
 use crate::lock_step::LockStep;
 use crate::reward::{PageKey, Rewards};
 use crate::sight::Heard;
+use crate::tasks::{Said, TASK, Tale};
 use efference_sdk::tracing;
 use serde::Deserialize;
 use serde_json::json;
@@ -50,6 +51,8 @@ pub(crate) struct News {
     pub(crate) heard: Heard,
     /// Rewards, not looked at yet.
     pub(crate) rewards: Rewards,
+    /// What its page says of episodes, not looked at yet.
+    pub(crate) tale: Tale,
     /// Its renderer has crashed.
     pub(crate) crashed: bool,
     /// It was closed.
@@ -95,6 +98,15 @@ impl News {
     fn noticed(&mut self, habit: Habit) {
         if self.habits.len() < HABITS {
             self.habits.push(habit);
+        }
+    }
+
+    /// What was given before an episode is none of its rewards, and what its end gives is.
+    fn hear_of_an_episode(&mut self, payload: &str) {
+        match self.tale.hear(payload) {
+            Some(Said::Begun { .. }) => self.rewards.clear(),
+            Some(Said::Ended { reward, .. }) => self.rewards.add(self.page, *reward, 1.0),
+            _ => {}
         }
     }
 }
@@ -318,6 +330,8 @@ impl Bridge {
                 if call.name == BINDING && call.payload.len() < 128 {
                     let (sum, count) = serde_json::from_str(&call.payload)?;
                     self.news(session, |news| news.rewards.add(news.page, sum, count));
+                } else if call.name == TASK {
+                    self.update(session, |news| news.hear_of_an_episode(&call.payload));
                 } else {
                     self.news(session, |news| news.heard.take(&call.name, &call.payload));
                 }
@@ -327,6 +341,7 @@ impl Bridge {
                 if frame.parent_id.is_none() {
                     self.update(session, |news| {
                         news.navigated = true;
+                        news.tale.leave();
                         news.heard = Heard::default();
                         news.navigating = None;
                         // With this a tab begins, before it goes anywhere.

@@ -87,6 +87,7 @@ mod devtools;
 mod gate;
 mod lock_step;
 mod memory;
+mod nearest;
 mod opening;
 mod options;
 mod process;
@@ -98,6 +99,7 @@ mod sight;
 mod stream;
 mod supervision;
 mod tab;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 mod travel;
@@ -108,7 +110,7 @@ pub use actions::{
     Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
     Trigger, Triggers, Wheel,
 };
-pub use options::{Addresses, Image, Options, Pace, Reward};
+pub use options::{Image, OneOrMore, Options, Pace, Reward};
 pub use sight::{
     Audio, Constant, FoveaOptions, FrameTime, Link, MousePosition, MouseRectangle, See, Viewport,
 };
@@ -172,8 +174,9 @@ impl Plugin for Browser {
         }
         let supervision = Supervision::new(program.path, pace, options.gate(&pages)?, &options);
         let chromium = supervision.start(&options)?;
-        let streams: Result<Vec<_>, _> =
-            (0..options.streams).map(|i| Stream::open(i, &chromium, &options, pages.of(i))).collect();
+        let streams: Result<Vec<_>, _> = (0..options.streams)
+            .map(|i| Stream::open(i, &chromium, &options, pages.of(i), setup.seed))
+            .collect();
         Ok(Browser {
             clock: Clock::new(options.frames_per_second),
             sight: Sight::new(&options)?,
@@ -205,10 +208,19 @@ impl Options {
         Spaces {
             observation: self.features(),
             actions: self.action_groups(),
-            reward: match self.reward {
-                Reward::Normalised => RewardRange { min: -reward::MAX, max: reward::MAX },
-                Reward::Raw => RewardRange { min: -reward::LIMIT as f32, max: reward::LIMIT as f32 },
+            reward: if self.has_raw_reward() {
+                RewardRange { min: -reward::LIMIT as f32, max: reward::LIMIT as f32 }
+            } else {
+                RewardRange { min: -reward::MAX, max: reward::MAX }
             },
+        }
+    }
+
+    fn has_raw_reward(&self) -> bool {
+        match self.reward {
+            Reward::Raw => true,
+            Reward::Normalised => false,
+            Reward::Auto => self.has_tasks(),
         }
     }
 }
@@ -231,14 +243,14 @@ impl Environment for Browser {
                 self.streams.iter_mut().for_each(Stream::ask_for_picture);
             }
             let follows = self.clock.follows_pictures();
-            for stream in self.streams.iter_mut().filter(|s| follows || s.window.is_empty()) {
+            for stream in self.streams.iter_mut().filter(|s| follows || s.frame().is_none()) {
                 stream.take_picture(&self.options);
             }
-            let mut drawn = self.streams.iter().filter(|stream| !stream.window.is_empty()).peekable();
-            if drawn.peek().is_some() && self.clock.due(now, drawn.all(|stream| stream.is_fresh(follows))) {
+            let mut shown = self.streams.iter().filter(|stream| stream.frame().is_some()).peekable();
+            if shown.peek().is_some() && self.clock.due(now, shown.all(|stream| stream.is_fresh(follows))) {
                 self.clock.tick(now);
                 self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
-                return self.send_frames(frames);
+                return self.send_frames(frames, |_| true);
             }
             if now >= deadline {
                 return Ok(());
@@ -252,9 +264,13 @@ impl Environment for Browser {
     fn act(&mut self, stream: u64, _prediction: &[f32], action: &[f32]) -> Result<()> {
         let count = self.streams.len();
         let found = usize::try_from(stream).ok().and_then(|i| self.streams.get_mut(i));
-        let Some(Stream { tab, hands, url, acted, .. }) = found else {
+        let Some(stream) = found else {
             bail!("there is no stream {stream}: streams = {count}");
         };
+        if !stream.takes_actions() {
+            return Ok(());
+        }
+        let Stream { tab, hands, url, acted, .. } = stream;
         let send = |event: actions::Event| tab.input(event.method, &event.params);
         *acted = Instant::now();
         let now = tab.lock_step().map_or_else(Instant::now, |page| page.now());
@@ -280,13 +296,18 @@ impl Browser {
     fn poll_in_lock_step(&mut self, deadline: Instant, frames: &mut dyn Frames) -> Result<()> {
         loop {
             self.supervision.check(&mut self.chromium, &mut self.streams, &self.options)?;
+            if self.streams.iter().any(Stream::is_cut_off) {
+                return self.send_frames(frames, Stream::is_cut_off);
+            }
             let changes = self.chromium.bridge.changes();
             let now = Instant::now();
             let standings: Vec<_> = self.streams.iter().map(|stream| stream.step(now)).collect();
             if standings.contains(&Standing::Done) && !standings.contains(&Standing::Steps) {
                 self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
-                if self.streams.iter().any(|stream| !stream.window.is_empty()) {
-                    return self.send_frames(frames);
+                // What a page says in a step has come before the step's end.
+                self.supervision.follow_episodes(&mut self.chromium, &mut self.streams, &self.options)?;
+                if self.streams.iter().any(|stream| stream.frame().is_some()) {
+                    return self.send_frames(frames, |_| true);
                 }
                 continue;
             }
@@ -305,13 +326,12 @@ impl Browser {
         self.chromium.bridge.set_one_picture(one_by_one);
     }
 
-    fn send_frames(&mut self, frames: &mut dyn Frames) -> Result<()> {
+    /// Sends the frames of those streams that have one, and of which this holds.
+    fn send_frames(&mut self, frames: &mut dyn Frames, of: impl Fn(&Stream) -> bool) -> Result<()> {
         let recoveries: u64 = self.streams.iter().map(|stream| stream.recoveries).sum();
         latest_metric("browser/recoveries", recoveries as f64);
         for (i, stream) in self.streams.iter_mut().enumerate() {
-            if stream.window.is_empty() {
-                continue;
-            }
+            let Some(step_type) = stream.frame().filter(|_| of(stream)) else { continue };
             metric("browser/picture_age", stream.pictured.elapsed().as_secs_f64());
             self.observation.clear();
             let heard = if self.sight.listens() { stream.tab.news(|news| news.heard.clone()) } else { None };
@@ -327,19 +347,20 @@ impl Browser {
             let given = stream.tab.news(|news| normaliser.take(&mut news.rewards)).flatten();
             let reward = given.map(|given| {
                 metric("browser/reward", given.raw);
-                match self.options.reward {
-                    Reward::Normalised => given.normalised,
-                    Reward::Raw => given.raw as f32,
+                match (self.options.has_raw_reward(), self.options.has_tasks()) {
+                    (false, _) => given.normalised,
+                    (true, false) => given.raw as f32,
+                    (true, true) => given.sum as f32,
                 }
             });
-            stream.fresh = false;
             frames.frame(Frame {
                 stream: i as u64,
                 observation: &self.observation,
                 actions: &self.abilities.groups,
                 reward,
-                step_type: StepType::MIDDLE,
+                step_type,
             })?;
+            stream.sent();
         }
         Ok(())
     }

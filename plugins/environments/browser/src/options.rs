@@ -2,59 +2,60 @@
 use crate::actions::{Do, SPRING};
 use crate::address::{self, Folders};
 use crate::sight::See;
+use crate::tasks::Set;
 use efference_sdk::{Error, JsonSchema, Result, ensure};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use url::Url;
 
-/// The pages of the streams: one, or several that the streams take by turns.
+/// One name, or several that the streams take by turns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(crate = "efference_sdk::schemars")]
-pub enum Addresses {
-    /// The same page in every stream.
+pub enum OneOrMore {
+    /// The same in every stream.
     One(String),
     /// The first stream has the first, and so on; after the last the first comes again.
     Several(Vec<String>),
 }
 
-impl Addresses {
+impl OneOrMore {
     /// All of them.
     pub(crate) fn all(&self) -> &[String] {
         match self {
-            Addresses::One(address) => std::slice::from_ref(address),
-            Addresses::Several(addresses) => addresses,
+            OneOrMore::One(address) => std::slice::from_ref(address),
+            OneOrMore::Several(addresses) => addresses,
         }
     }
 }
 
-impl From<&str> for Addresses {
+impl From<&str> for OneOrMore {
     fn from(address: &str) -> Self {
-        Addresses::One(address.to_owned())
+        OneOrMore::One(address.to_owned())
     }
 }
 
-impl<'de> Deserialize<'de> for Addresses {
+impl<'de> Deserialize<'de> for OneOrMore {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {
-            type Value = Addresses;
+            type Value = OneOrMore;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address, or a list of addresses")
+                f.write_str("a text, or a list of texts")
             }
 
-            fn visit_str<E>(self, address: &str) -> Result<Addresses, E> {
+            fn visit_str<E>(self, address: &str) -> Result<OneOrMore, E> {
                 Ok(address.into())
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMore, A::Error> {
                 let mut addresses = Vec::new();
                 while let Some(address) = list.next_element()? {
                     addresses.push(address);
                 }
-                Ok(Addresses::Several(addresses))
+                Ok(OneOrMore::Several(addresses))
             }
         }
         deserializer.deserialize_any(Either)
@@ -88,9 +89,11 @@ efference_sdk::options! {
 efference_sdk::options! {
     /// How the numbers that a page gives by `directScore(x)` become rewards.
     pub enum Reward {
+        /// Raw where pages have episodes, normalised else.
+        Auto,
         /// In standard deviations from the mean of that page's numbers so far, of which three are 0.99.
         Normalised,
-        /// As they are, within −1,000,000,000…1,000,000,000.
+        /// As they are, within −1,000,000,000…1,000,000,000: their mean, or, where pages have episodes, their sum.
         Raw,
     }
 }
@@ -111,7 +114,16 @@ efference_sdk::options! {
     /// Options of `browser`.
     pub struct Options {
         /// The page of every stream, at the start and after a page fault: an http(s) address, a folder with an `index.html`, a file (what lies beside it is served too), or a page that comes along: "bundled" (a ball to follow), "bundled:waves" (waves of colour), "bundled:catch" (balls to catch). A list: streams take its pages by turns.
-        pub url: Addresses = Addresses::from("bundled"),
+        pub url: OneOrMore = OneOrMore::from("bundled"),
+        /// Pages with episodes, in place of `url`: "miniwob", those of the Python package of that name, or a folder of pages that end episodes by `endEpisode(reward)`; empty: none.
+        pub tasks: String = String::new(),
+        /// The task of `tasks`, by its name. A list: streams take them by turns.
+        pub task: OneOrMore = OneOrMore::Several(Vec::new()),
+        /// Seconds of the page's time after which an episode is cut off; 0: as the page has it, which is 10 for most of MiniWoB's.
+        #[schemars(range(min = 0.0, max = 86_400.0))]
+        pub episode_seconds: f64 = 0.0,
+        /// The Python in which tasks = "miniwob" finds the pages: a name on the PATH or a file, such as "venv/bin/python".
+        pub python: String = String::from("python3"),
         /// Pages that are driven at once, each with cookies and a window of its own.
         #[schemars(range(min = 1, max = 64))]
         pub streams: usize = 1,
@@ -151,7 +163,7 @@ efference_sdk::options! {
         #[schemars(range(min = 0.0, max = 4096.0))]
         pub scroll_speed: f64 = 100.0,
         /// How the numbers that a page gives become rewards; as they were given they are the metric `browser/reward` in any case.
-        pub reward: Reward = Reward::Normalised,
+        pub reward: Reward = Reward::Auto,
         /// How pictures travel from the browser.
         pub image: Image = Image::Jpeg,
         /// Seconds without a sign of life after which a page is taken for hung and is loaded anew; a server has six times as long.
@@ -217,24 +229,57 @@ impl Options {
             );
             return Err(Error::msg(message).in_option("memory"));
         }
-        self.pages().map_err(|e| e.in_option("url"))
+        self.pages()
     }
 
     fn pages(&self) -> Result<Pages> {
         let mut folders = Folders::default();
-        let urls: Result<Vec<_>> =
-            self.url.all().iter().map(|address| address::parse(address, &mut folders)).collect();
-        let urls = urls?;
-        ensure!(!urls.is_empty(), "url is an empty list: at least one page is needed");
+        let (option, urls) = if self.has_tasks() {
+            ("task", self.task_pages(&mut folders)?)
+        } else {
+            self.check_without_tasks()?;
+            let parse =
+                |address: &String| address::parse(address, &mut folders).map_err(|e| e.in_option("url"));
+            ("url", self.url.all().iter().map(parse).collect::<Result<Vec<_>>>()?)
+        };
+        if urls.is_empty() {
+            return Err(Error::msg(format!("{option} is an empty list: at least one page is needed"))
+                .in_option(option));
+        }
         if urls.len() > self.streams {
             let message = format!(
-                "url names {} pages, and streams = {}: some would never be seen",
+                "{option} names {} pages, and streams = {}: some would never be seen",
                 urls.len(),
                 self.streams
             );
-            return Err(Error::msg(message));
+            return Err(Error::msg(message).in_option(option));
         }
         Ok(Pages { urls, folders })
+    }
+
+    fn task_pages(&self, folders: &mut Folders) -> Result<Vec<Url>> {
+        if self.url != OneOrMore::from("bundled") {
+            let message = "url and tasks are two ways to say which pages there are: leave one of them out";
+            return Err(Error::msg(message).in_option("url"));
+        }
+        let set = Set::find(&self.tasks, &self.python)?;
+        // Nothing at all is a task without a name, which says what names there are.
+        let names = if self.task.all().is_empty() { &[String::new()] } else { self.task.all() };
+        names.iter().map(|name| folders.url(set.root.clone(), set.page(name)?)).collect()
+    }
+
+    fn check_without_tasks(&self) -> Result<()> {
+        for (option, set) in
+            [("task", !self.task.all().is_empty()), ("episode_seconds", self.episode_seconds > 0.0)]
+        {
+            if set {
+                let message = format!(
+                    "{option} says something of tasks, and there are none: add tasks = \"miniwob\", or a folder"
+                );
+                return Err(Error::msg(message).in_option(option));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -258,7 +303,7 @@ mod tests {
         assert!(error(r#"{"url": []}"#).to_string().contains("empty list"));
         assert!(error(r#"{"url": ["bundled", "localhost"]}"#).to_string().contains("never be seen"));
         let wrong = read(r#"{"url": 3}"#).unwrap_err().to_string();
-        assert!(wrong.contains("an address, or a list of addresses"), "{wrong}");
+        assert!(wrong.contains("a text, or a list of texts"), "{wrong}");
     }
 
     #[test]

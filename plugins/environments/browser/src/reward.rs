@@ -91,6 +91,8 @@ impl Statistics {
 pub(crate) struct Given {
     /// The mean of what was given, in −10⁹…10⁹.
     pub(crate) raw: f64,
+    /// The sum of it, in the same range.
+    pub(crate) sum: f64,
     /// Of each page the mean of its rewards, normalised; of several pages, which only a navigation within the frame makes,
     /// the mean. In −0.99…0.99.
     pub(crate) normalised: f32,
@@ -118,7 +120,7 @@ impl Normaliser {
         }
         let normalised = (total / rewards.0.len() as f64) as f32;
         rewards.clear();
-        Some(Given { raw: (sums / counts).clamp(-LIMIT, LIMIT), normalised })
+        Some(Given { raw: (sums / counts).clamp(-LIMIT, LIMIT), sum: sums.clamp(-LIMIT, LIMIT), normalised })
     }
 
     fn statistics(&mut self, page: PageKey) -> &mut Statistics {
@@ -180,7 +182,11 @@ mod tests {
             rewards.add(page, 1e308, 1.0);
         }
         let given = normaliser.take(&mut rewards).unwrap();
-        assert_eq!(given, Given { raw: LIMIT, normalised: MAX }, "no NaN, however large they are");
+        assert_eq!(
+            given,
+            Given { raw: LIMIT, sum: LIMIT, normalised: MAX },
+            "no NaN, however large they are"
+        );
     }
 
     #[test]

@@ -6,8 +6,10 @@ use crate::devtools::Failure;
 use crate::lock_step::Standing;
 use crate::options::Options;
 use crate::tab::{PageFault, Tab};
+use crate::tasks::{Episodes, Moment, Wish};
 use crate::troubles::Troubles;
 use crate::view::Window;
+use efference_sdk::{StepType, metric};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -43,6 +45,8 @@ pub(crate) struct Stream {
     pub(crate) url: Url,
     number: usize,
     opened: Instant,
+    /// If its page has such.
+    episodes: Option<Episodes>,
     /// The fault to recover from, and when.
     fault: Option<(Instant, PageFault)>,
     /// Recoveries in a row.
@@ -77,6 +81,7 @@ impl Stream {
         chromium: &Chromium,
         options: &Options,
         url: Url,
+        seed: u64,
     ) -> Result<Stream, Failure> {
         Ok(Stream {
             tab: Tab::open(chromium, number, None, options, &url)?,
@@ -91,6 +96,7 @@ impl Stream {
             url,
             number,
             opened: Instant::now(),
+            episodes: options.has_tasks().then(|| Episodes::new(seed, number)),
             fault: None,
             in_a_row: 0,
             recoveries: 0,
@@ -101,9 +107,72 @@ impl Stream {
     pub(crate) fn move_to(&mut self, chromium: &Chromium, options: &Options) -> Result<(), Failure> {
         self.recoveries += 1;
         self.fault = None;
-        self.hands.forget();
+        self.forget_page();
         self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
         Ok(())
+    }
+
+    /// What it had to do with its page is over.
+    fn forget_page(&mut self) {
+        self.hands.forget();
+        self.episodes.iter_mut().for_each(Episodes::page_is_gone);
+    }
+
+    /// Follows what its page says of episodes, and asks it for them.
+    pub(crate) fn follow_episodes(&mut self) -> Result<(), StreamFailure> {
+        let Some(episodes) = &mut self.episodes else { return Ok(()) };
+        let failed = |why| StreamFailure::Page { url: self.url.clone(), why };
+        while let Some((said, at)) = self.tab.news(|news| news.tale.take()).flatten() {
+            if let Some(success) = episodes.take(said, at).map_err(failed)? {
+                metric("browser/success", f64::from(u8::from(success)));
+            }
+        }
+        match episodes.wish(self.tab.has_inputs(), self.tab.load_limit).map_err(failed)? {
+            Some(Wish::Run(script)) => self.tab.run(script)?,
+            Some(Wish::Load) => self.tab.load(&self.url)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn moment(&self) -> Moment {
+        let always = Moment::Frame { step_type: StepType::MIDDLE, since: None };
+        self.episodes.as_ref().map_or(always, Episodes::moment)
+    }
+
+    /// Where its next frame stands in an episode; `None` as long as it has none to send.
+    pub(crate) fn frame(&self) -> Option<StepType> {
+        match self.moment() {
+            _ if self.window.is_empty() => None,
+            Moment::Between => None,
+            Moment::CutOff => Some(StepType::TRUNCATED),
+            // In lock-step, the picture of a step is that of its end.
+            Moment::Frame { step_type, since: Some((at, at_last)) } if self.tab.lock_step().is_none() => {
+                (self.pictured >= at || Instant::now() >= at_last).then_some(step_type)
+            }
+            Moment::Frame { step_type, .. } => Some(step_type),
+        }
+    }
+
+    /// Whether what was seen last is the end of an episode.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        !self.window.is_empty() && self.moment() == Moment::CutOff
+    }
+
+    /// Its frame was sent.
+    pub(crate) fn sent(&mut self) {
+        self.fresh = false;
+        if self.episodes.as_mut().is_some_and(Episodes::sent) {
+            self.acted = Instant::now();
+            let tab = &self.tab;
+            // The only failure is that the browser is gone, which the next look finds.
+            let _ = self.hands.let_go(|event| tab.input(event.method, &event.params));
+        }
+    }
+
+    /// Whether it takes an action: between episodes it does not.
+    pub(crate) fn takes_actions(&self) -> bool {
+        self.episodes.as_ref().is_none_or(Episodes::is_going)
     }
 
     /// Asks for a picture of a page that is there. If that fails, the next look finds out why.
@@ -126,6 +195,9 @@ impl Stream {
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
     pub(crate) fn take_picture(&mut self, options: &Options) {
+        if self.is_cut_off() {
+            return;
+        }
         let picture = match self.tab.lock_step() {
             Some(page) => page.take_picture(),
             None => self.tab.news(|news| Some((news.picture.take()?, news.drawn))).flatten(),
@@ -197,7 +269,7 @@ impl Stream {
         let Some((_, fault)) = self.fault.take() else { return Ok(()) };
         self.in_a_row += 1;
         self.recoveries += 1;
-        self.hands.forget();
+        self.forget_page();
         // What a page has stored may be what breaks it: a service worker that never answers, say.
         if self.in_a_row > 1 {
             let old = self.tab.context();

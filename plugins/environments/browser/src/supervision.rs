@@ -83,7 +83,29 @@ impl Supervision {
         options: &Options,
     ) -> Result<()> {
         self.troubles.look(Instant::now());
-        match self.check_pages(chromium, streams, options) {
+        let checked = self.check_pages(chromium, streams, options);
+        self.recover(checked, chromium, streams, options)
+    }
+
+    /// Looks what pages say of their episodes.
+    pub(crate) fn follow_episodes(
+        &mut self,
+        chromium: &mut Chromium,
+        streams: &mut [Stream],
+        options: &Options,
+    ) -> Result<()> {
+        let followed = streams.iter_mut().try_for_each(Stream::follow_episodes);
+        self.recover(followed, chromium, streams, options)
+    }
+
+    fn recover(
+        &mut self,
+        checked: Result<(), StreamFailure>,
+        chromium: &mut Chromium,
+        streams: &mut [Stream],
+        options: &Options,
+    ) -> Result<()> {
+        match checked {
             Ok(()) => Ok(()),
             Err(StreamFailure::Browser(failure)) => self.restart(chromium, streams, options, &failure),
             Err(StreamFailure::Page { url, why }) => {
@@ -107,6 +129,7 @@ impl Supervision {
         self.memory.check(chromium, &mut self.troubles)?;
         for stream in streams {
             stream.check_faults(chromium, options, &mut self.troubles)?;
+            stream.follow_episodes()?;
         }
         Ok(())
     }

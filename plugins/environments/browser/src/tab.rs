@@ -35,7 +35,7 @@ pub(crate) struct Tab {
     image: Image,
     in_lock_step: bool,
     pub(crate) patience: Duration,
-    load_limit: Duration,
+    pub(crate) load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
     screencast: Arc<AtomicBool>,
     /// Inputs on their way.
@@ -246,6 +246,12 @@ impl Tab {
         navigate(&self.connection, session, url, &self.navigation)
     }
 
+    /// Runs a script in the page, if it is open, without waiting.
+    pub(crate) fn run(&self, script: Value) -> Result<(), Failure> {
+        let Some(session) = self.session() else { return Ok(()) };
+        self.connection.send(session, "Runtime.evaluate", script)
+    }
+
     /// Sends an input event without waiting; `false` if the page is not open, or has too many of them before it.
     pub(crate) fn input(&self, method: &'static str, params: &Value) -> Result<bool, Failure> {
         let Some(session) = self.session() else { return Ok(false) };
@@ -255,8 +261,7 @@ impl Tab {
         self.inputs.fetch_add(1, Ordering::Relaxed);
         let inputs = Arc::clone(&self.inputs);
         // Moves are taken when the page is drawn, and nobody can wait for that before it is.
-        let comes_at_once =
-            self.in_lock_step && params["type"] != "mouseMoved" && params["type"] != "mouseWheel";
+        let comes_at_once = params["type"] != "mouseMoved" && params["type"] != "mouseWheel";
         let arriving = comes_at_once.then(|| (Arc::clone(&self.arriving), Arc::clone(&self.bridge)));
         if comes_at_once {
             self.arriving.fetch_add(1, Ordering::Relaxed);
@@ -456,6 +461,14 @@ fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Ve
         messages.push(("Runtime.addBinding", binding));
         for script in
             [json!({ "source": channel.relay, "worldName": WORLD }), json!({ "source": channel.page })]
+        {
+            messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
+        }
+    }
+    if let Some(tasks) = options.task_scripts() {
+        let binding = json!({ "name": tasks.binding, "executionContextName": WORLD });
+        messages.push(("Runtime.addBinding", binding));
+        for script in [json!({ "source": tasks.relay, "worldName": WORLD }), json!({ "source": tasks.page })]
         {
             messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
         }

@@ -5,8 +5,9 @@ mod network;
 mod opening;
 mod pages;
 mod sight;
+mod tasks;
 
-use crate::{Addresses, Browser, Image, Options, program};
+use crate::{Browser, Image, OneOrMore, Options, program};
 use efference_sdk::{ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Plugin, Result, StepType};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
@@ -107,7 +108,7 @@ fn target(browser: &Browser) -> String {
 }
 
 fn options(url: &str) -> Options {
-    Options { url: Addresses::from(url), patience: 2.0, ..Options::default() }
+    Options { url: OneOrMore::from(url), patience: 2.0, ..Options::default() }
 }
 
 /// Polls, with actions that do nothing, until something holds of what was seen.
@@ -403,7 +404,7 @@ fn what_cannot_be_opened_is_said() {
     let error = refused(options("chrome://version"));
     assert!(error.contains("only http and https"), "{error}");
     let list = vec!["bundled".to_owned(), "http://127.0.0.1:1/".to_owned()];
-    let error = refused(Options { url: Addresses::Several(list), streams: 2, ..options("") });
+    let error = refused(Options { url: OneOrMore::Several(list), streams: 2, ..options("") });
     assert!(error.contains("http://127.0.0.1:1/ cannot be opened"), "{error}");
     let error = refused(Options { chromium: "/nowhere/chromium".to_owned(), ..options("bundled") });
     assert!(error.contains("no such file"), "{error}");

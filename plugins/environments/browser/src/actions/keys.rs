@@ -117,7 +117,6 @@ fn find(name: &str) -> Option<Key> {
 
 /// The name that was meant, it seems.
 fn nearest(name: &str) -> Option<&'static str> {
-    let said = name.to_lowercase();
     // What people call keys that are called otherwise.
     let also = [
         ("space", " "),
@@ -133,12 +132,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     ];
     let known = NAMED.iter().map(|(name, ..)| (name.to_lowercase(), *name));
     let names = known.chain(also.map(|(other, name)| (other.to_owned(), name)));
-    let near = names.map(|(folded, name)| (strsim::damerau_levenshtein(&said, &folded), name));
-    // One slip in three letters is still a slip.
-    let most = (said.chars().count() / 3).max(1);
-    near.filter(|(edits, _)| *edits <= most && said.chars().nth(1).is_some())
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, name)| name)
+    crate::nearest::nearest(name, names)
 }
 
 #[cfg(test)]

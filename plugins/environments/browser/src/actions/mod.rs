@@ -107,6 +107,12 @@ impl Hands {
         self.keyboard.forget();
     }
 
+    /// Lets go of all buttons and keys.
+    pub(crate) fn let_go<E>(&mut self, mut send: impl FnMut(Event) -> Result<bool, E>) -> Result<(), E> {
+        self.mouse.hold(&[], &mut send)?;
+        self.keyboard.hold(&[], &mut send)
+    }
+
     /// Follows the actions, and sends the events that make them; `send` returns whether one was sent. Actions are cut to
     /// −1…1; missing ones and NaN are 0. Returns which way to another page is to be taken.
     pub(crate) fn act<E>(

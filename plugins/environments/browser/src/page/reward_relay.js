@@ -22,4 +22,6 @@ if (window === window.top) {
     else if (timer === 0) timer = setTimeout(flush, pause);
   }, true);
   window.addEventListener('pagehide', flush, true);
+  // What was given in an episode is to arrive before its end does.
+  window.addEventListener('efference-task', flush, true);
 }

@@ -9,7 +9,7 @@ fn a_page_that_does_not_come_holds_up_neither_the_caller_nor_other_streams() {
     let Some(_turn) = turn() else { return };
     let silent = serve::<&str>(&[]) + "hang";
     let began = Instant::now();
-    let url = Addresses::Several(vec![silent, "bundled".to_owned()]);
+    let url = OneOrMore::Several(vec![silent, "bundled".to_owned()]);
     let mut browser =
         Browser::new(Options { url, streams: 2, ..options("") }, &EnvironmentSetup::with_seed(0)).unwrap();
     assert!(began.elapsed() < AT_ONCE, "new: {:?}", began.elapsed());

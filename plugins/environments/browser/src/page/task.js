@@ -1,0 +1,66 @@
+// Runs in the page's own world before its scripts, in a block in which SECONDS is how long an episode may take, 0 for as long as
+// the page lets it. Begins an episode when that is asked for, and tells task_relay.js when the page can, has, and has ended one.
+if (window === window.top) {
+  const dispatch = window.dispatchEvent.bind(window), Event = window.CustomEvent, write = JSON.stringify;
+  const later = window.setTimeout.bind(window), never = window.clearTimeout.bind(window);
+  const say = said => dispatch(new Event('efference-task', { detail: write(said) }));
+  let episode = null, limit = 0;
+
+  const end = (reward, truncated) => {
+    if (episode === null) return;
+    say({ is: 'ended', episode, reward: Number(reward), truncated: Boolean(truncated) });
+    episode = null;
+    never(limit);
+  };
+  Object.defineProperty(window, 'endEpisode', {
+    configurable: true,
+    value: function endEpisode(reward = 0, truncated = false) { end(reward, truncated); },
+  });
+
+  // Pages that are made for MiniWoB: they are begun by `core`, and call it when they end.
+  const adapt = () => {
+    const core = window.core;
+    if (typeof window.startEpisode === 'function' || typeof core?.startEpisodeReal !== 'function') return;
+    const style = document.createElement('style');
+    style.textContent = 'html, body { overflow: hidden } #reward-display, #click-canvas { display: none }';
+    document.head.append(style);
+    // Without the cover that a person would click to begin.
+    core.startEpisode = () => {
+      core.createDisplay();
+      core.cover_div ??= document.createElement('div');
+    };
+    const ended = core.endEpisode;
+    core.endEpisode = (reward, timed, reason) => {
+      if (core.EP_TIMER === null) return;
+      ended.call(core, reward, timed, reason);
+      end(reward, reason === 'timed out');
+    };
+    window.startEpisode = seed => {
+      Math.seedrandom(seed);
+      if (SECONDS > 0) core.EPISODE_MAX_TIME = 1000 * SECONDS;
+      core.startEpisodeReal();
+    };
+  };
+  window.addEventListener('DOMContentLoaded', adapt, true);
+
+  const whenReady = () => {
+    if (window.WOB_TASK_READY === false) return later(whenReady, 10);
+    say({ is: 'ready', again: typeof window.startEpisode === 'function' });
+  };
+  // After the page's own listeners.
+  window.addEventListener('load', () => later(whenReady, 0));
+
+  window.addEventListener('efference-begin', async event => {
+    const [number, seed] = event.detail;
+    episode = number;
+    try {
+      await window.startEpisode?.(seed);
+    } catch (error) {
+      episode = null;
+      return say({ is: 'failed', why: String(error).slice(0, 200) });
+    }
+    say({ is: 'begun', episode: number });
+    never(limit);
+    if (SECONDS > 0) limit = later(() => end(0, true), 1000 * SECONDS);
+  });
+}
