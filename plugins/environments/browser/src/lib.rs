@@ -127,7 +127,7 @@ use crate::stream::Stream;
 use crate::supervision::Supervision;
 use efference_sdk::{
     Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Random, Result, RewardRange,
-    Spaces, StepType, bail, latest_metric, metric, tracing,
+    Spaces, bail, latest_metric, metric, tracing,
 };
 use std::time::{Duration, Instant};
 

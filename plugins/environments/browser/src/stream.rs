@@ -6,7 +6,7 @@ use crate::devtools::Failure;
 use crate::lock_step::Standing;
 use crate::options::Options;
 use crate::tab::{PageFault, Tab};
-use crate::tasks::{Episodes, Moment, Wish};
+use crate::tasks::{Episodes, Moment, Turn, Wish};
 use crate::troubles::Troubles;
 use crate::view::Window;
 use efference_sdk::{StepType, metric};
@@ -122,9 +122,11 @@ impl Stream {
     pub(crate) fn follow_episodes(&mut self) -> Result<(), StreamFailure> {
         let Some(episodes) = &mut self.episodes else { return Ok(()) };
         let failed = |why| StreamFailure::Page { url: self.url.clone(), why };
-        while let Some((said, at)) = self.tab.news(|news| news.tale.take()).flatten() {
-            if let Some(success) = episodes.take(said, at).map_err(failed)? {
-                metric("browser/success", f64::from(u8::from(success)));
+        while let Some(said) = self.tab.news(|news| news.tale.take()).flatten() {
+            match episodes.take(said).map_err(failed)? {
+                Some(Turn::Begins) => self.tab.ask_anew()?,
+                Some(Turn::Ends { success }) => metric("browser/success", f64::from(u8::from(success))),
+                None => {}
             }
         }
         match episodes.wish(self.tab.has_inputs(), self.tab.load_limit).map_err(failed)? {
@@ -136,7 +138,7 @@ impl Stream {
     }
 
     fn moment(&self) -> Moment {
-        let always = Moment::Frame { step_type: StepType::MIDDLE, since: None };
+        let always = Moment::Frame { step_type: StepType::MIDDLE, at_last: None };
         self.episodes.as_ref().map_or(always, Episodes::moment)
     }
 
@@ -147,8 +149,8 @@ impl Stream {
             Moment::Between => None,
             Moment::CutOff => Some(StepType::TRUNCATED),
             // In lock-step, the picture of a step is that of its end.
-            Moment::Frame { step_type, since: Some((at, at_last)) } if self.tab.lock_step().is_none() => {
-                (self.pictured >= at || Instant::now() >= at_last).then_some(step_type)
+            Moment::Frame { step_type, at_last: Some(at_last) } if self.tab.lock_step().is_none() => {
+                (self.tab.is_anew(self.pictured) || Instant::now() >= at_last).then_some(step_type)
             }
             Moment::Frame { step_type, .. } => Some(step_type),
         }
@@ -195,7 +197,9 @@ impl Stream {
 
     /// Decodes the newest picture, if there is one that was not looked at yet.
     pub(crate) fn take_picture(&mut self, options: &Options) {
-        if self.is_cut_off() {
+        // The picture may be that of the page that came after.
+        let goes = self.episodes.is_some() && self.tab.news(|news| news.tale.leaves()).unwrap_or_default();
+        if goes || self.is_cut_off() {
             return;
         }
         let picture = match self.tab.lock_step() {

@@ -38,6 +38,8 @@ pub(crate) struct Tab {
     pub(crate) load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
     screencast: Arc<AtomicBool>,
+    /// When the browser had heard that a picture is asked for anew.
+    asked_anew: Arc<Mutex<Option<Instant>>>,
     /// Inputs on their way.
     inputs: Arc<AtomicUsize>,
     /// Of them, in lock-step, those that do not wait for the page to be drawn.
@@ -161,6 +163,7 @@ impl Tab {
             patience: seconds(options.patience),
             load_limit: seconds(options.patience * LOAD_PATIENCE),
             screencast: Arc::new(AtomicBool::new(true)),
+            asked_anew: Arc::default(),
             inputs: Arc::default(),
             arriving: Arc::default(),
             navigation,
@@ -183,6 +186,22 @@ impl Tab {
     /// The session, once the page is open.
     pub(crate) fn session(&self) -> Option<&str> {
         self.opening.session()
+    }
+
+    /// Asks for a picture of what is there now, however new the last one is.
+    pub(crate) fn ask_anew(&self) -> Result<(), Failure> {
+        let Some(session) = self.session().filter(|_| !self.in_lock_step) else { return Ok(()) };
+        *lock(&self.asked_anew) = None;
+        let asked = Arc::clone(&self.asked_anew);
+        self.connection.send(session, "Page.stopScreencast", json!({}))?;
+        self.connection.send_then(session, "Page.startScreencast", self.image.format(), move |_| {
+            *lock(&asked) = Some(Instant::now());
+        })
+    }
+
+    /// Whether a picture is what was [asked for anew](Self::ask_anew), by when it came.
+    pub(crate) fn is_anew(&self, came: Instant) -> bool {
+        lock(&self.asked_anew).is_some_and(|asked| came >= asked)
     }
 
     /// Asks for pictures: one at once, and one whenever something changes. A page that takes the place of another has
@@ -465,7 +484,7 @@ fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Ve
             messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
         }
     }
-    if let Some(tasks) = options.task_scripts() {
+    if let Some(tasks) = options.task_scripts(pace.is_none()) {
         let binding = json!({ "name": tasks.binding, "executionContextName": WORLD });
         messages.push(("Runtime.addBinding", binding));
         for script in [json!({ "source": tasks.relay, "worldName": WORLD }), json!({ "source": tasks.page })]

@@ -1,9 +1,12 @@
 // Runs in the page's own world before its scripts, in a block in which SECONDS is how long an episode may take, 0 for as long as
-// the page lets it. Begins an episode when that is asked for, and tells task_relay.js when the page can, has, and has ended one.
+// the page lets it, and LIVE whether the page is drawn by itself. Begins an episode when that is asked for, and tells task_relay.js when the page can, has, and has ended one.
 if (window === window.top) {
   const dispatch = window.dispatchEvent.bind(window), Event = window.CustomEvent, write = JSON.stringify;
   const later = window.setTimeout.bind(window), never = window.clearTimeout.bind(window);
+  const frame = window.requestAnimationFrame.bind(window);
   const say = said => dispatch(new Event('efference-task', { detail: write(said) }));
+  // By its bare name, which may be that of a constant.
+  const starts = () => typeof startEpisode === 'function';
   let episode = null, limit = 0;
 
   const end = (reward, truncated) => {
@@ -20,7 +23,7 @@ if (window === window.top) {
   // Pages that are made for MiniWoB: they are begun by `core`, and call it when they end.
   const adapt = () => {
     const core = window.core;
-    if (typeof window.startEpisode === 'function' || typeof core?.startEpisodeReal !== 'function') return;
+    if (starts() || typeof core?.startEpisodeReal !== 'function') return;
     const style = document.createElement('style');
     style.textContent = 'html, body { overflow: hidden } #reward-display, #click-canvas { display: none }';
     document.head.append(style);
@@ -45,7 +48,7 @@ if (window === window.top) {
 
   const whenReady = () => {
     if (window.WOB_TASK_READY === false) return later(whenReady, 10);
-    say({ is: 'ready', again: typeof window.startEpisode === 'function' });
+    say({ is: 'ready', again: starts() });
   };
   // After the page's own listeners.
   window.addEventListener('load', () => later(whenReady, 0));
@@ -54,7 +57,9 @@ if (window === window.top) {
     const [number, seed] = event.detail;
     episode = number;
     try {
-      await window.startEpisode?.(seed);
+      if (starts()) await startEpisode(seed);
+      // Until it was drawn.
+      if (LIVE) await new Promise(done => { frame(() => frame(done)); later(done, 100); });
     } catch (error) {
       episode = null;
       return say({ is: 'failed', why: String(error).slice(0, 200) });

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// A page that could not begin an episode so often in a row is given up.
 const MAX_FAILURES: u32 = 3;
-/// How long the first picture of an episode is waited for, which does not come if nothing looks different.
-const PICTURE: Duration = Duration::from_millis(200);
+/// How long the first picture of an episode is waited for.
+const PICTURE: Duration = Duration::from_millis(500);
 /// No more is remembered of what a page says between two looks.
 const MOST: usize = 64;
 
@@ -31,7 +31,7 @@ pub(crate) enum Said {
 
 /// What was said, and not looked at yet.
 #[derive(Debug, Default)]
-pub(crate) struct Tale(VecDeque<(Said, Instant)>);
+pub(crate) struct Tale(VecDeque<Said>);
 
 impl Tale {
     /// Adds what a page says, if it is anything.
@@ -48,12 +48,17 @@ impl Tale {
         if self.0.len() >= MOST {
             return None;
         }
-        self.0.push_back((said, Instant::now()));
-        self.0.back().map(|(said, _)| said)
+        self.0.push_back(said);
+        self.0.back()
+    }
+
+    /// Whether the page was replaced by another one.
+    pub(crate) fn leaves(&self) -> bool {
+        self.0.contains(&Said::Left)
     }
 
     /// The first that was not taken yet.
-    pub(crate) fn take(&mut self) -> Option<(Said, Instant)> {
+    pub(crate) fn take(&mut self) -> Option<Said> {
         self.0.pop_front()
     }
 }
@@ -70,7 +75,7 @@ enum State {
     /// It was asked for.
     Asked,
     /// It has begun, and no frame of it was sent.
-    Begun(Instant),
+    Begun,
     /// Some were.
     Going,
     /// It has ended, and its last frame was not sent. Whether its page is there no more.
@@ -82,10 +87,19 @@ enum State {
 pub(crate) enum Moment {
     /// Nothing: no episode is under way.
     Between,
-    /// A frame of this kind, with a picture that came after `since`, or else not before `at_last`.
-    Frame { step_type: StepType, since: Option<(Instant, Instant)> },
+    /// A frame of this kind; of one that has just begun with a picture of that, or else not before `at_last`.
+    Frame { step_type: StepType, at_last: Option<Instant> },
     /// The last frame of an episode whose page is gone: what was seen last is its end.
     CutOff,
+}
+
+/// What has become of an episode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// One has begun.
+    Begins,
+    /// It has ended by itself; whether with a reward above 0.
+    Ends { success: bool },
 }
 
 /// What the page is to be asked for.
@@ -127,11 +141,11 @@ impl Episodes {
         (self.state, self.since) = (state, Instant::now());
     }
 
-    /// Takes what a page says. Returns whether an episode ended with success, if one has ended by itself.
+    /// Takes what a page says.
     ///
     /// # Errors
     /// If the page cannot begin episodes, it seems: why.
-    pub(crate) fn take(&mut self, said: Said, at: Instant) -> Result<Option<bool>, String> {
+    pub(crate) fn take(&mut self, said: Said) -> Result<Option<Turn>, String> {
         match (said, self.state) {
             (Said::Ready { again }, State::Opening) => {
                 self.again = again;
@@ -139,16 +153,17 @@ impl Episodes {
             }
             (Said::Begun { episode }, State::Asked) if episode == self.number => {
                 self.failures = 0;
-                self.turn(State::Begun(at));
+                self.turn(State::Begun);
+                return Ok(Some(Turn::Begins));
             }
-            (Said::Ended { episode, .. }, State::Begun(_)) if episode == self.number => {
+            (Said::Ended { episode, .. }, State::Begun) if episode == self.number => {
                 // Nobody has seen it.
                 self.next();
             }
             (Said::Ended { episode, reward, truncated }, State::Going) if episode == self.number => {
                 let step_type = if truncated { StepType::TRUNCATED } else { StepType::TERMINATED };
                 self.turn(State::Ended { step_type, left: false });
-                return Ok(Some(reward > 0.0));
+                return Ok(Some(Turn::Ends { success: reward > 0.0 }));
             }
             (Said::Failed { why }, State::Asked) => {
                 self.turn(State::Stale);
@@ -215,10 +230,10 @@ impl Episodes {
 
     /// What is to be sent.
     pub(crate) fn moment(&self) -> Moment {
-        let frame = |step_type| Moment::Frame { step_type, since: None };
+        let frame = |step_type| Moment::Frame { step_type, at_last: None };
         match self.state {
             State::Stale | State::Opening | State::Ready | State::Asked => Moment::Between,
-            State::Begun(at) => Moment::Frame { step_type: StepType::FIRST, since: Some((at, at + PICTURE)) },
+            State::Begun => Moment::Frame { step_type: StepType::FIRST, at_last: Some(self.since + PICTURE) },
             State::Going => frame(StepType::MIDDLE),
             State::Ended { left: true, .. } => Moment::CutOff,
             State::Ended { step_type, left: false } => frame(step_type),
@@ -233,7 +248,7 @@ impl Episodes {
     /// The frame of this moment was sent. Returns whether it was the last one of an episode.
     pub(crate) fn sent(&mut self) -> bool {
         match self.state {
-            State::Begun(_) => self.turn(State::Going),
+            State::Begun => self.turn(State::Going),
             State::Ended { left, .. } => {
                 self.again &= !left;
                 self.next();

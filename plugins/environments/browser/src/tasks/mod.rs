@@ -58,7 +58,7 @@
 mod episode;
 mod set;
 
-pub(crate) use episode::{Episodes, Moment, Said, Tale, Wish};
+pub(crate) use episode::{Episodes, Moment, Said, Tale, Turn, Wish};
 pub(crate) use set::Set;
 
 use crate::options::Options;
@@ -74,10 +74,13 @@ pub(crate) struct Scripts {
 }
 
 impl Options {
-    /// What pages with episodes need.
-    pub(crate) fn task_scripts(&self) -> Option<Scripts> {
-        let page =
-            format!("{{ const SECONDS = {};\n{} }}", self.episode_seconds, include_str!("../page/task.js"));
+    /// What pages with episodes need, which are drawn by themselves (`live`) or step by step.
+    pub(crate) fn task_scripts(&self, live: bool) -> Option<Scripts> {
+        let page = format!(
+            "{{ const SECONDS = {}, LIVE = {live};\n{} }}",
+            self.episode_seconds,
+            include_str!("../page/task.js")
+        );
         self.has_tasks().then_some(Scripts {
             binding: TASK,
             relay: include_str!("../page/task_relay.js"),

@@ -193,7 +193,8 @@ fn a_page_that_goes_or_crashes_cuts_the_episode_off_with_what_was_seen_last() {
             assert_eq!((last.0, last.1), (StepType::TRUNCATED, None), "{pace:?}, {way}");
             let picture = browser.picture(0, &last.2).unwrap().unwrap();
             let at = 3 * (picture.height / 2 * picture.width + picture.width / 2);
-            assert!(is_blue([picture.rgb[at], picture.rgb[at + 1], picture.rgb[at + 2]]), "{pace:?}, {way}");
+            let colour = [picture.rgb[at], picture.rgb[at + 1], picture.rgb[at + 2]];
+            assert!(is_blue(colour), "{pace:?}, {way}: {colour:?}");
         }
     }
 }
@@ -209,20 +210,19 @@ fn a_page_that_cannot_begin_is_given_up_with_the_reason() {
             ("waits", "<script>function startEpisode() { return new Promise(() => {}) }</script>"),
         ],
     );
-    for pace in paces {
-        for (task, why) in [
-            ("throws", "startEpisode fails: Error: no such thing"),
-            ("never", "does not become ready"),
-            ("waits", "does not begin an episode within"),
-        ] {
-            let mut browser = start(Options { patience: 0.5, ..pages.options(task, pace) });
-            let error = loop {
-                if let Err(error) = browser.poll(Duration::from_millis(100), &mut Played::default()) {
-                    break format!("{error:#}");
-                }
-            };
-            assert!(error.contains(why) && error.contains(&format!("{task}.html")), "{pace:?}: {error}");
-        }
+    let pace = paces[paces.len() - 1];
+    for (task, why) in [
+        ("throws", "startEpisode fails: Error: no such thing"),
+        ("never", "does not become ready"),
+        ("waits", "does not begin an episode within"),
+    ] {
+        let mut browser = start(Options { patience: 0.5, ..pages.options(task, pace) });
+        let error = loop {
+            if let Err(error) = browser.poll(Duration::from_millis(100), &mut Played::default()) {
+                break format!("{error:#}");
+            }
+        };
+        assert!(error.contains(why) && error.contains(&format!("{task}.html")), "{pace:?}: {error}");
     }
 }
 
