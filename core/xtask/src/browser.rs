@@ -1,4 +1,5 @@
-//! Chromium, which the environment `browser` starts: is it here, and if not, may we install it?
+//! Chromium, which the environment `browser` starts: is it here, and if not, may we install it? In lock-step it is its headless
+//! shell, a program of its own.
 
 use crate::error::{Error, Result};
 use crate::report::say;
@@ -6,11 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-/// Whether an experiment, or one that it extends, has `browser` as its environment and names no Chromium of
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Browser {
+    /// The whole of it.
+    Chromium,
+    /// What draws step by step.
+    Shell,
+}
+
+/// What an experiment, or one that it extends, needs: nothing, if `browser` is not its environment or it names a Chromium of
 /// its own. A spec that cannot be read is not our concern: `efference` says what is wrong with it.
-pub(crate) fn is_asked_for(spec: &Path) -> bool {
+pub(crate) fn asked_for(spec: &Path) -> Option<Browser> {
     let says = |key| environment(spec, key, 8).unwrap_or_default();
-    says("plugin") == "browser" && says("chromium").is_empty()
+    let any = says("plugin") == "browser" && says("chromium").is_empty();
+    any.then(|| if says("pace") == "lock-step" { Browser::Shell } else { Browser::Chromium })
 }
 
 /// What a spec, or one that it extends, says for a key of `[environment]`.
@@ -31,24 +42,31 @@ fn environment(spec: &Path, key: &str, depth: usize) -> Option<String> {
     bases.into_iter().rev().find_map(|base| environment(&folder.join(base), key, depth))
 }
 
-/// Makes sure that there is a Chromium: installs Debian's package as root, else says which one to install.
-pub(crate) fn ensure() -> Result<()> {
-    if found() {
+/// Makes sure that it is there: installs Debian's package as root, else says which one to install.
+pub(crate) fn ensure(browser: Browser) -> Result<()> {
+    if browser.found() {
         return Ok(());
     }
-    let missing = Error::new("there is no Chromium on this machine");
+    let package = browser.package();
+    let missing = Error::new(match browser {
+        Browser::Chromium => "there is no Chromium on this machine",
+        Browser::Shell => "there is no headless shell of Chromium on this machine, which lock-step needs",
+    });
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     match System::of(&release) {
         System::Debian if is_root() && program("apt-get").is_some() => {
-            say("installing Debian's package `chromium` (apt-get install chromium), once");
-            install()?;
-            if found() {
+            say(format!("installing Debian's package `{package}` (apt-get install {package}), once"));
+            install(package)?;
+            if browser.found() {
                 Ok(())
             } else {
-                Err(missing.help("`apt-get install chromium` worked, but left no `chromium`."))
+                Err(missing.help(format!("`apt-get install {package}` worked, but left no `{package}`.")))
             }
         }
-        System::Debian => Err(missing.help("Install it: `sudo apt-get install chromium`.")),
+        System::Debian => Err(missing.help(format!("Install it: `sudo apt-get install {package}`."))),
+        _ if browser == Browser::Shell => Err(missing.help(
+            "Download `chrome-headless-shell` (`npx @puppeteer/browsers install chrome-headless-shell`) and put it on the PATH.",
+        )),
         // Its package `chromium` is an empty one that asks for a snap.
         System::Ubuntu => {
             Err(missing.help("Install it: `sudo snap install chromium`, or Google Chrome from its website."))
@@ -60,25 +78,40 @@ pub(crate) fn ensure() -> Result<()> {
     }
 }
 
-fn install() -> Result<()> {
+fn install(package: &str) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(["-qq", "-y"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         command.stdin(Stdio::null()).stdout(Stdio::null()).status().is_ok_and(|status| status.success())
     };
     // The list of packages may be missing or old; it is only asked for if the first try fails.
-    let wanted = ["install", "--no-install-recommends", "chromium"];
+    let wanted = ["install", "--no-install-recommends", package];
     if apt(&wanted) || (apt(&["update"]) && apt(&wanted)) {
         return Ok(());
     }
-    Err(Error::new("apt-get could not install the package `chromium`; its message is above"))
+    Err(Error::new(format!("apt-get could not install the package `{package}`; its message is above")))
 }
 
-/// Names under which Chromium is known.
-fn found() -> bool {
-    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-        .iter()
-        .any(|n| program(n).is_some())
+impl Browser {
+    /// Debian's.
+    fn package(self) -> &'static str {
+        match self {
+            Browser::Chromium => "chromium",
+            Browser::Shell => "chromium-headless-shell",
+        }
+    }
+
+    /// Names under which it is known.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Browser::Chromium => &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+            Browser::Shell => &["chromium-headless-shell", "chrome-headless-shell"],
+        }
+    }
+
+    fn found(self) -> bool {
+        self.programs().iter().any(|name| program(name).is_some())
+    }
 }
 
 fn program(name: &str) -> Option<PathBuf> {
@@ -139,11 +172,13 @@ mod tests {
         write("child.toml", "extends = \"base.toml\"\nsteps = 10\n");
         write("other.toml", "extends = [\"base.toml\"]\n[environment]\nplugin = \"worlds\"\n");
         write("mine.toml", "extends = \"base.toml\"\n[environment]\nchromium = \"/opt/mine\"\n");
+        write("stepped.toml", "extends = \"base.toml\"\n[environment]\npace = \"lock-step\"\n");
         write("circle.toml", "extends = \"circle.toml\"\n");
         write("broken.toml", "[environment\n");
-        let asked = ["base", "child", "other", "mine", "circle", "broken", "missing"]
-            .map(|name| is_asked_for(&folder.join(format!("{name}.toml"))));
+        let asked = ["base", "child", "stepped", "other", "mine", "circle", "broken", "missing"]
+            .map(|name| asked_for(&folder.join(format!("{name}.toml"))));
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(asked, [true, true, false, false, false, false, false]);
+        let (chromium, shell) = (Some(Browser::Chromium), Some(Browser::Shell));
+        assert_eq!(asked, [chromium, chromium, shell, None, None, None, None, None]);
     }
 }

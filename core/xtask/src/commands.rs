@@ -1,11 +1,12 @@
 //! What each command does, in order.
 
+use crate::browser::{self, Browser};
+use crate::cargo;
 use crate::error::{Error, Result};
 use crate::libtorch::{self, Flavour, Wish};
-use crate::packages::{GYMNASIUM, TENSORBOARD};
+use crate::packages::{GYMNASIUM, MINIWOB, TENSORBOARD};
 use crate::places::Places;
 use crate::report::{duration, say};
-use crate::{browser, cargo};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -29,8 +30,8 @@ pub(crate) fn build(places: &Places) -> Result<ExitCode> {
 
 pub(crate) fn run(places: &Places, spec: &Path, rest: &[OsString]) -> Result<ExitCode> {
     built(places)?;
-    if browser::is_asked_for(spec) {
-        browser::ensure()?;
+    if let Some(browser) = browser::asked_for(spec) {
+        browser::ensure(browser)?;
     }
     become_program(Command::new(places.program("efference")).arg("run").arg(spec).args(rest))
 }
@@ -74,11 +75,28 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
             "no Gymnasium (see SKIPPED)"
         }
     };
-    let browser = match browser::ensure() {
+    let miniwob = match MINIWOB.python() {
+        Ok(python) => {
+            tests.env(MINIWOB.variable, python);
+            "MiniWoB"
+        }
+        Err(error) => {
+            say(format!("SKIPPED: nothing is tested with MiniWoB's pages: {error}"));
+            "no MiniWoB (see SKIPPED)"
+        }
+    };
+    let browser = match browser::ensure(Browser::Chromium) {
         Ok(()) => "Chromium",
         Err(error) => {
             say(format!("SKIPPED: nothing is tested with a real browser: {error}"));
             "no Chromium (see SKIPPED)"
+        }
+    };
+    let shell = match browser::ensure(Browser::Shell) {
+        Ok(()) => "its headless shell",
+        Err(error) => {
+            say(format!("SKIPPED: nothing is tested in lock-step: {error}"));
+            "no headless shell (see SKIPPED)"
         }
     };
     if let Some(filter) = filter {
@@ -97,7 +115,7 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
             good &= counts.follow(&mut reading)?;
         }
         good &= counts.follow(&mut parity_command(places, None))?;
-        say(format!("the tests had: {browser}, {tensorboard}, {gymnasium}"));
+        say(format!("the tests had: {browser}, {shell}, {tensorboard}, {gymnasium}, {miniwob}"));
     } else if counts.passed + counts.failed == 0 {
         good = false;
         say("no test has such a name");

@@ -1,5 +1,5 @@
-//! Pythons with packages, for tests that need the real thing: TensorBoard's own reader of event files, and the environments
-//! of Gymnasium.
+//! Pythons with packages, for tests that need the real thing: TensorBoard's own reader of event files, the environments of
+//! Gymnasium, and the pages of MiniWoB.
 
 use crate::error::{Error, Result};
 use crate::places;
@@ -16,8 +16,10 @@ pub(crate) struct Packages {
     pub(crate) variable: &'static str,
     requirements: &'static [&'static str],
     folder: &'static str,
-    /// What can be imported if they are whole.
-    import: &'static str,
+    /// Whether what they themselves need is left out.
+    alone: bool,
+    /// What runs without an error if they are whole.
+    proof: &'static str,
 }
 
 pub(crate) const TENSORBOARD: Packages = Packages {
@@ -25,7 +27,8 @@ pub(crate) const TENSORBOARD: Packages = Packages {
     variable: "EFFERENCE_TENSORBOARD_PYTHON",
     requirements: &["tensorboard==2.20.0"],
     folder: "tensorboard-2.20.0",
-    import: "tensorboard.backend.event_processing.event_accumulator",
+    alone: false,
+    proof: "import tensorboard.backend.event_processing.event_accumulator",
 };
 
 /// ALE comes with its games. Other packages that register environments are large; tests use them where they are.
@@ -34,7 +37,19 @@ pub(crate) const GYMNASIUM: Packages = Packages {
     variable: "EFFERENCE_GYMNASIUM_PYTHON",
     requirements: &["gymnasium==1.4.0", "ale-py==0.12.1"],
     folder: "gymnasium-1.4.0",
-    import: "gymnasium, ale_py",
+    alone: false,
+    proof: "import gymnasium, ale_py",
+};
+
+/// Of this package its pages alone are used.
+pub(crate) const MINIWOB: Packages = Packages {
+    name: "MiniWoB",
+    variable: "EFFERENCE_MINIWOB_PYTHON",
+    requirements: &["miniwob==1.1.0"],
+    folder: "miniwob-1.1.0",
+    alone: true,
+    proof: "import importlib.util, os; \
+            os.stat(importlib.util.find_spec('miniwob').submodule_search_locations[0] + '/html/core/core.js')",
 };
 
 impl Packages {
@@ -70,11 +85,14 @@ impl Packages {
         let packages = PathBuf::from(String::from_utf8_lossy(&packages).trim());
         let mut install = python.pip();
         install.args(["install", "--quiet", "--only-binary=:all:"]).args(self.requirements);
+        if self.alone {
+            install.arg("--no-deps");
+        }
         finish(install.arg("--target").arg(&packages), &format!("install {}", self.name))?;
         if self.work(&folder.join("bin/python")) {
             return Ok(());
         }
-        Err(Error::new(format!("{} was installed, but it cannot be imported", self.name)))
+        Err(Error::new(format!("{} was installed, but it does not work", self.name)))
     }
 
     fn put(&self, new: &Path, place: &Path) -> Result<()> {
@@ -99,7 +117,7 @@ impl Packages {
 
     fn work(&self, python: &Path) -> bool {
         let mut command = Command::new(python);
-        command.args(["-I", "-c", &format!("import {}", self.import)]);
+        command.args(["-I", "-c", self.proof]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     }
