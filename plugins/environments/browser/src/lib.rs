@@ -33,7 +33,8 @@
 //! | `mouse_relative` | 2 values: the mouse goes right and down by `a · speed` pixels |
 //! | `mouse_springy` | 2 values: the mouse is `a · reach` pixels away from where the others put it (alone: from the middle) |
 //! | `mouse_directions` | a choice: it stays, or goes by `speed` pixels in one of 2, 4 or 8 directions |
-//! | `buttons` | a value for each of its buttons, which is held while `a ≥ 0.5` |
+//! | `mouse_grid` | a choice: it stays, or is put into the middle of one of `columns × rows` cells of the window, row by row from the top left |
+//! | `buttons` | a value for each of its buttons, which is held while `a ≥ 0.5`; with `clicks = true` it is let go in the same step |
 //! | `wheel` | a value: the page is scrolled down by `a · speed` pixels |
 //! | `keyboard` | a value for each of its keys, which is held while `a ≥ 0.5` and at most `most − 1` of them are higher |
 //! | `triggers` | a value for each way to another page (`homepage`, `back`, `random_link`), which is taken if `a ≥ 0.5`, and not again within `cooldown` seconds; and by itself each `interval` seconds |
@@ -107,8 +108,8 @@ mod troubles;
 mod view;
 
 pub use actions::{
-    Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
-    Trigger, Triggers, Wheel,
+    Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseGrid, MouseRelative,
+    MouseSpringy, Trigger, Triggers, Wheel,
 };
 pub use options::{Image, OneOrMore, Options, Pace, Reward};
 pub use sight::{

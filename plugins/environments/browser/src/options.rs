@@ -102,8 +102,10 @@ efference_sdk::options! {
     /// Whose time goes.
     pub enum Pace {
         /// That of the page: the newest picture is observed, and the page does not wait for the agent.
+        #[serde(rename = "real-time")]
         RealTime,
         /// The page's time stands still until the agent has acted; each step is one period of it, and one picture. One stream, and Chromium's headless shell.
+        #[serde(rename = "lock-step")]
         LockStep,
         /// Lock-step with one stream if Chromium's headless shell is there, real time else.
         Auto,

@@ -57,6 +57,18 @@ efference_sdk::options! {
 }
 
 efference_sdk::options! {
+    /// The mouse is put into the middle of a cell of a grid over the window, or stays.
+    pub struct MouseGrid {
+        /// Cells in a row.
+        #[schemars(range(min = 1, max = 256))]
+        pub columns: usize = 8,
+        /// Rows.
+        #[schemars(range(min = 1, max = 256))]
+        pub rows: usize = 8,
+    }
+}
+
+efference_sdk::options! {
     /// A button of the mouse.
     pub enum Button {
         /// The left one.
@@ -76,6 +88,8 @@ efference_sdk::options! {
         pub buttons: Vec<Button> = vec![Button::Left],
         /// Whether it is one choice (none of them, or one) in place of a value for each, which holds it from 0.5 on.
         pub choice: bool = false,
+        /// Whether a button is let go within the step that presses it: each such step is a click.
+        pub clicks: bool = false,
     }
 }
 
@@ -144,6 +158,8 @@ efference_sdk::options! {
         MouseSpringy(MouseSpringy),
         /// A choice: the mouse stays or goes in one of several directions.
         MouseDirections(MouseDirections),
+        /// A choice: the mouse stays or is put into one of the cells of a grid.
+        MouseGrid(MouseGrid),
         /// A value for each button, or one choice: held or not.
         Buttons(Buttons),
         /// A value or a choice: the page is scrolled down, or up if it is negative.
@@ -180,6 +196,14 @@ impl Directions {
     }
 }
 
+impl MouseGrid {
+    /// Where the middle of a cell is, counted row by row, from −1 to 1 along each axis.
+    pub(super) fn middle(&self, cell: usize) -> [f64; 2] {
+        let along = |cell: usize, cells: usize| (2 * cell + 1) as f64 / cells as f64 - 1.0;
+        [along(cell % self.columns, self.columns), along(cell / self.columns, self.rows)]
+    }
+}
+
 impl Do {
     /// The actions that it takes.
     pub(super) fn groups(&self) -> Vec<ActionGroup> {
@@ -191,6 +215,7 @@ impl Do {
         match self {
             Do::MouseAbsolute(_) | Do::MouseRelative(_) | Do::MouseSpringy(_) => vec![ActionGroup::VALUE; 2],
             Do::MouseDirections(m) => vec![choice(m.directions.steps().len())],
+            Do::MouseGrid(m) => vec![choice(m.columns * m.rows)],
             Do::Buttons(b) => values_or_choice(b.buttons.len(), b.choice),
             Do::Wheel(Wheel { choice: false, .. }) => vec![ActionGroup::VALUE],
             Do::Wheel(Wheel { choice: true, .. }) => vec![choice(2)],

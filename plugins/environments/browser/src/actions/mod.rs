@@ -8,8 +8,8 @@ mod triggers;
 
 pub(crate) use config::SPRING;
 pub use config::{
-    Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseRelative, MouseSpringy,
-    Trigger, Triggers, Wheel,
+    Button, Buttons, Directions, Do, Keyboard, MouseAbsolute, MouseDirections, MouseGrid, MouseRelative,
+    MouseSpringy, Trigger, Triggers, Wheel,
 };
 pub(crate) use event::Event;
 pub(crate) use mouse::Mouse;
@@ -122,7 +122,8 @@ impl Hands {
         now: Instant,
         mut send: impl FnMut(Event) -> Result<bool, E>,
     ) -> Result<Option<Trigger>, E> {
-        let (mut buttons, mut keys, mut down, mut trigger) = (Vec::new(), Vec::new(), 0.0, None);
+        let (mut buttons, mut clicked, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut down, mut trigger) = (0.0, None);
         let mut rest = action;
         let mut timers = self.timers.iter_mut();
         for (does, width, named) in &abilities.list {
@@ -140,9 +141,14 @@ impl Hands {
                     let (x, y) = chosen.copied().unwrap_or_default();
                     self.mouse.go([x * m.speed, y * m.speed], m.spring);
                 }
+                Do::MouseGrid(m) => {
+                    let cell = values.chosen(0, *width);
+                    cell.into_iter().for_each(|c| self.mouse.put(m.middle(c)));
+                }
                 Do::Buttons(b) => {
                     let on = values.on(b.buttons.len(), b.choice);
-                    buttons.extend(b.buttons.iter().zip(on).filter(|(_, on)| *on).map(|(button, _)| *button));
+                    let on = b.buttons.iter().zip(on).filter(|(_, on)| *on).map(|(button, _)| *button);
+                    if b.clicks { &mut clicked } else { &mut buttons }.extend(on);
                 }
                 Do::Wheel(w) if w.choice => down += w.speed * (values.at(1) - values.at(2)),
                 Do::Wheel(w) => down += w.speed * values.at(0),
@@ -168,6 +174,10 @@ impl Hands {
             }
         }
         self.mouse.tell(&mut send)?;
+        if !clicked.is_empty() {
+            clicked.extend(&buttons);
+            self.mouse.hold(&clicked, &mut send)?;
+        }
         self.mouse.hold(&buttons, &mut send)?;
         self.mouse.scroll(down, &mut send)?;
         self.keyboard.hold(&keys, &mut send)?;
@@ -293,6 +303,30 @@ mod tests {
         let fired =
             trial.hands.act(&trial.abilities, &action, Instant::now(), |_| Ok::<_, ()>(true)).unwrap();
         assert_eq!(fired, Some(Trigger::Back));
+    }
+
+    #[test]
+    fn a_grid_puts_the_mouse_into_cells_and_clicks_are_over_within_a_step() {
+        let mut trial = trial(
+            r#"{ "does": [{ "kind": "mouse_grid", "columns": 4, "rows": 2 }, { "kind": "buttons", "clicks": true },
+                { "kind": "buttons", "buttons": ["right"] }] }"#,
+        );
+        assert_eq!(trial.abilities.groups[0].choices, 9);
+        let mut chosen = |cell: usize, click: f32, hold: f32| {
+            let mut action = [0.0; 11];
+            action[cell] = 1.0;
+            (action[9], action[10]) = (click, hold);
+            trial.act(&action)
+        };
+        assert_eq!(chosen(0, 0.0, 0.0), ["mouseMoved 320,240"]);
+        // The middles of the first and the last cell, of 160 × 240 pixels.
+        assert_eq!(chosen(1, 1.0, 0.0), ["mouseMoved 79,119", "mousePressed 79,119", "mouseReleased 79,119"]);
+        assert_eq!(chosen(8, 0.0, 1.0), ["mouseMoved 559,359", "mousePressed 559,359"]);
+        assert_eq!(chosen(0, 1.0, 1.0), ["mousePressed 559,359", "mouseReleased 559,359"]);
+        assert_eq!(
+            chosen(0, 1.0, 0.0),
+            ["mousePressed 559,359", "mouseReleased 559,359", "mouseReleased 559,359"]
+        );
     }
 
     #[test]

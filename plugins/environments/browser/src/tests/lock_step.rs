@@ -141,6 +141,10 @@ fn a_page_that_hangs_or_crashes_comes_again() {
 
 #[test]
 fn a_pace_that_cannot_be_had_is_refused_by_name() {
+    let named = |pace: &str| efference_sdk::options::read::<Options>(&format!("{{\"pace\": \"{pace}\"}}"));
+    for (pace, name) in [(Pace::LockStep, "lock-step"), (Pace::RealTime, "real-time"), (Pace::Auto, "auto")] {
+        assert_eq!(named(name).unwrap().pace, pace);
+    }
     let several = Options { streams: 2, ..in_lock_step("bundled") }.check().unwrap_err();
     assert!(several.option() == Some("streams") && several.to_string().contains("one page"), "{several}");
     let missing = Options { pace: Pace::LockStep, chromium: "/no/such".to_owned(), ..Options::default() };
