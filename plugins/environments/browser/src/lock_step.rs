@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// What `Date.now()` is when the first page begins, in seconds: 1 January 2026.
 const EPOCH: f64 = 1_767_225_600.0;
 
+/// How often a period that does not pass is granted again.
+const MOST_RETRIES: u32 = 3;
+
 /// How the time of pages goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Pace {
@@ -67,8 +70,10 @@ struct State {
     base: Option<f64>,
     /// Milliseconds of the page's time since then.
     elapsed: u64,
-    /// When the step began.
+    /// When its phase began.
     since: Option<Instant>,
+    /// How often its period was granted again.
+    retries: u32,
     /// Whether time goes on though requests are under way: one did not end.
     goes_on: bool,
     /// What was drawn last, if it was not taken yet.
@@ -143,7 +148,7 @@ impl LockStep {
         match state.phase {
             Phase::Done => return Ok(Standing::Done),
             Phase::Still => {
-                (state.phase, state.since) = (Phase::Advancing, Some(now));
+                (state.phase, state.since, state.retries) = (Phase::Advancing, Some(now), 0);
                 let goes_on = state.goes_on;
                 drop(state);
                 self.grant(goes_on)?;
@@ -151,6 +156,7 @@ impl LockStep {
             Phase::Advancing if state.since.is_some_and(|t| now.duration_since(t) > self.pace.patience) => {
                 // A request that never ends, or a page that another one replaced with what was granted to it.
                 (state.goes_on, state.since) = (true, Some(now));
+                state.retries += 1;
                 drop(state);
                 self.grant(true)?;
             }
@@ -172,7 +178,7 @@ impl LockStep {
         let ticks = {
             let mut state = lock(&self.state);
             let (Phase::Advancing, Some(base)) = (state.phase, state.base) else { return Ok(()) };
-            state.phase = Phase::Drawing;
+            (state.phase, state.since) = (Phase::Drawing, Some(Instant::now()));
             state.elapsed += u64::from(self.pace.period);
             // Chromium cuts it to whole microseconds, of which the base is so many: half of one more, so that none is lost.
             base + state.elapsed as f64 + 0.000_5
@@ -218,6 +224,17 @@ impl LockStep {
         state.picture.take()
     }
 
+    /// Whether its step does not end, though no request holds it up any more.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        let state = lock(&self.state);
+        let late = || state.since.is_some_and(|since| now.duration_since(since) > 2 * self.pace.patience);
+        match state.phase {
+            Phase::Drawing => late(),
+            Phase::Advancing => state.retries >= MOST_RETRIES,
+            Phase::Opening | Phase::Still | Phase::Done => false,
+        }
+    }
+
     /// Whether no step is under way.
     pub(crate) fn stands_still(&self) -> bool {
         lock(&self.state).phase == Phase::Still
@@ -232,6 +249,7 @@ impl LockStep {
     pub(crate) fn begin_again(&self) {
         let mut state = lock(&self.state);
         state.goes_on = false;
+        state.since = None;
         if state.base.is_some() {
             state.phase = Phase::Still;
         }

@@ -75,6 +75,7 @@ pub(crate) enum PageFault {
     Dialogs,
     NotLoaded(String),
     ErrorPage,
+    Undrawn,
 }
 
 impl PageFault {
@@ -88,6 +89,7 @@ impl PageFault {
             PageFault::Dialogs => "dialogs",
             PageFault::NotLoaded(_) => "not loaded",
             PageFault::ErrorPage => "error page",
+            PageFault::Undrawn => "undrawn",
         }
     }
 
@@ -101,7 +103,7 @@ impl PageFault {
 
     /// Whether loading a page into the same tab does not help.
     pub(crate) fn needs_new_tab(&self) -> bool {
-        matches!(self, PageFault::Closed | PageFault::StillHung | PageFault::Dialogs)
+        matches!(self, PageFault::Closed | PageFault::StillHung | PageFault::Dialogs | PageFault::Undrawn)
     }
 }
 
@@ -114,6 +116,7 @@ impl fmt::Display for PageFault {
             PageFault::StillHung => f.write_str("the page does not answer, though its scripts were stopped"),
             PageFault::Dialogs => write!(f, "the page opens more than {DIALOGS} dialogs a second"),
             PageFault::NotLoaded(why) => write!(f, "the page cannot be loaded: {why}"),
+            PageFault::Undrawn => f.write_str("the page answers, but its step does not end"),
             PageFault::ErrorPage => f.write_str("the page leads to one that cannot be loaded"),
         }
     }
@@ -338,6 +341,7 @@ impl Tab {
                 News { crashed: true, .. } => Some(PageFault::Crashed),
                 _ if dialogs > DIALOGS => Some(PageFault::Dialogs),
                 News { error_page: true, .. } => Some(PageFault::ErrorPage),
+                News { lock_step: Some(page), .. } if page.is_stuck(now) => Some(PageFault::Undrawn),
                 _ => None,
             };
         });
@@ -457,6 +461,7 @@ fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Ve
         json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
     let relay = json!({ "source": include_str!("page/reward_relay.js"), "worldName": WORLD });
     let select = json!({ "source": include_str!("page/select.js"), "worldName": WORLD });
+    let pickers = json!({ "source": include_str!("page/pickers.js"), "worldName": WORLD });
     let page_script = json!({ "source": include_str!("page/direct_score.js") });
     let mut messages = vec![
         ("Inspector.enable", json!({})),
@@ -468,6 +473,7 @@ fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Ve
         ("Runtime.addBinding", json!({ "name": BINDING, "executionContextName": WORLD })),
         ("Page.addScriptToEvaluateOnNewDocument", relay),
         ("Page.addScriptToEvaluateOnNewDocument", select),
+        ("Page.addScriptToEvaluateOnNewDocument", pickers),
         ("Page.addScriptToEvaluateOnNewDocument", page_script),
     ];
     if let Some(pace) = pace {

@@ -140,6 +140,38 @@ fn a_page_that_hangs_or_crashes_comes_again() {
 }
 
 #[test]
+fn what_opens_a_window_of_its_own_is_not_opened_or_does_not_stop_the_page_for_long() {
+    let Some(_turn) = shell() else { return };
+    let root = serve(&[
+        (
+            "/",
+            "<script>document.write('<input type=' + location.search.slice(1) +
+             ' style=\"position: fixed; inset: 0; width: 640px; height: 480px; font-size: 200px\">')</script>",
+        ),
+        (
+            "/shown",
+            "<body style='background: #00f'><input type=date id=when><script>onclick = () => when.showPicker()</script>",
+        ),
+    ]);
+    for kind in ["date", "time", "color", "week"] {
+        let mut browser = open(Options { patience: 0.5, ..in_lock_step(&format!("{root}?{kind}")) });
+        // Where it was opened with a mouse, the step did not end.
+        for x in [-1.0, 0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0] {
+            step(&mut browser, &[x, 0.0, 0.0, 0.0]);
+            step(&mut browser, &PRESS);
+            step(&mut browser, &STILL);
+        }
+        assert_eq!(recoveries(&browser), 0, "{kind}");
+    }
+    let mut browser = open(Options { patience: 0.5, ..in_lock_step(&format!("{root}shown")) });
+    step(&mut browser, &PRESS);
+    step(&mut browser, &STILL);
+    let seen =
+        until(&mut browser, "it steps on", |browser, seen| seen.count > 5 && is_blue(middle(browser, seen)));
+    assert!(seen.count > 5);
+}
+
+#[test]
 fn a_pace_that_cannot_be_had_is_refused_by_name() {
     let named = |pace: &str| efference_sdk::options::read::<Options>(&format!("{{\"pace\": \"{pace}\"}}"));
     for (pace, name) in [(Pace::LockStep, "lock-step"), (Pace::RealTime, "real-time"), (Pace::Auto, "auto")] {
