@@ -404,7 +404,7 @@ impl Bridge {
             "Emulation.virtualTimeBudgetExpired" => {
                 let page = self.news(session, |news| news.lock_step.clone()).flatten();
                 if let Some(page) = page {
-                    let _ = page.period_is_over();
+                    page.period_is_over();
                 }
             }
             "Inspector.targetCrashed" => self.update(session, |news| news.crashed = true),

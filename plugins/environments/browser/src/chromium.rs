@@ -2,7 +2,7 @@
 use crate::bridge::Bridge;
 use crate::devtools::{Connection, Failure, lock, printable};
 use crate::gate::Gate;
-use crate::lock_step::Pace;
+use crate::lock_step::{Pace, Turns};
 use crate::options::Options;
 use crate::process::{self, Group, Pipes};
 use crate::profile::Profile;
@@ -33,6 +33,8 @@ const STDERR_TAIL: usize = 4_096;
 pub(crate) struct Chromium {
     /// How the time of its pages goes, if it goes step by step.
     pub(crate) pace: Option<Pace>,
+    /// In which they are drawn then.
+    pub(crate) turns: Arc<Turns>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) bridge: Arc<Bridge>,
     group: Arc<Group>,
@@ -101,6 +103,7 @@ impl Chromium {
         let (sender, ended) = sync_channel(1);
         let mut chromium = Chromium {
             pace,
+            turns: Arc::default(),
             connection,
             bridge,
             group,

@@ -9,7 +9,8 @@ use crate::options::{Image, Options};
 use serde::Deserialize;
 use serde_json::json;
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// What `Date.now()` is when the first page begins, in seconds: 1 January 2026.
@@ -57,6 +58,7 @@ pub(crate) struct LockStep {
     connection: Arc<Connection>,
     session: String,
     pace: Pace,
+    turns: Arc<Turns>,
     began: Instant,
     state: Mutex<State>,
     /// Called when a step is done.
@@ -89,6 +91,8 @@ enum Phase {
     Still,
     /// A period is granted.
     Advancing,
+    /// It has passed, and another page of the browser is being drawn.
+    Waiting,
     /// A picture is being drawn.
     Drawing,
     /// The step is done.
@@ -112,6 +116,7 @@ impl LockStep {
         connection: &Arc<Connection>,
         session: &str,
         pace: Pace,
+        turns: &Arc<Turns>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<LockStep>, Failure> {
         #[derive(Deserialize)]
@@ -123,6 +128,7 @@ impl LockStep {
             connection: Arc::clone(connection),
             session: session.to_owned(),
             pace,
+            turns: Arc::clone(turns),
             began: Instant::now(),
             state: Mutex::default(),
             wake: Box::new(wake),
@@ -173,11 +179,22 @@ impl LockStep {
         self.connection.send(&self.session, "Emulation.setVirtualTimePolicy", grant)
     }
 
-    /// What was granted has passed: draws the page.
-    pub(crate) fn period_is_over(self: &Arc<Self>) -> Result<(), Failure> {
+    /// What was granted has passed: draws the page, as soon as no other one is being drawn.
+    pub(crate) fn period_is_over(self: &Arc<Self>) {
+        {
+            let mut state = lock(&self.state);
+            if state.phase != Phase::Advancing {
+                return;
+            }
+            state.phase = Phase::Waiting;
+        }
+        self.turns.ask(self);
+    }
+
+    fn draw(self: &Arc<Self>, turn: Turn) -> Result<(), Failure> {
         let ticks = {
             let mut state = lock(&self.state);
-            let (Phase::Advancing, Some(base)) = (state.phase, state.base) else { return Ok(()) };
+            let (Phase::Waiting, Some(base)) = (state.phase, state.base) else { return Ok(()) };
             (state.phase, state.since) = (Phase::Drawing, Some(Instant::now()));
             state.elapsed += u64::from(self.pace.period);
             // Chromium cuts it to whole microseconds, of which the base is so many: half of one more, so that none is lost.
@@ -191,6 +208,7 @@ impl LockStep {
         let page = Arc::clone(self);
         self.connection.send_then(&self.session, "HeadlessExperimental.beginFrame", draw, move |answer| {
             page.drawn(answer.ok());
+            drop(turn);
         })
     }
 
@@ -231,7 +249,7 @@ impl LockStep {
         match state.phase {
             Phase::Drawing => late(),
             Phase::Advancing => state.retries >= MOST_RETRIES,
-            Phase::Opening | Phase::Still | Phase::Done => false,
+            Phase::Opening | Phase::Still | Phase::Waiting | Phase::Done => false,
         }
     }
 
@@ -252,6 +270,48 @@ impl LockStep {
         state.since = None;
         if state.base.is_some() {
             state.phase = Phase::Still;
+        }
+    }
+}
+
+/// Whose turn it is to be drawn: of two pages that are drawn at once, Chromium finishes neither.
+#[derive(Default)]
+pub(crate) struct Turns(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    busy: bool,
+    waiting: VecDeque<Weak<LockStep>>,
+}
+
+impl Turns {
+    /// Draws a page, now or in its turn.
+    fn ask(self: &Arc<Self>, page: &Arc<LockStep>) {
+        {
+            let mut queue = lock(&self.0);
+            if queue.busy {
+                return queue.waiting.push_back(Arc::downgrade(page));
+            }
+            queue.busy = true;
+        }
+        let _ = page.draw(Turn(Arc::clone(self)));
+    }
+}
+
+/// The turn of a page. It is the next one's when it is dropped: with the answer, or with the page.
+struct Turn(Arc<Turns>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let next = {
+            let mut queue = lock(&self.0.0);
+            let next = std::iter::from_fn(|| queue.waiting.pop_front()).find_map(|page| page.upgrade());
+            queue.busy = next.is_some();
+            next
+        };
+        if let Some(page) = next {
+            // A failure is that of the browser, which the next look finds.
+            let _ = page.draw(Turn(Arc::clone(&self.0)));
         }
     }
 }

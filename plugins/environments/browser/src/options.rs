@@ -104,10 +104,10 @@ efference_sdk::options! {
         /// That of the page: the newest picture is observed, and the page does not wait for the agent.
         #[serde(rename = "real-time")]
         RealTime,
-        /// The page's time stands still until the agent has acted; each step is one period of it, and one picture. One stream, and Chromium's headless shell.
+        /// The page's time stands still until the agent has acted; each step is one period of it, and one picture. With Chromium's headless shell.
         #[serde(rename = "lock-step")]
         LockStep,
-        /// Lock-step with one stream if Chromium's headless shell is there, real time else.
+        /// Lock-step if Chromium's headless shell is there, real time else.
         Auto,
     }
 }
@@ -215,13 +215,6 @@ impl Options {
                     format!("{name} = {size} shows nothing of the page beyond 2 · {side} = {}", 2 * of);
                 return Err(Error::msg(message).in_option(name));
             }
-        }
-        if self.pace == Pace::LockStep && self.streams > 1 {
-            let message = format!(
-                "streams = {}, and pace = \"lock-step\" goes with one page: set streams = 1, or pace = \"real-time\"",
-                self.streams
-            );
-            return Err(Error::msg(message).in_option("streams"));
         }
         ensure!(self.streams > 0, "streams = 0: at least one page is needed");
         if self.memory > 0 && self.memory < 64 {

@@ -94,12 +94,12 @@ pub(crate) fn find(options: &Options) -> Result<Program> {
         let lock_step = match options.pace {
             Pace::LockStep => true,
             Pace::RealTime => false,
-            Pace::Auto => options.streams == 1 && shell(&path),
+            Pace::Auto => shell(&path),
         };
         return Ok(Program { path: path.canonicalize()?, lock_step });
     }
     // The programs themselves come first: the names in PATH are often scripts that add options of their own.
-    if options.pace == Pace::LockStep || options.pace == Pace::Auto && options.streams == 1 {
+    if options.pace != Pace::RealTime {
         let places = ["/usr/lib/chromium/chromium-headless-shell"];
         match search(&places, &SHELLS) {
             Some(path) => return Ok(Program { path, lock_step: true }),

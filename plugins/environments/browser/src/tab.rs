@@ -136,11 +136,12 @@ impl Tab {
         let then = {
             let (connection, bridge, url) = (Arc::clone(&connection), Arc::downgrade(&bridge), url.clone());
             let (navigation, pace) = (Arc::clone(&navigation), chromium.pace);
+            let turns = Arc::clone(&chromium.turns);
             move |session: &str| {
                 if let (Some(pace), Some(bridge)) = (pace, bridge.upgrade()) {
                     let waking = Arc::downgrade(&bridge);
                     let wake = move || waking.upgrade().iter().for_each(|bridge| bridge.wake());
-                    let page = LockStep::begin(&connection, session, pace, wake)?;
+                    let page = LockStep::begin(&connection, session, pace, &turns, wake)?;
                     bridge.news(session, |news| news.lock_step = Some(page));
                 }
                 navigate(&connection, session, &url, &navigation)

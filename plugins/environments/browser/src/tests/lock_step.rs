@@ -63,6 +63,40 @@ fn two_runs_see_the_same_however_long_the_agent_thinks() {
 }
 
 #[test]
+fn several_pages_step_together_and_each_sees_what_it_sees_alone() {
+    let Some(_turn) = shell() else { return };
+    let root = serve(&[("/", MOVING), ("/clock", "<body><script>const began = Date.now()</script>")]);
+    let pages =
+        |paths: &[&str]| OneOrMore::Several(paths.iter().map(|path| format!("{root}{path}")).collect());
+    let mut runs = Vec::new();
+    for paths in [&["", "clock", "", "clock"][..], &["", "clock", "", "clock"], &[""]] {
+        let mut browser = open(Options { url: pages(paths), streams: paths.len(), ..in_lock_step("") });
+        let time =
+            |browser: &Browser| browser.streams.get(1).map(|s| s.tab.evaluate("Date.now() - began").unwrap());
+        let before = time(&browser);
+        let mut run = Vec::new();
+        for _ in 0..20 {
+            for stream in 1..browser.streams.len() {
+                browser.act(stream as u64, &[], &STILL).unwrap();
+            }
+            let seen = step(&mut browser, &STILL);
+            assert_eq!(seen.count, paths.len());
+            run.push(seen.observations);
+        }
+        if let (Some(before), Some(after)) = (before, time(&browser)) {
+            assert_eq!(after.as_i64().unwrap() - before.as_i64().unwrap(), 20 * 50);
+        }
+        assert!(run[3][&0] != run[4][&0], "it moves");
+        runs.push(run);
+    }
+    for (t, both) in runs[0].iter().enumerate() {
+        assert!(*both == runs[1][t], "step {t}");
+        assert!(both[&0] == runs[2][t][&0], "step {t}: alone it is the same");
+        assert!(both[&0] != both[&2], "step {t}: chance is each page's own");
+    }
+}
+
+#[test]
 fn a_click_shows_in_the_next_observation() {
     let Some(_turn) = shell() else { return };
     let root = serve(&[(
@@ -177,8 +211,6 @@ fn a_pace_that_cannot_be_had_is_refused_by_name() {
     for (pace, name) in [(Pace::LockStep, "lock-step"), (Pace::RealTime, "real-time"), (Pace::Auto, "auto")] {
         assert_eq!(named(name).unwrap().pace, pace);
     }
-    let several = Options { streams: 2, ..in_lock_step("bundled") }.check().unwrap_err();
-    assert!(several.option() == Some("streams") && several.to_string().contains("one page"), "{several}");
     let missing = Options { pace: Pace::LockStep, chromium: "/no/such".to_owned(), ..Options::default() };
     let error = program::find(&missing).unwrap_err();
     assert_eq!(error.option(), Some("chromium"));
