@@ -49,7 +49,7 @@
 //! Its **reward** is what the page gives by `directScore(x)`: the mean of the numbers given since the last frame, in
 //! standard deviations from the mean of that page's rewards so far, of which three are 0.99; with `reward = "raw"` as they
 //! are, within ±10⁹. It is absent in a frame before which the page gave none. Pages without `directScore` give no reward.
-//! Streams have no episodes. The raw mean is the **metric** `browser/reward` in any case, by which runs can be compared;
+//! Streams have no episodes, unless their pages are [`tasks`], as MiniWoB's are. The raw mean is the **metric** `browser/reward` in any case, by which runs can be compared;
 //! `browser/recoveries` counts how often a page had to be brought back, and `browser/picture_age` is how many seconds ago the
 //! picture of a frame came: it grows while a page stands still, or hangs.
 //!
@@ -73,7 +73,8 @@
 //! connections go through a proxy of the plugin's own, which looks at the addresses that names stand for. Other proxies are
 //! not used then, whatever the variables `http_proxy` and the like say.
 //!
-//! Lists of `<select>`, which a headless browser does not draw, are drawn into the page, and can be clicked.
+//! Lists of `<select>`, which a headless browser does not draw, are drawn into the page, and can be clicked. Calendars and the like
+//! of `<input>` are not opened: dates and times can be typed.
 //!
 //! Nothing stays behind: processes and files of the browser end with the environment, and when the host is killed.
 

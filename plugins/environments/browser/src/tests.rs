@@ -1,4 +1,5 @@
 //! Tests with the real Chromium, on pages that a small server on a free port of this machine gives.
+mod hostile;
 mod lock_step;
 mod mending;
 mod network;
@@ -15,25 +16,51 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what should come within a second, on a machine with other work.
 const SOON: Duration = Duration::from_secs(30);
 
-/// One browser at a time: ten at once would be slower, and the tests are about time limits.
-static TURN: Mutex<()> = Mutex::new(());
+/// Tests at a time: they mostly wait, but ten browsers at once would be too slow for tests of time limits.
+const AT_ONCE: usize = 2;
+/// How many may begin.
+static FREE: Mutex<usize> = Mutex::new(AT_ONCE);
+static FREED: Condvar = Condvar::new();
 
-/// `None`, and a line that says so, if there is no browser to test with.
-fn turn() -> Option<MutexGuard<'static, ()>> {
-    turn_for(&Options::default())
+/// The right to run, of so many tests at a time.
+struct Turn(usize);
+
+impl Turn {
+    fn take(shares: usize) -> Turn {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        *FREED.wait_while(free, |free| *free < shares).unwrap_or_else(PoisonError::into_inner) -= shares;
+        Turn(shares)
+    }
 }
 
-/// As [`turn`], for the browser that these options ask for.
-fn turn_for(options: &Options) -> Option<MutexGuard<'static, ()>> {
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
+        FREED.notify_all();
+    }
+}
+
+/// `None`, and a line that says so, if there is no browser to test with.
+fn turn() -> Option<Turn> {
+    turn_for(&Options::default(), 1)
+}
+
+/// As [`turn`], with no other test beside it.
+fn alone() -> Option<Turn> {
+    turn_for(&Options::default(), AT_ONCE)
+}
+
+/// As [`turn`], for the browser that these options ask for, and so many tests' worth of time.
+fn turn_for(options: &Options, shares: usize) -> Option<Turn> {
     match program::find(options) {
-        Ok(_) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
+        Ok(_) => Some(Turn::take(shares)),
         Err(error) => {
             skipped(&format!("{error:#}"));
             None
@@ -251,7 +278,7 @@ fn the_bundled_page_moves_and_rewards_and_nothing_stays_behind() {
 
 #[test]
 fn pngs_are_exact_and_still_pages_give_frames_at_the_asked_pace() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = alone() else { return };
     let root = serve(&[("/", "<body style='background:#123456'>")]);
     let mut browser =
         open(Options { image: Image::Png, frames_per_second: 40.0, streams: 2, ..options(&root) });

@@ -55,6 +55,8 @@
 //! left away, and what they show beside the task (reward, time, clicks) is hidden; `Math.seedrandom(seed)` comes before each
 //! episode. The reward is their raw one, without the part that falls with time; their "timed out", which gives −1 after 10 s on
 //! most pages, is truncated. `episode_seconds` takes the place of those 10 s. The task is 160 × 210 pixels, at the top left.
+#![doc = ""]
+#![doc = include_str!("miniwob.md")]
 mod episode;
 mod set;
 

@@ -3,8 +3,8 @@ use super::*;
 use crate::Pace;
 
 /// `None`, and a line that says so, if there is no Chromium that can draw step by step.
-fn shell() -> Option<MutexGuard<'static, ()>> {
-    turn_for(&Options { pace: Pace::LockStep, ..Options::default() })
+fn shell() -> Option<Turn> {
+    turn_for(&Options { pace: Pace::LockStep, ..Options::default() }, 1)
 }
 
 fn in_lock_step(url: &str) -> Options {

@@ -87,7 +87,7 @@ fn a_browser_that_is_stopped_holds_up_no_call_and_no_page_is_loaded_again() {
 
 #[test]
 fn no_more_pictures_are_made_than_are_wanted() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = alone() else { return };
     // A page that is new in every frame.
     let root = serve(&[(
         "/",

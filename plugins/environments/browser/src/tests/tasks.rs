@@ -75,7 +75,7 @@ fn next(browser: &mut Browser, action: &[f32]) -> Result<(StepType, Option<f32>,
 }
 
 /// The paces that can be had here; each of these holds in both.
-fn paces() -> Option<(MutexGuard<'static, ()>, Vec<Pace>)> {
+fn paces() -> Option<(Turn, Vec<Pace>)> {
     let turn = turn()?;
     let mut paces = vec![Pace::RealTime];
     match program::find(&Options { pace: Pace::LockStep, ..Options::default() }) {

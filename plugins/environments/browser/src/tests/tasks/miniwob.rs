@@ -170,7 +170,7 @@ fn random(seed: u64) -> impl FnMut(&mut Browser) -> Vec<Vec<f32>> {
 #[test]
 fn scripts_solve_simple_tasks_by_mouse_and_keyboard() {
     let Some((python, _)) = python() else { return };
-    let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }) else { return };
+    let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }, 1) else { return };
     for (task, script) in SCRIPTS {
         let mut browser = open(task, &python, 3);
         let mut firsts = Vec::new();
@@ -186,7 +186,7 @@ fn scripts_solve_simple_tasks_by_mouse_and_keyboard() {
 #[test]
 fn who_does_nothing_is_timed_out_and_who_does_the_same_sees_the_same() {
     let Some((python, _)) = python() else { return };
-    let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }) else { return };
+    let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }, 1) else { return };
     let idle = |_: &mut Browser| vec![action((0.0, 0.0), false, None)];
     let mut runs = Vec::new();
     for seed in [1, 1, 2] {
@@ -208,7 +208,7 @@ fn who_does_nothing_is_timed_out_and_who_does_the_same_sees_the_same() {
 #[ignore = "takes ten minutes, and has no verdict of its own"]
 fn every_page_is_tried() {
     let Some((python, tasks)) = python() else { return };
-    let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }) else { return };
+    let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }, 1) else { return };
     const EPISODES: u64 = 5;
     for task in tasks {
         let mut browser = open(&task, &python, 1);
