@@ -129,7 +129,10 @@ impl Stream {
                 None => {}
             }
         }
-        match episodes.wish(self.tab.has_inputs(), self.tab.load_limit).map_err(failed)? {
+        // Between two steps, so that it is seen in the picture of the one that follows.
+        let between = self.tab.lock_step().is_none_or(|page| page.stands_still());
+        let settled = between && self.tab.has_inputs();
+        match episodes.wish(settled, self.tab.load_limit).map_err(failed)? {
             Some(Wish::Run(script)) => self.tab.run(script)?,
             Some(Wish::Load) => self.tab.load(&self.url)?,
             None => {}

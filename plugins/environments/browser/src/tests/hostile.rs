@@ -264,10 +264,11 @@ fn open_home(root: &str) -> Browser {
 
 #[test]
 fn a_stream_survives_every_kind_of_page_and_nothing_grows() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = alone() else { return };
     let root = serve_all();
     let mut browser = open_home(&root);
     visit(&mut browser, &root, "page-1", Duration::from_millis(500));
+    // Of this process too: so that nothing else is tested in it at the same time.
     let (processes, files, memory) = held(&browser);
     for (path, _) in paths() {
         visit(&mut browser, &root, &path, Duration::from_millis(400));
@@ -282,7 +283,7 @@ fn a_stream_survives_every_kind_of_page_and_nothing_grows() {
 #[test]
 #[ignore = "takes ten minutes"]
 fn ten_minutes_of_hostile_pages_leave_as_much_as_there_was() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = alone() else { return };
     let root = serve_all();
     let mut browser = open_home(&root);
     visit(&mut browser, &root, "page-1", Duration::from_millis(500));

@@ -198,7 +198,8 @@ fn who_does_nothing_is_timed_out_and_who_does_the_same_sees_the_same() {
         let second = play(&mut browser, random(5)).unwrap();
         runs.push((episode.first, second.first, second.steps));
     }
-    assert_eq!(runs[0], runs[1]);
+    // Not by assert_eq, which would print thousands of numbers.
+    assert!(runs[0] == runs[1], "the same seed, other pictures");
     assert!(runs[0].0 != runs[2].0 && runs[0].0 != runs[0].1, "seeds and episodes differ");
 }
 
