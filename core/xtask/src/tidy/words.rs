@@ -206,7 +206,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     // WebEnv's own name in pages, which its users write.
     except("*", "score", "directScore"),
     // The script that gives pages `directScore`, and an option of WebEnv's own `directScore`.
-    except("plugins/environments/browser/src/tab.rs", "score", "direct_score"),
+    except("plugins/environments/browser/src/set_up.rs", "score", "direct_score"),
     except("plugins/environments/webenv/src/script.rs", "score", "scoreFile"),
     // How many lanes a SIMD vector has.
     except("*", "lane", "LANES"),

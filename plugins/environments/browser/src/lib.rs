@@ -97,6 +97,7 @@ mod profile;
 mod program;
 pub mod replay;
 mod reward;
+mod set_up;
 mod sight;
 mod stream;
 mod supervision;

@@ -1,11 +1,11 @@
 //! One page of the browser: setting it up, sending it input, and noticing its faults.
-use crate::bridge::{BINDING, Bridge, News};
-use crate::bundled;
+use crate::bridge::{Bridge, News};
 use crate::chromium::{ANSWER_LIMIT, Chromium};
 use crate::devtools::{Connection, Failure, lock, printable};
-use crate::lock_step::{LockStep, Pace};
+use crate::lock_step::LockStep;
 use crate::opening::{Opening, Plan};
 use crate::options::{Image, Options};
+use crate::set_up;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -22,8 +22,6 @@ const PING: Duration = Duration::from_millis(500);
 const LOAD_PATIENCE: f64 = 6.0;
 /// How many dialogs a second a page may open.
 const DIALOGS: u32 = 5;
-/// The world of the reward's relay.
-const WORLD: &str = "efference";
 
 /// A page, maybe still being opened; it is closed when dropped.
 pub(crate) struct Tab {
@@ -153,7 +151,7 @@ impl Tab {
             context,
             size: (options.width, options.height),
             lock_step: chromium.pace.is_some(),
-            set_up: set_up(options, url, number, chromium.pace),
+            set_up: set_up::messages(options, url, number, chromium.pace),
             then: Box::new(then),
         };
         let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX);
@@ -454,56 +452,6 @@ impl Drop for Tab {
         }
         self.opening.abandon();
     }
-}
-
-/// What a page gets before it loads anything.
-fn set_up(options: &Options, url: &Url, number: usize, pace: Option<Pace>) -> Vec<(&'static str, Value)> {
-    let size =
-        json!({ "width": options.width, "height": options.height, "deviceScaleFactor": 1, "mobile": false });
-    let relay = json!({ "source": include_str!("page/reward_relay.js"), "worldName": WORLD });
-    let select = json!({ "source": include_str!("page/select.js"), "worldName": WORLD });
-    let pickers = json!({ "source": include_str!("page/pickers.js"), "worldName": WORLD });
-    let page_script = json!({ "source": include_str!("page/direct_score.js") });
-    let mut messages = vec![
-        ("Inspector.enable", json!({})),
-        ("Page.enable", json!({})),
-        ("Runtime.enable", json!({})),
-        ("Emulation.setDeviceMetricsOverride", size),
-        ("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })),
-        ("Page.setInterceptFileChooserDialog", json!({ "enabled": true })),
-        ("Runtime.addBinding", json!({ "name": BINDING, "executionContextName": WORLD })),
-        ("Page.addScriptToEvaluateOnNewDocument", relay),
-        ("Page.addScriptToEvaluateOnNewDocument", select),
-        ("Page.addScriptToEvaluateOnNewDocument", pickers),
-        ("Page.addScriptToEvaluateOnNewDocument", page_script),
-    ];
-    if let Some(pace) = pace {
-        messages.push(("HeadlessExperimental.enable", json!({})));
-        let script = json!({ "source": pace.script(number) });
-        messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
-    }
-    for channel in options.channels() {
-        let binding = json!({ "name": channel.binding, "executionContextName": WORLD });
-        messages.push(("Runtime.addBinding", binding));
-        for script in
-            [json!({ "source": channel.relay, "worldName": WORLD }), json!({ "source": channel.page })]
-        {
-            messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
-        }
-    }
-    if let Some(tasks) = options.task_scripts(pace.is_none()) {
-        let binding = json!({ "name": tasks.binding, "executionContextName": WORLD });
-        messages.push(("Runtime.addBinding", binding));
-        for script in [json!({ "source": tasks.relay, "worldName": WORLD }), json!({ "source": tasks.page })]
-        {
-            messages.push(("Page.addScriptToEvaluateOnNewDocument", script));
-        }
-    }
-    if url.as_str().starts_with(bundled::ROOT) {
-        let patterns = json!({ "patterns": [{ "urlPattern": format!("{}*", bundled::ROOT) }] });
-        messages.push(("Fetch.enable", patterns));
-    }
-    messages
 }
 
 /// Begins to load an address. Whether it fails is seen by [`Tab::check_faults`].

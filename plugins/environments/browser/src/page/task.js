@@ -1,5 +1,5 @@
 // Runs in the page's own world before its scripts, in a block in which SECONDS is how long an episode may take, 0 for as long as
-// the page lets it, and LIVE whether the page is drawn by itself. Begins an episode when that is asked for, and tells task_relay.js when the page can, has, and has ended one.
+// the page lets it, and REAL_TIME whether the page is drawn by itself. Begins an episode when that is asked for, and tells task_relay.js when the page can, has, and has ended one.
 if (window === window.top) {
   const dispatch = window.dispatchEvent.bind(window), Event = window.CustomEvent, write = JSON.stringify;
   const later = window.setTimeout.bind(window), never = window.clearTimeout.bind(window);
@@ -59,7 +59,7 @@ if (window === window.top) {
     try {
       if (starts()) await startEpisode(seed);
       // Until it was drawn.
-      if (LIVE) await new Promise(done => { frame(() => frame(done)); later(done, 100); });
+      if (REAL_TIME) await new Promise(done => { frame(() => frame(done)); later(done, 100); });
     } catch (error) {
       episode = null;
       return say({ is: 'failed', why: String(error).slice(0, 200) });

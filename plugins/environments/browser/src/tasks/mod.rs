@@ -11,7 +11,7 @@
 //! height = 210
 //! ```
 //!
-//! A set is a folder: each page `NAME.html` in it, and each `index.html` in a folder `NAME` of it, is a task. All files of the folder are
+//! A set is a folder: each page in it is a task, named as its file is without `.html`, and so is each folder in it with an `index.html`. All files of the folder are
 //! served, from one address, and those above it are not. `tasks = "miniwob"` is the folder of the Python package of that name
 //! (`python3 -m pip install --no-deps miniwob`: its pages are all that is used); a checkout of MiniWoB++ can be named as a folder.
 //!
@@ -56,7 +56,7 @@
 //! episode. The reward is their raw one, without the part that falls with time; their "timed out", which gives −1 after 10 s on
 //! most pages, is truncated. `episode_seconds` takes the place of those 10 s. The task is 160 × 210 pixels, at the top left.
 #![doc = ""]
-#![doc = include_str!("miniwob.md")]
+#![doc = include_str!("miniwob.txt")]
 mod episode;
 mod set;
 
@@ -76,10 +76,10 @@ pub(crate) struct Scripts {
 }
 
 impl Options {
-    /// What pages with episodes need, which are drawn by themselves (`live`) or step by step.
-    pub(crate) fn task_scripts(&self, live: bool) -> Option<Scripts> {
+    /// What pages with episodes need, which are drawn by themselves (in `real_time`) or step by step.
+    pub(crate) fn task_scripts(&self, real_time: bool) -> Option<Scripts> {
         let page = format!(
-            "{{ const SECONDS = {}, LIVE = {live};\n{} }}",
+            "{{ const SECONDS = {}, REAL_TIME = {real_time};\n{} }}",
             self.episode_seconds,
             include_str!("../page/task.js")
         );

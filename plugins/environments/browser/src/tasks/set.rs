@@ -54,8 +54,7 @@ impl Set {
         let pages = pages(&root, &prefix)?;
         if pages.is_empty() {
             bail!(
-                "tasks = {said:?}: there is no task in {}; each page NAME.html in it is one, and each folder NAME with an \
-                 index.html",
+                "tasks = {said:?}: there is no task in {}; each page in it is one, and each folder with an index.html",
                 found.display()
             );
         }
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_python_that_is_not_there_or_has_no_package_is_named_with_the_cure() {
+    fn a_python_that_is_not_there_or_has_no_package_is_named_with_the_help() {
         let error = Set::find("miniwob", "/no/such/python").unwrap_err();
         assert_eq!(error.option(), Some("python"));
         assert!(error.to_string().contains("/no/such/python"), "{error}");

@@ -296,10 +296,10 @@ fn ten_minutes_of_hostile_pages_leave_as_much_as_there_was() {
         if began.elapsed().as_secs() / 60 > minute {
             minute += 1;
             let (processes, files, memory) = held(&browser);
-            println!(
+            writeln!(std::io::stdout(), 
                 "minute {minute}: {visits} pages, {} recoveries, {processes} processes, {files} files, {memory} MiB",
                 recoveries(&browser)
-            );
+            ).unwrap();
         }
     }
     eventually("as many processes, files and MiB as before", || {

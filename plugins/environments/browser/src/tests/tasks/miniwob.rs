@@ -234,6 +234,12 @@ fn every_page_is_tried() {
         let at_random = try_with(EPISODES, &mut random(7));
         let by_script = SCRIPTS.iter().find(|(name, _)| *name == task);
         let by_script = by_script.map(|(_, script)| tell(&try_with(EPISODES, &mut scripted(script))));
-        println!("| {task} | {} | {} |", tell(&at_random), by_script.unwrap_or_else(|| "–".to_owned()));
+        writeln!(
+            std::io::stdout(),
+            "| {task} | {} | {} |",
+            tell(&at_random),
+            by_script.unwrap_or_else(|| "–".to_owned())
+        )
+        .unwrap();
     }
 }
