@@ -295,11 +295,9 @@ fn ten_minutes_of_hostile_pages_leave_as_much_as_there_was() {
         visits += 1;
         if began.elapsed().as_secs() / 60 > minute {
             minute += 1;
-            let (processes, files, memory) = held(&browser);
-            writeln!(std::io::stdout(), 
-                "minute {minute}: {visits} pages, {} recoveries, {processes} processes, {files} files, {memory} MiB",
-                recoveries(&browser)
-            ).unwrap();
+            let ((processes, files, memory), mended) = (held(&browser), recoveries(&browser));
+            let now = format!("{processes} processes, {files} files, {memory} MiB");
+            writeln!(std::io::stdout(), "minute {minute}: {visits} pages, {mended} recoveries; {now}").unwrap();
         }
     }
     eventually("as many processes, files and MiB as before", || {
