@@ -297,7 +297,8 @@ fn ten_minutes_of_hostile_pages_leave_as_much_as_there_was() {
             minute += 1;
             let ((processes, files, memory), mended) = (held(&browser), recoveries(&browser));
             let now = format!("{processes} processes, {files} files, {memory} MiB");
-            writeln!(std::io::stdout(), "minute {minute}: {visits} pages, {mended} recoveries; {now}").unwrap();
+            writeln!(std::io::stdout(), "minute {minute}: {visits} pages, {mended} recoveries; {now}")
+                .unwrap();
         }
     }
     eventually("as many processes, files and MiB as before", || {
