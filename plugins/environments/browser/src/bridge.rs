@@ -45,6 +45,8 @@ struct State {
 pub(crate) struct News {
     /// The newest picture in base64, not looked at yet, and when it came.
     pub(crate) picture: Option<(Vec<u8>, Instant)>,
+    /// How many pictures were replaced by newer ones before they were looked at.
+    pub(crate) missed: u32,
     /// When the browser drew the newest picture, in seconds since some moment.
     pub(crate) drawn: Option<f64>,
     /// What its page lets the agent observe beside the picture.
@@ -321,7 +323,7 @@ impl Bridge {
                     lock(&self.state).pictures += 1;
                 }
                 self.update(session, |news| {
-                    news.picture = Some((picture, Instant::now()));
+                    news.missed += u32::from(news.picture.replace((picture, Instant::now())).is_some());
                     news.drawn = frame.metadata.timestamp;
                 });
             }

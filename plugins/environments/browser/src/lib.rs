@@ -51,7 +51,8 @@
 //! are, within ±10⁹. It is absent in a frame before which the page gave none. Pages without `directScore` give no reward.
 //! Streams have no episodes, unless their pages are [`tasks`], as MiniWoB's are. The raw mean is the **metric** `browser/reward` in any case, by which runs can be compared;
 //! `browser/recoveries` counts how often a page had to be brought back, and `browser/picture_age` is how many seconds ago the
-//! picture of a frame came: it grows while a page stands still, or hangs.
+//! picture of a frame came: it grows while a page stands still, or hangs. In real time `browser/missed_pictures` is how many
+//! pictures between two frames nobody looked at, and `browser/reaction_time` how many seconds after a picture the agent acted on it.
 //!
 //! A **page** is an address, a folder or a file, which the plugin serves, or one that comes along. Several are taken by the streams in
 //! turn. All open at once, a stream begins with its first picture, and no call waits for a page or for the browser.
@@ -273,9 +274,9 @@ impl Environment for Browser {
         if !stream.takes_actions() {
             return Ok(());
         }
-        let Stream { tab, hands, url, acted, .. } = stream;
+        stream.agent_acts();
+        let Stream { tab, hands, url, .. } = stream;
         let send = |event: actions::Event| tab.input(event.method, &event.params);
-        *acted = Instant::now();
         let now = tab.lock_step().map_or_else(Instant::now, |page| page.now());
         let trigger = hands.act(&self.abilities, action, now, send);
         // The only failure is that the browser is gone, from which `poll` recovers.
@@ -336,6 +337,13 @@ impl Browser {
         for (i, stream) in self.streams.iter_mut().enumerate() {
             let Some(step_type) = stream.frame().filter(|_| of(stream)) else { continue };
             metric("browser/picture_age", stream.pictured.elapsed().as_secs_f64());
+            if self.chromium.pace.is_none() {
+                let missed = stream.tab.news(|news| std::mem::take(&mut news.missed)).unwrap_or_default();
+                metric("browser/missed_pictures", f64::from(missed));
+                if let Some(reaction) = stream.reaction.take() {
+                    metric("browser/reaction_time", reaction.as_secs_f64());
+                }
+            }
             self.observation.clear();
             let heard = if self.sight.listens() { stream.tab.news(|news| news.heard.clone()) } else { None };
             let look = Look {

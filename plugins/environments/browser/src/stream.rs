@@ -37,6 +37,8 @@ pub(crate) struct Stream {
     pub(crate) fresh: bool,
     /// When the agent acted.
     pub(crate) acted: Instant,
+    /// How long after the picture that it responded to.
+    pub(crate) reaction: Option<Duration>,
     /// When the picture came.
     pub(crate) pictured: Instant,
     /// Whether a picture was asked for that has not come, and whether that was so when the next one was asked for.
@@ -91,6 +93,7 @@ impl Stream {
             drawn_before: None,
             fresh: false,
             acted: Instant::now(),
+            reaction: None,
             pictured: Instant::now(),
             owed: (false, false),
             url,
@@ -172,6 +175,14 @@ impl Stream {
             let tab = &self.tab;
             // The only failure is that the browser is gone, which the next look finds.
             let _ = self.hands.let_go(|event| tab.input(event.method, &event.params));
+        }
+    }
+
+    /// The agent acts now.
+    pub(crate) fn agent_acts(&mut self) {
+        self.acted = Instant::now();
+        if !self.window.is_empty() {
+            self.reaction = Some(self.acted.duration_since(self.pictured));
         }
     }
 
