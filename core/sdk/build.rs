@@ -28,7 +28,9 @@ fn main() {
 
     // The C++ part of `efference_sdk::autograd`.
     let include = lib.join("../include");
-    println!("cargo::rerun-if-changed=src/autograd/shim.cpp");
+    for file in ["shim", "pool"] {
+        println!("cargo::rerun-if-changed=src/autograd/{file}.cpp");
+    }
     cc::Build::new()
         .cpp(true)
         .std("c++20")
@@ -36,6 +38,7 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("src/autograd/shim.cpp")
+        .file("src/autograd/pool.cpp")
         .compile("efference_autograd_shim");
 
     println!("cargo::rerun-if-changed=../abi/build-support/libtorch_version.rs");

@@ -359,6 +359,107 @@ typedef struct ef_Recurrence {
     struct ef_List_NamedTensor units;
 } ef_Recurrence;
 
+// A row of a loss term that traces follow.
+typedef struct ef_TracedRow {
+    // The term's value.
+    float value;
+    // The error: what the row adds to the loss is −error · value.
+    float error;
+    // What becomes of the row's trace in this step: 1: it goes on, 0: it begins anew, −1: it rests.
+    int32_t step;
+} ef_TracedRow;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_TracedRow {
+    // First element; may be anything if `len` is 0.
+    struct ef_TracedRow *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_TracedRow;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_____Tensor {
+    // First element; may be anything if `len` is 0.
+    ef_Tensor **ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_____Tensor;
+
+// A loss term that traces follow, with its gradients: nothing of it has a graph.
+typedef struct ef_TracedTerm {
+    // Its name.
+    struct ef_Str name;
+    // One a row.
+    struct ef_List_TracedRow rows;
+    // For each row in turn, the gradient of its value by each of the parameters that `traced_parameters` names; null: none.
+    // Handed over.
+    struct ef_List_____Tensor gradients;
+} ef_TracedTerm;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_TracedTerm {
+    // First element; may be anything if `len` is 0.
+    struct ef_TracedTerm *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_TracedTerm;
+
+// A number that is recorded.
+typedef struct ef_NamedNumber {
+    // Its name.
+    struct ef_Str name;
+    // Its value.
+    double number;
+} ef_NamedNumber;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_NamedNumber {
+    // First element; may be anything if `len` is 0.
+    struct ef_NamedNumber *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_NamedNumber;
+
+// A loss some of whose terms come with the gradients that traces follow.
+typedef struct ef_TracedLoss {
+    // Whether there is such a loss. If not, all else is empty, and `loss` is what there is.
+    bool known;
+    // Terms with their gradients.
+    struct ef_List_TracedTerm traced;
+    // All other terms, and numbers that are only recorded.
+    struct ef_Loss others;
+    // Further numbers that are only recorded.
+    struct ef_List_NamedNumber numbers;
+} ef_TracedLoss;
+
+// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
+typedef struct ef_List_Str {
+    // First element; may be anything if `len` is 0.
+    struct ef_Str *ptr;
+    // How many.
+    size_t len;
+    // What `free` is called with.
+    void *owner;
+    // Frees the list, but no tensor in it; null if there is nothing to free.
+    void (*free)(void *owner);
+} ef_List_Str;
+
 // Functions of the agent, as a trainer sees it during a step. A parameter group is all parameters whose name is the
 // group's, or begins with it and a dot: the cell's, the goal's or a part of it, those of a network; empty: all.
 typedef struct ef_AgentVTable {
@@ -415,6 +516,16 @@ typedef struct ef_AgentVTable {
                         struct ef_Error *err);
     // How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
     ef_Status (*recurrence)(void *this_, struct ef_Recurrence *out, struct ef_Error *err);
+    // As `loss`, with the gradients of the terms that have an error, from a goal that has such a loss.
+    ef_Status (*traced_loss)(void *this_,
+                             const struct ef_LossInput *input,
+                             struct ef_TracedLoss *out,
+                             struct ef_Error *err);
+    // Which parameters the gradients of the term of this name are of, in their order, by their full names.
+    ef_Status (*traced_parameters)(void *this_,
+                                   struct ef_Str term,
+                                   struct ef_List_Str *out,
+                                   struct ef_Error *err);
 } ef_AgentVTable;
 
 // What came from the environment for one step.
@@ -469,18 +580,6 @@ typedef struct ef_Object_ParamStoreVTable {
     // The functions.
     const struct ef_ParamStoreVTable *vtable;
 } ef_Object_ParamStoreVTable;
-
-// Elements that the receiver takes over. What they point to without owning it (names) lives until `free`.
-typedef struct ef_List_____Tensor {
-    // First element; may be anything if `len` is 0.
-    ef_Tensor **ptr;
-    // How many.
-    size_t len;
-    // What `free` is called with.
-    void *owner;
-    // Frees the list, but no tensor in it; null if there is nothing to free.
-    void (*free)(void *owner);
-} ef_List_____Tensor;
 
 // What a forward pass returns.
 typedef struct ef_VjpForward {
@@ -640,6 +739,9 @@ typedef struct ef_LayerVTable {
     // Which output each element of a parameter feeds, for parameters whose elements feed one output each: the parameter's
     // name, as the layer added it, and 64-bit integers whose shape broadcasts to the parameter's; -1: it feeds none.
     ef_Status (*units)(void *this_, struct ef_List_NamedTensor *out, struct ef_Error *err);
+    // If it is a matrix and nothing else, `y = x · weightᵀ + bias`: shared handles of its weight, (outs, ins), and of its
+    // bias, (outs), if it has one; else none.
+    ef_Status (*matrix)(void *this_, struct ef_List_____Tensor *out, struct ef_Error *err);
 } ef_LayerVTable;
 
 // An object: whoever made it knows what `this_` points to.
@@ -991,6 +1093,17 @@ typedef struct ef_GoalVTable {
     // Whether it is a bonus, to be chosen under `[bonus]` beside another goal: then only `loss`, `bonus`, `save`, `restore`
     // and `ended` are called. Asked for once.
     ef_Status (*is_bonus)(void *this_, bool *out, struct ef_Error *err);
+    // The same as `loss`, for a trainer that follows traces: the gradients of terms with an error come with it.
+    ef_Status (*traced_loss)(void *this_,
+                             const struct ef_LossInput *input,
+                             struct ef_TracedLoss *out,
+                             struct ef_Error *err);
+    // Which of the goal's parameters the gradients of the term of this name are of, in their order, by the names that they
+    // were added under.
+    ef_Status (*traced_parameters)(void *this_,
+                                   struct ef_Str term,
+                                   struct ef_List_Str *out,
+                                   struct ef_Error *err);
 } ef_GoalVTable;
 
 // Borrowed elements.

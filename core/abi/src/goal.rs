@@ -93,6 +93,53 @@ pub struct Loss {
     pub metrics: List<NamedTensor>,
 }
 
+/// A number that is recorded.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NamedNumber {
+    /// Its name.
+    pub name: Str,
+    /// Its value.
+    pub number: f64,
+}
+
+/// A row of a loss term that traces follow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TracedRow {
+    /// The term's value.
+    pub value: f32,
+    /// The error: what the row adds to the loss is −error · value.
+    pub error: f32,
+    /// What becomes of the row's trace in this step: 1: it goes on, 0: it begins anew, −1: it rests.
+    pub step: i32,
+}
+
+/// A loss term that traces follow, with its gradients: nothing of it has a graph.
+#[repr(C)]
+pub struct TracedTerm {
+    /// Its name.
+    pub name: Str,
+    /// One a row.
+    pub rows: List<TracedRow>,
+    /// For each row in turn, the gradient of its value by each of the parameters that `traced_parameters` names; null: none.
+    /// Handed over.
+    pub gradients: List<*mut Tensor>,
+}
+
+/// A loss some of whose terms come with the gradients that traces follow.
+#[repr(C)]
+pub struct TracedLoss {
+    /// Whether there is such a loss. If not, all else is empty, and `loss` is what there is.
+    pub known: bool,
+    /// Terms with their gradients.
+    pub traced: List<TracedTerm>,
+    /// All other terms, and numbers that are only recorded.
+    pub others: Loss,
+    /// Further numbers that are only recorded.
+    pub numbers: List<NamedNumber>,
+}
+
 /// Functions of a goal.
 #[repr(C)]
 pub struct GoalVTable {
@@ -172,4 +219,18 @@ pub struct GoalVTable {
     /// Whether it is a bonus, to be chosen under `[bonus]` beside another goal: then only `loss`, `bonus`, `save`, `restore`
     /// and `ended` are called. Asked for once.
     pub is_bonus: Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut bool, err: *mut Error) -> Status>,
+    /// The same as `loss`, for a trainer that follows traces: the gradients of terms with an error come with it.
+    pub traced_loss: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            input: *const LossInput,
+            out: *mut TracedLoss,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// Which of the goal's parameters the gradients of the term of this name are of, in their order, by the names that they
+    /// were added under.
+    pub traced_parameters: Option<
+        unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut List<Str>, err: *mut Error) -> Status,
+    >,
 }

@@ -96,6 +96,11 @@ pub struct LayerVTable {
     pub units: Option<
         unsafe extern "C" fn(this_: *mut c_void, out: *mut List<NamedTensor>, err: *mut Error) -> Status,
     >,
+    /// If it is a matrix and nothing else, `y = x · weightᵀ + bias`: shared handles of its weight, (outs, ins), and of its
+    /// bias, (outs), if it has one; else none.
+    pub matrix: Option<
+        unsafe extern "C" fn(this_: *mut c_void, out: *mut List<*mut Tensor>, err: *mut Error) -> Status,
+    >,
 }
 
 // SAFETY: a table is constant data.

@@ -1,7 +1,7 @@
 //! Trainers, and the agent that the host lets them train.
 use crate::{
     Error, List, Loss, LossInput, Moment, NamedTensor, Object, Range, Recurrence, Slice, Spaces, Status, Str,
-    Tensor,
+    Tensor, TracedLoss,
 };
 use core::ffi::c_void;
 
@@ -162,6 +162,19 @@ pub struct AgentVTable {
     /// How the cell's state recurs, if it does so unit by unit, with the full names of parameters.
     pub recurrence:
         Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut Recurrence, err: *mut Error) -> Status>,
+    /// As `loss`, with the gradients of the terms that have an error, from a goal that has such a loss.
+    pub traced_loss: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            input: *const LossInput,
+            out: *mut TracedLoss,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// Which parameters the gradients of the term of this name are of, in their order, by their full names.
+    pub traced_parameters: Option<
+        unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut List<Str>, err: *mut Error) -> Status,
+    >,
 }
 
 /// What came from the environment for one step.

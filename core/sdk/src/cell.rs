@@ -1,7 +1,7 @@
 //! Cells: input to next state.
 use crate::autograd::vjp::vjp;
 use crate::bridge::{check_answer, interface};
-use crate::{LayerFactory, Params, Saved, Size, Vjp};
+use crate::{LayerFactory, Params, Saved, Size, Vjp, autograd};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -29,7 +29,7 @@ interface! {
     } {
         /// Of `x` (batch, ins): the elements `outs` of the next state, (batch, outs.len()).
         shared fn forward(x: &Tensor, outs: Range<i64>) -> Tensor, checked |y, caller| {
-            check_answer(y, x, [x.size()[0], outs.end - outs.start])?;
+            check_answer(y, x, [autograd::rows(x), outs.end - outs.start])?;
             caller.forward(x, y)
         };
         /// How many elements at the end of a state are the cell's own memory: carried from step to step without

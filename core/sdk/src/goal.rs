@@ -1,9 +1,10 @@
 //! Goals: what is minimised and maximised.
 use crate::bridge::{check_answer, check_shape, interface};
 use crate::environment::action_width;
+use crate::loss::{check_loss, check_traced_loss};
 use crate::{
-    ActionGroup, GradMask, GradPath, LayerFactory, Params, Result, Saved, Spaces, StepType, Transition,
-    autograd, ensure,
+    ActionGroup, GradMask, GradPath, LayerFactory, Loss, Params, Result, Saved, Spaces, StepType, TracedLoss,
+    Transition, autograd, ensure,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -70,78 +71,6 @@ pub struct LossInput<'a> {
     pub unroll: u64,
 }
 
-/// A term of a loss.
-#[derive(Debug)]
-pub struct Term {
-    /// Its name.
-    pub name: String,
-    /// One number, or one a row.
-    pub value: Tensor,
-    /// One number a row, without gradient: then the term is `−Σ(error · value)`, and a trainer may follow a trace of
-    /// the value's gradient in place of that gradient. `None`: the term is `Σ value`.
-    pub error: Option<Tensor>,
-    /// What becomes of each row's trace, if the term has an error; empty: all go on.
-    pub traces: Vec<TraceStep>,
-}
-
-/// What becomes of a trace `z` of a value's gradient, in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TraceStep {
-    /// `z ← decay · z + ∇value`
-    Continue,
-    /// `z ← ∇value`: what was done before gets no credit for what comes.
-    Restart,
-    /// It stays as it is, and nothing is learned of this row.
-    Rest,
-}
-
-impl Term {
-    /// What is minimised: one number.
-    pub fn total(&self) -> Result<Tensor> {
-        let value = match &self.error {
-            Some(error) => self.value.f_mul(error)?.f_neg()?,
-            None if self.value.numel() == 1 => return Ok(self.value.shallow_clone()),
-            None => self.value.shallow_clone(),
-        };
-        Ok(value.f_sum(value.kind())?)
-    }
-}
-
-/// The terms of a loss, and numbers to be recorded beside them.
-#[derive(Debug, Default)]
-pub struct Loss {
-    /// The loss is their sum.
-    pub terms: Vec<Term>,
-    /// Recorded and nothing else: one number each.
-    pub metrics: Vec<(String, Tensor)>,
-}
-
-impl Loss {
-    /// Adds a term: one number, or one a row, of which the sum counts.
-    pub fn term(&mut self, name: &str, value: Tensor) {
-        self.terms.push(Term { name: name.to_owned(), value, error: None, traces: Vec::new() });
-    }
-
-    /// Adds the term `−Σ(error · value)`, whose value's gradient a trainer may trace: both one number a row, `error`
-    /// without gradient. `traces` says what becomes of each row's trace; empty: all go on. The error of a row whose trace
-    /// rests is to be 0.
-    pub fn traced(&mut self, name: &str, value: Tensor, error: Tensor, traces: Vec<TraceStep>) {
-        self.terms.push(Term { name: name.to_owned(), value, error: Some(error), traces });
-    }
-
-    /// Adds a number to be recorded.
-    pub fn metric(&mut self, name: &str, value: Tensor) {
-        self.metrics.push((name.to_owned(), value));
-    }
-
-    /// The sum of the terms; `None` without any.
-    pub fn total(&self) -> Result<Option<Tensor>> {
-        let mut terms = self.terms.iter();
-        let Some(first) = terms.next() else { return Ok(None) };
-        terms.try_fold(first.total()?, |sum, term| Ok(sum.f_add(&term.total()?)?)).map(Some)
-    }
-}
-
 interface! {
     /// A goal: what is minimised and maximised, and which actions follow from it.
     pub trait Goal: Send in goal as efference_abi::GoalVTable {
@@ -156,7 +85,7 @@ interface! {
         /// The next state, (rows, state size), of the cell's input `x` (rows, input size). By default the cell
         /// as it is.
         exclusive fn transition(cell: &dyn Transition, x: &Tensor) -> Tensor = plain_transition(cell, x),
-            checked |y, _caller| check_answer(y, x, [x.size()[0], cell.outs()?]);
+            checked |y, _caller| check_answer(y, x, [autograd::rows(x), cell.outs()?]);
         /// Actions, (rows, request.width()), from what came and the states after it, (rows, state size). Of a choice
         /// the largest element counts; a value is limited to −1…1. Grad mode is off; a goal that wants to differentiate
         /// later what it computes here switches it on for itself (`tch::with_grad`).
@@ -164,7 +93,7 @@ interface! {
         /// By default the end of the state, reversed.
         exclusive fn act(moment: &Moment<'_>, state: &Tensor, request: &ActionRequest<'_>) -> Tensor
             = end_reversed(state, request.width()),
-            checked |actions, _caller| check_shape(actions, [state.size()[0], request.width()]);
+            checked |actions, _caller| check_shape(actions, [autograd::rows(state), request.width()]);
         /// What is added to the reward before anybody sees it, one number a row, for exploration; `None`: nothing.
         exclusive fn bonus(moment: &Moment<'_>) -> Option<Tensor> = Ok(None),
             checked |bonus, _caller| check_bonus(bonus.as_ref(), moment.streams.len());
@@ -186,6 +115,21 @@ interface! {
         /// [`restore`](Goal::restore) and [`ended`](Goal::ended) are called, observations come without reserved slots, and
         /// terms are descended along, traced or not. Asked for once.
         shared fn is_bonus() -> bool = Ok(false);
+        /// As [`loss`](Goal::loss), for a trainer that follows traces: terms with an error come with the gradients of their
+        /// values, which a goal knows from where it computed those. Nothing of it needs a graph, which takes as long to make and
+        /// to walk as a small network's whole step. `None`, the default: the goal has no such loss, and is asked for the plain
+        /// one.
+        exclusive fn traced_loss(input: &LossInput<'_>) -> Option<TracedLoss> = Ok(None),
+            checked |loss, _caller| loss.as_ref().map_or(Ok(()), |loss| {
+                check_traced_loss(loss, input.moment.streams.len())?;
+                check_loss(&loss.others, input.moment.streams.len())
+            });
+        /// Which parameters the [gradients](crate::TracedTerm::gradients) of this term are of, in their order, by the names that the
+        /// goal added them under. Asked for once a term.
+        shared fn traced_parameters(term: &str) -> Vec<String> = {
+            let _ = term;
+            Ok(Vec::new())
+        };
     }
 }
 
@@ -198,55 +142,6 @@ fn plain_transition(cell: &dyn Transition, x: &Tensor) -> Result<Tensor> {
 pub fn end_reversed(state: &Tensor, length: i64) -> Result<Tensor> {
     let size = state.size()[1];
     Ok(state.f_narrow(1, size - length, length)?.f_flip([1])?)
-}
-
-/// Refuses terms of other shapes, and numbers that are not finite.
-fn check_loss(loss: &Loss, rows: usize) -> Result<()> {
-    for Term { name, value, error, traces } in &loss.terms {
-        let elements = value.numel();
-        ensure!(
-            elements == 1 || (elements == rows && value.dim() == 1),
-            "the loss term '{name}' has {elements} elements instead of one, or one for each of {rows} rows"
-        );
-        if let Some(error) = error {
-            ensure!(
-                error.size() == value.size() && !error.requires_grad(),
-                "the error of the loss term '{name}' has the shape {:?}; it must be {:?}, as the value, and without \
-                 gradient",
-                error.size(),
-                value.size()
-            );
-        }
-        ensure!(
-            traces.is_empty() || (error.is_some() && traces.len() == elements),
-            "the loss term '{name}' says what becomes of {} traces, and has {elements} elements",
-            traces.len()
-        );
-        for tensor in [Some(value), error.as_ref()].into_iter().flatten() {
-            let kind = tensor.f_kind()?;
-            ensure!(
-                matches!(kind, Kind::Float | Kind::Double),
-                "the loss term '{name}' is of kind {kind:?}; it must be Float or Double"
-            );
-            // On a GPU this would wait for it; there the loss shows in the next state.
-            if tensor.device() == Device::Cpu {
-                let number = if tensor.numel() == 1 {
-                    autograd::item(tensor)?
-                } else {
-                    tensor.f_detach()?.f_sum(Kind::Double)?.f_double_value(&[])?
-                };
-                ensure!(
-                    number.is_finite(),
-                    "the loss term '{name}' is {number}. If the goal's parameters have become such, lower the \
-                     learning rate; if not, the plugin has a mistake"
-                );
-            }
-        }
-    }
-    for (name, value) in &loss.metrics {
-        ensure!(value.numel() == 1, "the metric '{name}' holds {} numbers instead of one", value.numel());
-    }
-    Ok(())
 }
 
 fn check_bonus(bonus: Option<&Tensor>, rows: usize) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Layers: linear maps with tricks of their own inside.
 use crate::autograd::vjp::vjp;
 use crate::bridge::{check_answer, interface};
-use crate::{Params, Result, Saved, Vjp, ensure};
+use crate::{Params, Result, Saved, Vjp, autograd, ensure};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -81,7 +81,7 @@ interface! {
     } {
         /// Of `x` (batch, ins): the outputs `outs`, (batch, outs.len()). `outs` lies within the layer's size.
         shared fn forward(x: &Tensor, outs: Range<i64>) -> Tensor, checked |y, caller| {
-            check_answer(y, x, [x.size()[0], outs.end - outs.start])?;
+            check_answer(y, x, [autograd::rows(x), outs.end - outs.start])?;
             caller.forward(x, y)
         };
         /// Multiply-accumulates of a forward pass over one row, all outputs; `None`: unknown.
@@ -107,6 +107,11 @@ interface! {
         ///
         /// [`check_units`](../efference_testkit/fn.check_units.html) of the test kit checks that it is true.
         shared fn units() -> Saved = Ok(Vec::new());
+        /// If it is a matrix and nothing else, `y = x · weightᵀ + bias`: its weight, (outs, ins), and if it has one its bias,
+        /// (outs), as shared handles of its trained parameters, in the order in which they were made. A network of small
+        /// matrices is computed as a whole ([`nn::FeedForward`](crate::nn::FeedForward)), without calling its layers. Empty, the
+        /// default: it is something else, and is called.
+        shared fn matrix() -> Vec<Tensor> = Ok(Vec::new());
     }
 }
 

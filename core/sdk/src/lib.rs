@@ -64,6 +64,7 @@ pub mod export;
 mod goal;
 mod grad_paths;
 mod layer;
+mod loss;
 pub mod nn;
 pub mod options;
 mod params;
@@ -80,9 +81,10 @@ pub use environment::{
     RewardRange, Role, Spaces, StepType, action_width,
 };
 pub use error::{Error, PluginId, Result, ResultExt, panic_text};
-pub use goal::{ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, Term, TraceStep, end_reversed};
+pub use goal::{ActionRequest, Goal, GoalSetup, LossInput, Moment, end_reversed};
 pub use grad_paths::evaluate_path;
 pub use layer::{Edge, Layer, LayerFactory, LayerSetup, Size, Stage, WeightLayout};
+pub use loss::{Loss, Term, TraceStep, TracedLoss, TracedRow, TracedTerm};
 pub use nn::{Nonlinearity, ObservationLoss, Prediction, Stack, StackSpec};
 pub use options::Options;
 pub use params::{ParamStore, Params, Saved};

@@ -1,6 +1,9 @@
 //! Trainers: how gradients travel through time.
 use crate::bridge::{check_numbers, interface};
-use crate::{Error, Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, ensure};
+use crate::{
+    Error, Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, TracedLoss, autograd,
+    ensure,
+};
 use std::ops::Range;
 use tch::{Device, Tensor};
 
@@ -120,6 +123,14 @@ interface! {
         /// How the [cell's state recurs](crate::Cell::recurrence), if it does so unit by unit, with the full names of
         /// parameters.
         shared fn recurrence() -> Option<Recurrence> = Ok(None);
+        /// As [`loss`](Agent::loss), with the gradients of the terms that have an error, from a goal that
+        /// [has such a loss](crate::Goal::traced_loss). `None`: it has none, and [`loss`](Agent::loss) is to be asked for.
+        shared fn traced_loss(input: &LossInput<'_>) -> Option<TracedLoss> = Ok(None);
+        /// Which parameters the gradients of this term are of, in their order, by their full names.
+        shared fn traced_parameters(term: &str) -> Vec<String> = {
+            let _ = term;
+            Ok(Vec::new())
+        };
     }
 }
 
@@ -184,7 +195,7 @@ interface! {
 fn check_states(states: &Tensor, moment: Moment<'_>) -> Result<()> {
     let streams = moment.streams.len();
     ensure!(
-        states.dim() == 2 && states.size()[0] == streams as i64,
+        autograd::shape2(states).is_some_and(|[rows, _]| rows == streams as i64),
         "returned states of shape {:?} for {streams} active streams",
         states.size()
     );

@@ -2,11 +2,12 @@
 use efference_sdk::nn::{FeedForward, FeedForwardSpec, Normaliser, RewardScale, Traces};
 use efference_sdk::tch::{Device, Kind, Tensor};
 use efference_sdk::{
-    Agent, Loss, LossInput, Moment, ParamStore, Params, Random, Result, Saved, Size, StepType, TraceStep,
-    bail, group,
+    Agent, Layer, LayerFactory, Loss, LossInput, Moment, ParamStore, Params, Random, Result, Saved, Size,
+    StepType, TraceStep, Vjp, bail, group, nn,
 };
 use efference_testkit::{LayersOf, Matrix, MemoryStore, OwnedMoment};
 use std::cell::RefCell;
+use std::ops::Range;
 
 #[test]
 fn a_network_by_custom_vjps_is_the_network_by_autograd() {
@@ -29,6 +30,64 @@ fn a_network_by_custom_vjps_is_the_network_by_autograd() {
         for (by_vjp, by_autograd) in made(true).iter().zip(&made(false)) {
             assert!(by_vjp.allclose(by_autograd, 1e-4, 1e-5, false), "{by_vjp} {by_autograd}");
         }
+    }
+}
+
+/// Makes matrices, which say that they are such, or do not.
+struct Matrices {
+    say: bool,
+}
+
+/// A matrix that does not say so.
+struct Silent(nn::Matrix);
+
+impl Layer for Silent {
+    fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
+        self.0.forward(x, outs)
+    }
+
+    fn vjp(&self) -> Option<&dyn Vjp> {
+        Layer::vjp(&self.0)
+    }
+}
+
+impl LayerFactory for Matrices {
+    fn make(&self, size: Size, params: &Params<'_>) -> Result<Box<dyn Layer>> {
+        let matrix = nn::Matrix::new(size, true, 1.0, params)?;
+        Ok(if self.say { Box::new(matrix) } else { Box::new(Silent(matrix)) })
+    }
+}
+
+#[test]
+fn a_network_without_a_graph_has_the_values_and_gradients_of_the_one_with() {
+    let x = Random::new(5).normal(&[3, 7], 1.0);
+    for (outs, activate_last, say) in
+        [(1, false, true), (1, false, false), (4, false, true), (4, true, true), (4, true, false)]
+    {
+        let store = MemoryStore::new(2);
+        let size = Size { ins: 7, outs };
+        let spec =
+            FeedForwardSpec { size, width: 12, depth: 2, sparsity: 0.0, matrix_last: false, activate_last };
+        let net = FeedForward::new(spec, &Matrices { say }, &Params::new(&store)).unwrap();
+        let g = Random::new(3).normal(&[3, outs], 1.0);
+        let leaf = x.copy().set_requires_grad(true);
+        let y = net.forward(&leaf).unwrap();
+        (&y * &g).sum(Kind::Float).backward();
+
+        assert!(net.has_vjp());
+        let (value, pass) = net.evaluate(&x).unwrap();
+        assert!(!value.requires_grad());
+        let close = |a: &Tensor, b: &Tensor| assert!(a.allclose(b, 1e-4, 1e-5, false), "{say}: {a} {b}");
+        close(&value, &y.detach());
+        close(&net.value(&x).unwrap(), &value);
+        let found = net.backward(&pass, g.copy(), true).unwrap();
+        close(&found.input.unwrap(), &leaf.grad());
+        let parameters = store.list("").unwrap();
+        assert_eq!(net.parameters(), parameters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        for ((_, p), found) in parameters.iter().zip(found.params) {
+            close(&found.unwrap(), &p.grad());
+        }
+        assert!(net.backward(&pass, g.copy(), false).unwrap().input.is_none());
     }
 }
 

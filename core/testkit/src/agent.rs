@@ -3,8 +3,8 @@ use crate::{MemoryStore, evaluate_paths};
 use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionRequest, Agent, AgentBuilder, Cell, Goal, GradPath, LayerFactory, Loss, LossInput, Moment,
-    NetworkSpec, ParamStore, Params, Recurrence, Result, Saved, Size, Stack, StackSpec, Term, TrainerSetup,
-    Transition, autograd, bail, derive_seed, ensure, group, weighted_traces,
+    NetworkSpec, ParamStore, Params, Recurrence, Result, Saved, Size, Stack, StackSpec, Term, TracedLoss,
+    TracedRow, TrainerSetup, Transition, autograd, bail, derive_seed, ensure, group, weighted_traces,
 };
 use std::cell::{Cell as Slot, RefCell};
 use std::collections::BTreeMap;
@@ -146,6 +146,30 @@ impl Agent for PlainAgent<'_> {
         let metrics = loss.metrics.iter().map(|(name, t)| (name.clone(), t.detach()));
         *self.last_loss.borrow_mut() = Loss { terms: terms.collect(), metrics: metrics.collect() };
         Ok(loss)
+    }
+
+    fn traced_loss(&self, input: &LossInput<'_>) -> Result<Option<TracedLoss>> {
+        let Some(loss) = self.goal()?.borrow_mut().traced_loss(input)? else { return Ok(None) };
+        let terms = loss.traced.iter().map(|term| {
+            let of_rows = |f: &dyn Fn(&TracedRow) -> f32| -> Result<Tensor> {
+                Ok(Tensor::f_from_slice(&term.rows.iter().map(f).collect::<Vec<f32>>())?)
+            };
+            Ok(Term {
+                name: term.name.clone(),
+                value: of_rows(&|row| row.value)?,
+                error: Some(of_rows(&|row| row.error)?),
+                traces: term.rows.iter().map(|row| row.step).collect(),
+            })
+        });
+        let terms = terms.collect::<Result<Vec<_>>>()?;
+        let metrics = loss.numbers.iter().map(|(name, number)| (name.clone(), Tensor::from(*number)));
+        *self.last_loss.borrow_mut() = Loss { terms, metrics: metrics.collect() };
+        Ok(Some(loss))
+    }
+
+    fn traced_parameters(&self, term: &str) -> Result<Vec<String>> {
+        let names = self.goal()?.borrow().traced_parameters(term)?;
+        Ok(names.into_iter().map(|name| format!("{}.{name}", group::GOAL)).collect())
     }
 
     fn network(&self, name: &str, x: &Tensor) -> Result<Tensor> {

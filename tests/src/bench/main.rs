@@ -5,16 +5,19 @@
 #![allow(clippy::print_stdout)] // tables on standard output are what it is for
 
 mod agents;
+mod measure;
 mod noise;
 mod plot;
 mod rows;
+mod small;
 mod table;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use efference_engine::plugins::Registry;
 use efference_sdk::Result;
-use rows::{ALL, Bench};
+use measure::Bench;
+use rows::ALL;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;

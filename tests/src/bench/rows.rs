@@ -1,32 +1,26 @@
 //! What is measured. Where two things are compared they alternate, and medians are taken.
 use crate::agents::Agent;
+use crate::measure::{Bench, step};
+use crate::small;
 use crate::table::{Row, Target, median, milliseconds};
 use efference_abi::Kind;
 use efference_engine::agent::{GraphSharing, ParameterStore};
 use efference_engine::bench::{peak_memory, resident_memory};
-use efference_engine::plugins::{CallMonitor, Registry};
-use efference_engine::run::{Experiment, StepOutcome};
+use efference_engine::plugins::CallMonitor;
 use efference_sdk::{
     Environment, EnvironmentSetup, Frame, Frames, Layer, LayerSetup, Params, Random, Result, Size,
     action_width, bail,
 };
 use serde_json::json;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::{Kind as Dtype, Tensor};
 
-/// All that a row needs.
-pub(crate) struct Bench<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) directory: &'a Path,
-}
-
 /// A row and how it is measured: the beginning of its name is what chooses it on the command line.
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Vec<Row>>;
 
-pub(crate) const ALL: [(&str, Measure); 13] = [
+pub(crate) const ALL: [(&str, Measure); 15] = [
     ("reference", reference),
     ("state-4096", small_state),
     ("growth", growth),
@@ -35,20 +29,14 @@ pub(crate) const ALL: [(&str, Measure); 13] = [
     ("layer", layer),
     ("unshared", unshared),
     ("small-agent", small_agent),
+    ("predict", small::predict),
+    ("control", small::control),
     ("boundary", boundary),
     ("worlds", worlds),
     ("memory", memory),
     ("start", start),
     ("recording", recording),
 ];
-
-pub(crate) fn step(experiment: &mut Experiment) -> Result<f64> {
-    let began = Instant::now();
-    match experiment.advance(&|| false)? {
-        StepOutcome::Step => Ok(milliseconds(began.elapsed())),
-        _ => bail!("the experiment ended while it was measured"),
-    }
-}
 
 /// Median milliseconds a step of several agents, which take turns of `turn` steps.
 fn alternate(bench: &Bench<'_>, agents: &[Agent], rounds: usize, turn: usize) -> Result<Vec<f64>> {

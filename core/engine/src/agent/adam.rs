@@ -4,8 +4,9 @@
 //! 32-bit floats and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
 #![allow(unsafe_code)]
 use efference_sdk::autograd::{
-    bump_version, is_contiguous_cpu_f32, is_non_overlapping_and_dense, parallel, simd,
+    bump_version, count, is_contiguous_cpu_f32, is_non_overlapping_and_dense, parallel,
 };
+use efference_sdk::simd;
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -50,8 +51,8 @@ impl<'a> Updates<'a> {
     /// all lie alike, as 32-bit floats on the CPU.
     pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
         let all = [parameter, gradient, m, v];
-        let n = parameter.numel();
-        let all_plain = all.into_iter().all(|t| is_contiguous_cpu_f32(t) && t.numel() == n);
+        let n = count(parameter);
+        let all_plain = all.into_iter().all(|t| is_contiguous_cpu_f32(t) && count(t) == n);
         if !all_plain && !lie_alike(all) {
             return false;
         }
@@ -72,7 +73,7 @@ impl<'a> Updates<'a> {
     pub(super) fn run(self) {
         let make = |i: usize| {
             if let Some(piece) = self.pieces[i].lock().unwrap_or_else(PoisonError::into_inner).take() {
-                simd(|| update(piece));
+                simd!(update(piece));
             }
         };
         // For little work, waking other threads costs more than it brings.

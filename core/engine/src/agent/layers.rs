@@ -96,4 +96,8 @@ impl Layer for Owned {
     fn units(&self) -> Result<Saved> {
         self.0.0.units()
     }
+
+    fn matrix(&self) -> Result<Vec<Tensor>> {
+        self.0.0.matrix()
+    }
 }

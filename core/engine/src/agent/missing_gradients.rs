@@ -1,6 +1,4 @@
 //! Notices what gets no gradient: a loss term that trains nothing, a parameter that does not learn.
-use efference_sdk::Loss;
-
 /// After so many losses or updates without a gradient it is said, once.
 const PATIENCE: u64 = 100;
 /// Parameters that are named.
@@ -15,26 +13,25 @@ pub(super) struct MissingGradients {
 }
 
 impl MissingGradients {
-    /// Takes in the loss of a step; returns a warning if one is due.
-    pub(super) fn loss(&mut self, loss: &Loss) -> Option<String> {
+    /// Takes in the terms of a step's loss, each with whether it has a gradient; returns a warning if one is due.
+    pub(super) fn loss<'a>(&mut self, terms: impl Iterator<Item = (&'a str, bool)>) -> Option<String> {
         let mut warning = None;
-        for term in &loss.terms {
-            let found = self.terms.iter().position(|(name, _)| *name == term.name);
+        for (term, has_gradient) in terms {
+            let found = self.terms.iter().position(|(name, _)| name == term);
             let place = found.unwrap_or_else(|| {
-                self.terms.push((term.name.clone(), Some(0)));
+                self.terms.push((term.to_owned(), Some(0)));
                 self.terms.len() - 1
             });
             let steps = &mut self.terms[place].1;
             let Some(without) = steps else { continue };
             *without += 1;
-            if term.value.requires_grad() {
+            if has_gradient {
                 *steps = None;
             } else if *without == PATIENCE {
                 *steps = None;
                 warning = Some(format!(
-                    "the loss term '{}' had no gradient in the first {PATIENCE} steps: it trains nothing. Is it made of \
-                     detached tensors?",
-                    term.name
+                    "the loss term '{term}' had no gradient in the first {PATIENCE} steps: it trains nothing. Is it made of \
+                     detached tensors?"
                 ));
             }
         }
@@ -65,22 +62,13 @@ impl MissingGradients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Kind, Tensor};
-
-    fn loss(requires_grad: &[bool]) -> Loss {
-        let mut loss = Loss::default();
-        for (i, requires_grad) in requires_grad.iter().enumerate() {
-            let value = Tensor::ones([3], (Kind::Float, tch::Device::Cpu));
-            loss.term(&format!("term {i}"), value.set_requires_grad(*requires_grad));
-        }
-        loss
-    }
 
     #[test]
     fn a_loss_term_that_never_has_a_gradient_is_reported_once() {
         let mut missing = MissingGradients::default();
+        let terms = |step| [("term 0", step == 50), ("term 1", false)];
         let said: Vec<_> =
-            (1..=300).filter_map(|step| Some((step, missing.loss(&loss(&[step == 50, false]))?))).collect();
+            (1..=300).filter_map(|step| Some((step, missing.loss(terms(step).into_iter())?))).collect();
         assert_eq!(said.len(), 1, "{said:?}");
         assert_eq!(said[0].0, 100);
         assert!(

@@ -1,10 +1,10 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
 use super::adam::{Factors, Updates};
 use super::fingerprints::{self, GroupFingerprint};
-use efference_sdk::autograd::is_contiguous_cpu_f32;
+use efference_sdk::autograd::{count, is_contiguous_cpu_f32};
 use efference_sdk::{Result, Saved, autograd, weighted_traces};
 use efference_spec::{NormaliseBy, OptimizerKind, OptimizerSettings};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use tch::{self, Kind, Tensor};
 
 mod intentional;
@@ -36,18 +36,22 @@ pub(super) struct Rows<'a> {
 /// Updates the parameters of one group.
 pub(super) struct Optimizer {
     settings: OptimizerSettings,
-    states: HashMap<String, State>,
+    /// By name: a few, so that comparing names is quicker than hashing them.
+    states: BTreeMap<String, State>,
     /// What all parameters of the group have in common: of rmsprop by groups, and of intentional.
     shared: Vec<f64>,
     /// Numbers that had a gradient in the last update.
     updated: u64,
+    /// Room for a number a parameter's element, in an update.
+    scratch: Vec<f32>,
     /// Of the updates since it was last taken, if anybody wants it.
     pub(super) fingerprint: Option<GroupFingerprint>,
 }
 
 impl Optimizer {
     pub(super) fn new(settings: OptimizerSettings) -> Self {
-        Optimizer { settings, states: HashMap::new(), shared: Vec::new(), updated: 0, fingerprint: None }
+        let (states, shared, scratch) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Optimizer { settings, states, shared, updated: 0, scratch, fingerprint: None }
     }
 
     /// Uses the gradients gathered in `parameters` and clears them. A parameter without a gradient keeps its value, but
@@ -114,8 +118,9 @@ impl Optimizer {
         let prepared = given.map(|((name, p), g)| self.prepare(name, p, *g, scale));
         let prepared = prepared.collect::<Result<Vec<_>>>()?;
         let mut updates = Updates::default();
-        for ((name, p), step) in parameters.iter().zip(&prepared) {
-            let Some((g, factors)) = step else { continue };
+        for (((name, p), given), step) in parameters.iter().zip(gradients).zip(&prepared) {
+            let Some((copy, factors)) = step else { continue };
+            let Some(g) = copy.as_ref().or(*given) else { continue };
             let Some([m, v]) = self.states.get(name).map(|s| s.tensors.as_slice()) else { continue };
             if !updates.add([p, g, m, v], *factors) {
                 adam_by_libtorch(p, g, m, v, *factors)?;
@@ -182,7 +187,7 @@ impl Optimizer {
 
     /// Counts an update of a parameter.
     fn count_update(&mut self, name: &str, p: &Tensor) {
-        self.updated += p.numel() as u64;
+        self.updated += count(p) as u64;
         match self.states.get_mut(name) {
             Some(state) => state.steps += 1,
             None => drop(self.states.insert(name.to_owned(), State { steps: 1, tensors: Vec::new() })),
@@ -211,14 +216,14 @@ impl Optimizer {
         Ok((limit / (squares.sqrt() * factor.abs()).max(f64::MIN_POSITIVE)).min(1.0))
     }
 
-    /// The gradient and what Adam multiplies with; `None` where that was all there was to do.
+    /// What Adam multiplies with, and the gradient if it has to be another than `g`; `None` where that was all there was to do.
     fn prepare(
         &mut self,
         name: &str,
         p: &Tensor,
         g: Option<&Tensor>,
         scale: f64,
-    ) -> Result<Option<(Tensor, Factors)>> {
+    ) -> Result<Option<(Option<Tensor>, Factors)>> {
         let s = &self.settings;
         let decay_after = match s.kind {
             OptimizerKind::Adam if p.dim() > 0 => 1.0 - s.weight_decay,
@@ -233,7 +238,7 @@ impl Optimizer {
         if !self.states.contains_key(name) {
             self.states.insert(name.to_owned(), State::default());
         }
-        self.updated += p.numel() as u64;
+        self.updated += count(p) as u64;
         let Some(state) = self.states.get_mut(name) else { return Ok(None) };
         state.steps += 1;
         if s.kind == OptimizerKind::Sgd {
@@ -257,7 +262,8 @@ impl Optimizer {
             decay_after: decay_after as f32,
         };
         // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
-        Ok(Some((laid_out_as(p, g)?, factors)))
+        let plain = is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p);
+        Ok(Some((if plain { None } else { Some(laid_out_as(p, g)?) }, factors)))
     }
 
     /// Takes up what was saved of a parameter: how many updates it had, and its moments in order.
@@ -323,7 +329,8 @@ fn power(base: f64, exponent: i64) -> f64 {
 
 /// `g`, lying in memory as `p` does.
 pub(super) fn laid_out_as(p: &Tensor, g: &Tensor) -> Result<Tensor> {
-    if (is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p)) || g.stride() == p.stride() {
+    let plain = is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p);
+    if (plain && count(g) == count(p)) || g.stride() == p.stride() {
         return Ok(g.shallow_clone());
     }
     let mut copy = p.f_empty_like()?;

@@ -4,7 +4,8 @@ use super::model::Model;
 use super::optimizer::clear_gradients;
 use crate::plugins::{OpCount, is_finite};
 use efference_sdk::{
-    Agent, Loss, LossInput, Recurrence, Result, ResultExt, Saved, autograd, bail, derive_seed, group,
+    Agent, Goal, Loss, LossInput, Recurrence, Result, ResultExt, Saved, TracedLoss, autograd, bail,
+    derive_seed, group,
 };
 use tch::{Device, Tensor};
 
@@ -26,28 +27,31 @@ impl Agent for Model {
     }
 
     fn loss(&self, input: &LossInput<'_>) -> Result<Loss> {
-        let loss = self.timed(
-            |t| &mut t.loss,
-            || match &self.roles {
-                None => self.goal.borrow_mut().loss(input),
-                Some(roles) => {
-                    let target = roles.target(input)?;
-                    self.goal.borrow_mut().loss(&LossInput { target: &target, ..*input })
-                }
-            },
-        )?;
-        if !self.frozen.get()
-            && let Some(warning) = self.missing_gradients.borrow_mut().loss(&loss)
-        {
-            tracing::warn!("{warning}");
-        }
+        let loss = self.ask(input, |goal, input| goal.loss(input))?;
+        self.notice(loss.terms.iter().map(|term| (term.name.as_str(), term.value.requires_grad())));
         let total = self.means.borrow_mut().add(&loss)?;
         if let Some(total) = total.filter(|t| t.device() == Device::Cpu) {
-            let mut print = self.loss_fingerprint.get();
-            print.add((autograd::item(&total)? as f32).to_bits());
-            self.loss_fingerprint.set(print);
+            self.add_fingerprint(autograd::item(&total)? as f32);
         }
         Ok(loss)
+    }
+
+    fn traced_loss(&self, input: &LossInput<'_>) -> Result<Option<TracedLoss>> {
+        let Some(loss) = self.ask(input, |goal, input| goal.traced_loss(input))? else { return Ok(None) };
+        let others = loss.others.terms.iter().map(|term| (term.name.as_str(), term.value.requires_grad()));
+        let traced = loss.traced.iter();
+        let traced = traced.map(|term| (term.name.as_str(), term.gradients.iter().any(Option::is_some)));
+        self.notice(others.chain(traced));
+        if let Some(total) = self.means.borrow_mut().add_traced(&loss)? {
+            self.add_fingerprint(total);
+        }
+        // What is only recorded is of no use to the trainer.
+        Ok(Some(TracedLoss { numbers: Vec::new(), ..loss }))
+    }
+
+    fn traced_parameters(&self, term: &str) -> Result<Vec<String>> {
+        let names = self.goal.borrow().traced_parameters(term)?;
+        Ok(names.into_iter().map(|name| format!("{}.{name}", group::GOAL)).collect())
     }
 
     fn network(&self, name: &str, x: &Tensor) -> Result<Tensor> {
@@ -134,6 +138,39 @@ impl Agent for Model {
 }
 
 impl Model {
+    /// Asks the goal for a loss.
+    fn ask<R>(
+        &self,
+        input: &LossInput<'_>,
+        f: impl FnOnce(&mut dyn Goal, &LossInput<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.timed(
+            |t| &mut t.loss,
+            || match &self.roles {
+                None => f(&mut **self.goal.borrow_mut(), input),
+                Some(roles) => {
+                    let target = roles.target(input)?;
+                    f(&mut **self.goal.borrow_mut(), &LossInput { target: &target, ..*input })
+                }
+            },
+        )
+    }
+
+    /// Warns of a loss's terms, each with whether it has a gradient, that never have one.
+    fn notice<'a>(&self, terms: impl Iterator<Item = (&'a str, bool)>) {
+        if !self.frozen.get()
+            && let Some(warning) = self.missing_gradients.borrow_mut().loss(terms)
+        {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    fn add_fingerprint(&self, total: f32) {
+        let mut print = self.loss_fingerprint.get();
+        print.add(total.to_bits());
+        self.loss_fingerprint.set(print);
+    }
+
     /// Makes an update of a group, which returns how many bytes it moved, and what follows from one.
     fn updated(&self, group: &str, update: impl FnOnce() -> Result<u64>) -> Result<()> {
         self.timed(

@@ -1,5 +1,7 @@
 //! A goal with a bonus beside it, as one goal.
-use efference_sdk::{ActionRequest, Goal, Loss, LossInput, Moment, Result, Saved, Term, Transition, ensure};
+use efference_sdk::{
+    ActionRequest, Goal, Loss, LossInput, Moment, Result, Saved, Term, TracedLoss, Transition, ensure,
+};
 use tch::Tensor;
 
 /// The scope of the bonus's parameters, which are a parameter group of this name.
@@ -28,11 +30,9 @@ impl WithBonus {
             reserved => observation.f_narrow(1, reserved, observation.size()[1] - reserved)?,
         })
     }
-}
 
-impl Goal for WithBonus {
-    fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
-        let mut loss = self.goal.loss(input)?;
+    /// Adds the terms and metrics of the bonus to a loss.
+    fn add(&mut self, input: &LossInput<'_>, loss: &mut Loss) -> Result<()> {
         let observation = self.observed(input.moment)?;
         let moment = Moment { observation: &observation, ..*input.moment };
         let own = self.bonus.loss(&LossInput { moment: &moment, ..*input })?;
@@ -47,7 +47,25 @@ impl Goal for WithBonus {
             });
         }
         loss.metrics.extend(own.metrics.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), value)));
+        Ok(())
+    }
+}
+
+impl Goal for WithBonus {
+    fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
+        let mut loss = self.goal.loss(input)?;
+        self.add(input, &mut loss)?;
         Ok(loss)
+    }
+
+    fn traced_loss(&mut self, input: &LossInput<'_>) -> Result<Option<TracedLoss>> {
+        let Some(mut loss) = self.goal.traced_loss(input)? else { return Ok(None) };
+        self.add(input, &mut loss.others)?;
+        Ok(Some(loss))
+    }
+
+    fn traced_parameters(&self, term: &str) -> Result<Vec<String>> {
+        self.goal.traced_parameters(term)
     }
 
     fn reserved(&self) -> Result<i64> {

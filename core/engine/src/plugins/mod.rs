@@ -18,7 +18,7 @@ mod working_directory;
 pub use efference_registry::{FileManifest, MissingPlugin, PluginInfo, PluginLocation, Refusal};
 pub use library::Plugin;
 pub use monitor::CallMonitor;
-pub(crate) use monitor::is_finite;
+pub(crate) use monitor::{all_finite, is_finite};
 pub(crate) use op_count::CostModel;
 pub use op_count::OpCount;
 pub use registry::{Registry, load_library};

@@ -79,7 +79,9 @@ impl Monitor for ObjectMonitor {
         let method = method.number(|name| self.activity.method(name));
         let around = self.activity.enter(Call::new(self.number, method));
         // The bits of a floating-point mode are 16.
-        u64::from(FloatMode::now().bits()) << 33 | u64::from(around.bits()) << 1 | u64::from(grad_mode())
+        u64::from(FloatMode::now().bits()) << 33
+            | u64::from(around.bits()) << 1
+            | u64::from(autograd::grad_enabled())
     }
 
     fn after(&self, before: u64) -> Result<()> {
@@ -93,7 +95,7 @@ impl Monitor for ObjectMonitor {
             float_mode.restore();
             left_float_mode_changed()
         };
-        let restored = if grad_mode() == had_grad {
+        let restored = if autograd::grad_enabled() == had_grad {
             Ok(())
         } else {
             set_grad_mode(had_grad);
@@ -110,7 +112,7 @@ impl Monitor for ObjectMonitor {
             );
         }
         self.count(|cost| {
-            let rows = x.size()[0] as u64;
+            let rows = autograd::rows(x) as u64;
             let mut work = cost.forward(rows);
             if y.requires_grad() {
                 work += cost.backward(rows, 1, u64::from(x.requires_grad()), cost.trained > 0);
@@ -157,30 +159,26 @@ fn check_printed(plugin: &PluginId) -> Result<()> {
     Ok(())
 }
 
-fn set_grad_mode(on: bool) -> bool {
+fn set_grad_mode(on: bool) {
     // SAFETY: sets a flag of this thread and returns what it was.
-    unsafe { torch_sys::at_grad_set_enabled(i32::from(on)) != 0 }
+    unsafe { torch_sys::at_grad_set_enabled(i32::from(on)) };
 }
 
-fn grad_mode() -> bool {
-    // There is no function that asks without setting.
-    let on = set_grad_mode(true);
-    if !on {
-        set_grad_mode(false);
-    }
-    on
+/// Whether all are finite.
+pub(crate) fn all_finite(elements: &[f32]) -> bool {
+    // A number is not finite if all bits of its exponent are set.
+    const EXPONENT: u32 = 0x7f80_0000;
+    let is_not = |n: &f32| u32::from(n.to_bits() & EXPONENT == EXPONENT);
+    let found = elementwise!(elements.len(), [], |range, []| {
+        f64::from(elements[range].iter().map(is_not).fold(0, |all, one| all | one))
+    });
+    found == 0.0
 }
 
 /// Whether all elements of `t` are finite.
 pub(crate) fn is_finite(t: &Tensor) -> Result<bool> {
     if let Ok(elements) = autograd::slice(t) {
-        // A number is not finite if all bits of its exponent are set.
-        const EXPONENT: u32 = 0x7f80_0000;
-        let is_not = |n: &f32| u32::from(n.to_bits() & EXPONENT == EXPONENT);
-        let found = elementwise!(elements.len(), [], |range, []| {
-            f64::from(elements[range].iter().map(is_not).fold(0, |all, one| all | one))
-        });
-        return Ok(found == 0.0);
+        return Ok(all_finite(elements));
     }
     // A sum is not finite if one of its elements is not, and in float64 it does not overflow by itself.
     Ok(t.f_sum(tch::Kind::Double)?.f_double_value(&[])?.is_finite())

@@ -1,5 +1,6 @@
 //! What is done of what a goal asks for, and what was done before.
 use efference_sdk::ActionGroup;
+use efference_sdk::autograd::matrix;
 use efference_sdk::tch::Tensor;
 use std::collections::HashMap;
 
@@ -64,7 +65,7 @@ impl LastActions {
             self.rows.extend_from_slice(of(stream));
             self.rows.resize((i + 1) * width, f32::NAN);
         }
-        Ok(Tensor::f_from_slice(&self.rows)?.f_view([streams.len() as i64, width as i64])?)
+        matrix(streams.len(), &self.rows)
     }
 }
 

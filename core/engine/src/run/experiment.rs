@@ -1,11 +1,13 @@
 //! One experiment: environment, agent and trainer, step by step.
 use super::actions::{LastActions, perform};
+use super::answers::{columns, gather};
 use super::episodes::{Episode, Episodes};
 use super::frames::{Active, FrameBuffer};
 use crate::agent::Model;
-use crate::plugins::is_finite;
+use crate::plugins::{all_finite, is_finite};
 use efference_abi::Kind;
 use efference_runs::{Baselines, Errors, Fingerprint, MoreBaselines};
+use efference_sdk::autograd::matrix;
 use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     Batch, Comparison, Environment, Error, Moment, Picture, PluginId, Result, Role, Spaces, Trainer,
@@ -258,8 +260,9 @@ impl Experiment {
         }
         let batch = Batch { moment, started: &self.frames.started, ended: &self.frames.ended };
         let states = self.trainer.step(&self.model, &batch);
-        let states = states.map_err(|error| self.whose_graph(error, &moment))?.f_detach()?;
-        if states.size()[1] != size {
+        let states = states.map_err(|error| self.whose_graph(error, &moment))?;
+        let states = if states.requires_grad() { states.f_detach()? } else { states };
+        if columns(&states) != size {
             let message = format!("returned states of {} elements; a state has {size}", states.size()[1]);
             return Err(Error::msg(message).in_plugin(&self.plugins.trainer));
         }
@@ -290,13 +293,15 @@ impl Experiment {
 
     /// What the active streams observed, (rows, length), the reserved slots first.
     fn observation(&mut self, reward: &[f32]) -> Result<Tensor> {
-        let width = self.frames.rows(self.model.reserved(), reward, &mut self.rows) as i64;
+        self.frames.rows(self.model.reserved(), reward, &mut self.rows);
         if let Some([observed, _]) = &mut self.prints {
             *observed = fingerprint(&[&self.rows, reward]);
         }
-        let observation =
-            Tensor::f_from_slice(&self.rows)?.f_view([self.frames.active.len() as i64, width])?;
-        self.model.hide(observation.f_to_device(self.model.device())?)
+        let observation = matrix(self.frames.active.len(), &self.rows)?;
+        self.model.hide(match self.model.device() {
+            Device::Cpu => observation,
+            device => observation.f_to_device(device)?,
+        })
     }
 
     fn add_bonus(&mut self, reward: &[f32], bonus: &[f32]) -> Vec<f32> {
@@ -357,22 +362,28 @@ impl Experiment {
     fn respond(&mut self, moment: &Moment<'_>, states: &Tensor) -> Result<()> {
         let rows = self.frames.active.len();
         let reserved = self.model.reserved();
-        let observed = if self.model.predicts() { moment.observation.size()[1] - reserved } else { 0 };
-        let predicted = states.f_narrow(1, reserved, observed)?;
+        let observed = if self.model.predicts() { columns(moment.observation) - reserved } else { 0 };
         let groups = self.frames.widest_actions();
-        let both = match groups {
-            [] => predicted,
-            // One transfer from the device for both.
-            groups => Tensor::f_cat(&[predicted, self.model.act(moment, states, groups, self.greedy)?], 1)?,
+        let actions = match groups {
+            [] => None,
+            groups => Some(self.model.act(moment, states, groups, self.greedy)?),
         };
-        let width = both.size()[1] as usize;
-        self.answers.resize(rows * width, 0.0);
-        let both = both.f_to_device(Device::Cpu)?.f_contiguous()?;
-        if !is_finite(&both)? {
-            return Err(self.not_finite(states)?);
+        let width = observed as usize + actions.as_ref().map_or(0, |actions| columns(actions) as usize);
+        if !gather(states, actions.as_ref(), reserved as usize, observed as usize, &mut self.answers) {
+            let predicted = states.f_narrow(1, reserved, observed)?;
+            // One transfer from the device for both.
+            let both = match actions {
+                None => predicted,
+                Some(actions) => Tensor::f_cat(&[predicted, actions], 1)?,
+            };
+            let both = both.f_to_device(Device::Cpu)?.f_contiguous()?;
+            self.answers.resize(rows * width, 0.0);
+            if !self.answers.is_empty() {
+                both.f_copy_data(&mut self.answers, rows * width)?;
+            }
         }
-        if !self.answers.is_empty() {
-            both.f_copy_data(&mut self.answers, rows * width)?;
+        if !all_finite(&self.answers) {
+            return Err(self.not_finite(states)?);
         }
         let now = Instant::now();
         for (row, active) in self.frames.active.iter().enumerate() {

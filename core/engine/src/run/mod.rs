@@ -2,6 +2,7 @@
 //! directory to its end.
 
 mod actions;
+mod answers;
 mod arrays;
 pub mod checkpoint;
 pub mod device;

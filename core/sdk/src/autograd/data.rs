@@ -2,7 +2,7 @@
 //! slice, after its kind, device and layout were checked, and to write those of a tensor without other handles.
 #![allow(unsafe_code)]
 use super::ffi;
-use crate::{Error, Result};
+use crate::{Error, Result, ensure};
 use std::ops::{Deref, DerefMut};
 use std::slice;
 use tch::{Device, Kind, Tensor};
@@ -24,7 +24,36 @@ pub fn slice(tensor: &Tensor) -> Result<&[f32]> {
 
 /// Whether a tensor is f32, on the CPU and contiguous, so that [`slice()`] can read it as it is.
 pub fn is_contiguous_cpu_f32(tensor: &Tensor) -> bool {
-    ffi::contiguous_f32(tensor).is_some()
+    ffi::is_contiguous_f32(tensor)
+}
+
+/// The elements of a contiguous f32 tensor on the CPU, as [`slice()`]; `None` of any other one.
+pub fn contiguous_slice(tensor: &Tensor) -> Option<&[f32]> {
+    match ffi::contiguous_f32(tensor)? {
+        (_, 0) => Some(&[]),
+        // SAFETY: as in `slice`.
+        (data, count) => Some(unsafe { slice::from_raw_parts(data, count) }),
+    }
+}
+
+/// Changes the elements of a tensor, in the order in which they lie in memory, which must be
+/// [non-overlapping and dense](is_non_overlapping_and_dense): in its own memory if this is its only handle, else in a copy
+/// that takes its place.
+pub fn change(tensor: &mut Tensor, f: impl FnOnce(&mut [f32])) -> Result<()> {
+    if let Some((data, count)) = ffi::dense_f32(tensor)
+        && count > 0
+        && !tensor.requires_grad()
+        && ffi::is_unique(tensor)
+    {
+        // SAFETY: kind, device and layout were checked, and this is the only handle, which is borrowed for the call.
+        f(unsafe { slice::from_raw_parts_mut(data, count) });
+        return Ok(());
+    }
+    let mut elements = OutputBuffer::empty_like(tensor)?;
+    elements.copy_from_slice(slice_in_memory_order(tensor)?);
+    f(&mut elements);
+    *tensor = elements.into_tensor();
+    Ok(())
 }
 
 /// Whether the elements of a tensor fill one stretch of memory, each once, in whatever order of its dims.
@@ -47,6 +76,44 @@ pub fn slice_in_memory_order(tensor: &Tensor) -> Result<&[f32]> {
     }
 }
 
+/// Rows and columns of a matrix; `None` of a tensor with more or fewer dims. [`Tensor::size2`] says the same by way of an
+/// allocation and some hundred instructions more, which counts where tensors are small.
+pub fn shape2(tensor: &Tensor) -> Option<[i64; 2]> {
+    match ffi::shape::<2>(tensor) {
+        (sizes, 2) => Some(sizes),
+        _ => None,
+    }
+}
+
+/// The size of a tensor's first dim; 0 of one without dims.
+pub fn rows(tensor: &Tensor) -> i64 {
+    ffi::shape::<1>(tensor).0[0]
+}
+
+/// How many elements a tensor has: [`Tensor::numel`], as [`shape2`] is [`Tensor::size2`].
+pub fn count(tensor: &Tensor) -> usize {
+    ffi::count(tensor)
+}
+
+/// Tensors on the CPU get their memory from an allocator that keeps small blocks when they are freed, by size. For a host, when
+/// the process starts; a plugin leaves it alone.
+#[doc(hidden)]
+pub fn keep_small_blocks() {
+    ffi::keep_blocks();
+}
+
+/// A matrix of so many rows, on the CPU.
+///
+/// # Errors
+/// The elements do not divide into rows.
+pub fn matrix(rows: usize, elements: &[f32]) -> Result<Tensor> {
+    let columns = elements.len() / rows.max(1);
+    ensure!(rows * columns == elements.len(), "{} elements do not divide into {rows} rows", elements.len());
+    let mut matrix = OutputBuffer::empty(&[rows as i64, columns as i64])?;
+    matrix.copy_from_slice(elements);
+    Ok(matrix.into_tensor())
+}
+
 /// A tensor of one element, without dims, on the CPU.
 pub fn scalar(value: f32) -> Result<Tensor> {
     let mut tensor = OutputBuffer::empty(&[])?;
@@ -58,7 +125,7 @@ pub fn scalar(value: f32) -> Result<Tensor> {
 pub fn item(tensor: &Tensor) -> Result<f64> {
     match ffi::contiguous_f32(tensor) {
         Some((_, 1)) => Ok(f64::from(slice(tensor)?[0])),
-        _ if tensor.numel() != 1 => {
+        _ if count(tensor) != 1 => {
             Err(Error::msg(format!("a tensor of shape {:?} does not hold one number", tensor.size())))
         }
         _ => Ok(tensor.f_reshape(&[] as &[i64])?.f_double_value(&[])?),
@@ -116,18 +183,6 @@ impl OutputBuffer {
         }
         let mut copy = Self::empty(&tensor.size())?;
         copy.copy_from_slice(slice(&tensor.f_contiguous()?)?);
-        Ok(copy)
-    }
-
-    /// The elements of `tensor` in the order in which they lie in memory, which must be
-    /// [non-overlapping and dense](is_non_overlapping_and_dense): in its own memory if this is its only handle, else in a
-    /// copy.
-    pub fn reuse_in_memory_order(tensor: Tensor) -> Result<Self> {
-        if ffi::dense_f32(&tensor).is_some() && !tensor.requires_grad() && ffi::is_unique(&tensor) {
-            return Self::of(tensor);
-        }
-        let mut copy = Self::empty_like(&tensor)?;
-        copy.copy_from_slice(slice_in_memory_order(&tensor)?);
         Ok(copy)
     }
 
@@ -234,6 +289,33 @@ mod tests {
         assert_eq!((t.size(), item(&t).unwrap()), (vec![], 1.5));
         assert_eq!(item(&Tensor::from(2.5f64).reshape([1, 1])).unwrap(), 2.5);
         assert!(item(&Tensor::from_slice(&[1.0f32, 2.0])).unwrap_err().to_string().contains("one number"));
+    }
+
+    #[test]
+    fn shapes_are_those_of_libtorch() {
+        let of = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        assert_eq!((shape2(&of(&[3, 5])), rows(&of(&[3, 5])), count(&of(&[3, 5]))), (Some([3, 5]), 3, 15));
+        assert_eq!((shape2(&of(&[])), rows(&of(&[])), count(&of(&[]))), (None, 0, 1));
+        assert_eq!((shape2(&of(&[2, 3, 4])), rows(&of(&[2, 3, 4])), count(&of(&[0, 4]))), (None, 2, 0));
+        assert_eq!((shape2(&Tensor::new()), rows(&Tensor::new()), count(&Tensor::new())), (None, 0, 0));
+        assert_eq!(matrix(2, &[1.0, 2.0, 3.0, 4.0]).unwrap().double_value(&[1, 0]), 3.0);
+        assert!(matrix(3, &[1.0]).is_err());
+    }
+
+    #[test]
+    fn a_change_reaches_no_other_handle() {
+        let double = |t: &mut [f32]| t.iter_mut().for_each(|x| *x *= 2.0);
+        let mut only = Tensor::from_slice(&[1.0f32, 2.0]);
+        let place = only.data_ptr();
+        change(&mut only, double).unwrap();
+        assert_eq!((slice(&only).unwrap(), only.data_ptr()), (&[2.0, 4.0][..], place));
+        let other = only.shallow_clone();
+        change(&mut only, double).unwrap();
+        assert_eq!((slice(&only).unwrap(), slice(&other).unwrap()), (&[4.0, 8.0][..], &[2.0, 4.0][..]));
+        let mut swapped = Tensor::from_slice2(&[[1.0f32, 2.0], [3.0, 4.0]]).tr();
+        change(&mut swapped, |t| t[1] = 5.0).unwrap();
+        assert_eq!(swapped.double_value(&[1, 0]), 5.0);
+        assert!(change(&mut Tensor::from_slice(&[1i64]), double).is_err());
     }
 
     #[test]

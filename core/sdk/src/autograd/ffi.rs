@@ -76,6 +76,10 @@ unsafe extern "C" {
     ) -> bool;
     fn efference_autograd_non_overlapping_and_dense(tensor: *const C_tensor) -> bool;
     fn efference_autograd_dense_f32(tensor: *const C_tensor, data: *mut *mut f32, count: *mut usize) -> bool;
+    fn efference_autograd_is_contiguous_f32(tensor: *const C_tensor) -> bool;
+    fn efference_autograd_shape(tensor: *const C_tensor, sizes: *mut i64, room: usize) -> usize;
+    fn efference_autograd_count(tensor: *const C_tensor) -> usize;
+    fn efference_autograd_keep_blocks();
     fn efference_autograd_empty_like(tensor: *const C_tensor) -> *mut C_tensor;
     fn efference_autograd_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
     fn efference_autograd_backward(
@@ -88,7 +92,7 @@ unsafe extern "C" {
 }
 
 /// Whether libtorch records operations on this thread.
-pub(crate) fn grad_enabled() -> bool {
+pub fn grad_enabled() -> bool {
     // SAFETY: reads a thread-local flag.
     unsafe { efference_autograd_grad_enabled() }
 }
@@ -189,6 +193,32 @@ pub(super) fn dense_f32(tensor: &Tensor) -> Option<(*mut f32, usize)> {
     // SAFETY: the tensor lives through the call, which writes to the two places.
     let dense = unsafe { efference_autograd_dense_f32(tensor.as_ptr(), &raw mut data, &raw mut count) };
     dense.then_some((data, count))
+}
+
+/// Whether [`contiguous_f32`] returns something.
+pub(super) fn is_contiguous_f32(tensor: &Tensor) -> bool {
+    // SAFETY: the tensor lives through the call, which reads what is known of it.
+    unsafe { efference_autograd_is_contiguous_f32(tensor.as_ptr()) }
+}
+
+/// The first `N` sizes of a tensor, and how many dims it has.
+pub(super) fn shape<const N: usize>(tensor: &Tensor) -> ([i64; N], usize) {
+    let mut sizes = [0; N];
+    // SAFETY: the tensor lives through the call, which writes `N` numbers at most.
+    let dims = unsafe { efference_autograd_shape(tensor.as_ptr(), sizes.as_mut_ptr(), N) };
+    (sizes, dims)
+}
+
+/// See [`super::count`].
+pub(super) fn count(tensor: &Tensor) -> usize {
+    // SAFETY: the tensor lives through the call, which reads a number.
+    unsafe { efference_autograd_count(tensor.as_ptr()) }
+}
+
+/// See [`super::keep_small_blocks`].
+pub(super) fn keep_blocks() {
+    // SAFETY: memory that comes from the allocator before says itself where it goes back to.
+    unsafe { efference_autograd_keep_blocks() }
 }
 
 /// A new f32 tensor on the CPU with the shape and the strides of another one.

@@ -51,6 +51,7 @@
 
 mod apply;
 mod data;
+mod dots;
 mod elementwise;
 mod ffi;
 mod graph;
@@ -63,15 +64,20 @@ pub(crate) mod vjp;
 
 pub use apply::apply;
 pub use data::{
-    OutputBuffer, is_contiguous_cpu_f32, is_non_overlapping_and_dense, item, scalar, slice,
-    slice_in_memory_order,
+    OutputBuffer, change, contiguous_slice, count, is_contiguous_cpu_f32, is_non_overlapping_and_dense, item,
+    keep_small_blocks, matrix, rows, scalar, shape2, slice, slice_in_memory_order,
 };
+pub(crate) use dots::matrix_vector;
 #[doc(hidden)]
 pub use elementwise::elementwise_paths_by;
 pub use elementwise::sum_of;
+#[doc(hidden)]
+pub use ffi::grad_enabled;
 pub use graph::{backward, bump_version, clear_gradient, gradients};
 pub use op::{Context, Gradients, Op};
 pub use parallel::{parallel, threads};
 pub use shared_vjp::{NamedVjp, SharedVjp};
+#[doc(hidden)]
+pub use simd::simd_by;
 pub use simd::{has_simd, simd};
 pub use vjp::{GradInput, GradOutput, Vjp, pack_saved, required, unpack_saved};

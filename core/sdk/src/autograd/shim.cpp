@@ -244,11 +244,10 @@ bool efference_autograd_non_overlapping_and_dense(const Tensor *tensor) {
   return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();
 }
 
-// Where the numbers of a dense f32 tensor on the CPU are, and how many; false if it is none.
-bool efference_autograd_dense_f32(const Tensor *tensor, float **data, size_t *count) {
+// Where the numbers of an f32 tensor on the CPU are that is known to be dense, and how many; false if it is of another kind.
+static bool elements(const Tensor &t, float **data, size_t *count) {
   try {
-    const Tensor &t = *tensor;
-    if (!efference_autograd_non_overlapping_and_dense(tensor) || !t.is_cpu() || t.scalar_type() != at::kFloat || t.is_neg()) return false;
+    if (!t.is_cpu() || t.scalar_type() != at::kFloat || t.is_neg()) return false;
     *data = static_cast<float *>(t.data_ptr());
     *count = static_cast<size_t>(t.numel());
     return true;
@@ -257,9 +256,35 @@ bool efference_autograd_dense_f32(const Tensor *tensor, float **data, size_t *co
   }
 }
 
+// Where the numbers of a dense f32 tensor on the CPU are, and how many; false if it is none.
+bool efference_autograd_dense_f32(const Tensor *tensor, float **data, size_t *count) {
+  return efference_autograd_non_overlapping_and_dense(tensor) && elements(*tensor, data, count);
+}
+
 // The same where they lie in the order of the dims, too.
 bool efference_autograd_contiguous_f32(const Tensor *tensor, float **data, size_t *count) {
-  return efference_autograd_dense_f32(tensor, data, count) && tensor->is_contiguous();
+  const Tensor &t = *tensor;
+  return t.defined() && t.layout() == at::kStrided && t.is_contiguous() && elements(t, data, count);
+}
+
+// Whether that is so, without asking where: a few instructions.
+bool efference_autograd_is_contiguous_f32(const Tensor *tensor) {
+  const Tensor &t = *tensor;
+  return t.defined() && t.is_cpu() && t.scalar_type() == at::kFloat && t.layout() == at::kStrided && t.is_contiguous() &&
+         !t.is_neg();
+}
+
+// How many dims a tensor has, of which the first ones are written to `sizes`, as many as there is room for.
+size_t efference_autograd_shape(const Tensor *tensor, int64_t *sizes, size_t room) {
+  if (!tensor->defined()) return 0;
+  auto all = tensor->sizes();
+  for (size_t i = 0; i < all.size() && i < room; i++) sizes[i] = all[i];
+  return all.size();
+}
+
+// How many elements a tensor has.
+size_t efference_autograd_count(const Tensor *tensor) {
+  return tensor->defined() ? static_cast<size_t>(tensor->numel()) : 0;
 }
 
 // A new f32 tensor on the CPU of the same shape and strides; null if there is no memory for it.

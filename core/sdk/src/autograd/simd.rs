@@ -7,10 +7,37 @@
 /// Runs `f`, compiled for AVX2 where the processor has it: plain loops over slices in it, and in functions that it
 /// inlines, then compute eight elements at once.
 ///
-/// What is large is inlined only where it is called once: see [`elementwise!`](crate::elementwise), which sees to that.
+/// What is large is inlined only where it is called once: [`simd!`](crate::simd) and [`elementwise!`](crate::elementwise) see
+/// to that.
 #[inline]
 pub fn simd<R>(f: impl FnOnce() -> R) -> R {
     if has_simd() { with::<true, R>(f) } else { with::<false, R>(f) }
+}
+
+/// [`simd`](crate::autograd::simd) of an expression, of any length: the macro writes it down once for each kind of processor,
+/// and the compiler makes each one part of a function for that kind.
+///
+/// ```
+/// let (x, mut y) = ([1.0f32, 2.0, 3.0], [0.0f32; 3]);
+/// efference_sdk::simd!(y.iter_mut().zip(&x).for_each(|(y, x)| *y = 2.0 * x));
+/// assert_eq!(y, [2.0, 4.0, 6.0]);
+/// ```
+#[macro_export]
+macro_rules! simd {
+    ($body:expr) => {
+        if $crate::autograd::has_simd() {
+            $crate::autograd::simd_by::<true, _>(|| $body)
+        } else {
+            $crate::autograd::simd_by::<false, _>(|| $body)
+        }
+    };
+}
+
+/// What [`simd!`](crate::simd) calls.
+#[doc(hidden)]
+#[inline(always)]
+pub fn simd_by<const SIMD: bool, R>(f: impl FnOnce() -> R) -> R {
+    with::<SIMD, R>(f)
 }
 
 /// Whether the processor has AVX2 and FMA.
@@ -36,7 +63,9 @@ pub(super) fn with<const SIMD: bool, R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+// In each part of the crate that calls it there is one, which the compiler can then make one function of with `f`.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 #[target_feature(enable = "avx2,fma")]
 fn avx2<R>(f: impl FnOnce() -> R) -> R {
     f()

@@ -1,6 +1,7 @@
 //! Custom VJPs: the forward and backward of a layer or a cell, written by hand.
 //!
 //! A vector-Jacobian product takes the gradient of a function's outputs to that of its input and parameters.
+use super::data::{rows, shape2};
 use super::op::Gradients;
 use crate::bridge::{check_numbers, interface};
 use crate::{Error, Result, ensure};
@@ -18,9 +19,9 @@ interface! {
         /// Of `x` (batch, ins): all outputs, (batch, outs), and the saved tensors: those that
         /// [`backward`](Self::backward) needs beside the parameters. They must not be changed until then.
         shared fn forward(x: &Tensor) -> (Tensor, Vec<Tensor>), checked |result, caller| {
-            let (y, rows) = (&result.0, x.size()[0]);
+            let (y, rows) = (&result.0, rows(x));
             ensure!(
-                y.dim() == 2 && y.size()[0] == rows,
+                shape2(y).is_some_and(|[found, _]| found == rows),
                 "returned a tensor of shape {:?} for {rows} rows",
                 y.size()
             );
@@ -32,7 +33,7 @@ interface! {
         shared fn backward(saved: &[Tensor], grad: &GradOutput<'_>) -> GradInput,
             context "in its backward pass",
             checked |result, caller| {
-                let rows = result.input.as_ref().map_or(0, |g| g.size()[0]);
+                let rows = result.input.as_ref().map_or(0, rows);
                 let expected = grad.input_paths as i64 * grad.batch();
                 ensure!(rows == expected, "returned a gradient of {rows} rows where {expected} were expected");
                 for found in result.input.iter().chain(result.params.iter().flatten()) {
@@ -82,7 +83,7 @@ impl GradOutput<'_> {
 
     /// Rows of the forward pass.
     pub fn batch(&self) -> i64 {
-        self.grad.size()[0] / self.path_count().max(1) as i64
+        rows(self.grad) / self.path_count().max(1) as i64
     }
 
     /// Whether any path reaches the parameters.

@@ -11,6 +11,9 @@ pub(crate) fn check_answer(y: &Tensor, x: &Tensor, expected: [i64; 2]) -> Result
 
 /// Refuses a result of another shape.
 pub(crate) fn check_shape(y: &Tensor, expected: [i64; 2]) -> Result<()> {
+    if autograd::shape2(y) == Some(expected) {
+        return Ok(());
+    }
     let shape = y.size();
     ensure!(shape == expected, "returned a tensor of shape {shape:?} where {expected:?} was expected");
     Ok(())

@@ -27,6 +27,7 @@ mod lists;
 mod moments;
 mod panics;
 mod structs;
+mod traced;
 
 pub use call::{Caller, Method, Monitor, call, guard};
 pub use cross::{Arg, Ret};

@@ -1,5 +1,6 @@
 //! What the networks of a goal see: the observation, the cell's state, or both, normalised as they come.
 use super::running::Normaliser;
+use crate::autograd::{OutputBuffer, is_contiguous_cpu_f32, shape2, slice};
 use crate::{GoalSetup, Moment, Result, Saved, Spaces, bail, ensure};
 use tch::{Kind, Tensor};
 
@@ -119,23 +120,45 @@ impl FeatureReader {
     fn count(&mut self, moment: &Moment<'_>, state: Option<&Tensor>) -> Result<Tensor> {
         let features = self.raw(moment, state)?;
         match &mut self.normaliser {
-            Some(normaliser) => normaliser.normalise(&features),
+            Some(normaliser) => {
+                let mut features = OutputBuffer::reuse(features)?;
+                normaliser.normalise_in_place(&mut features);
+                Ok(features.into_tensor())
+            }
             None => Ok(features),
         }
+    }
+
+    /// Rows of an observation without the slots of the goal, 0 for what is missing.
+    fn observed_here(&self, observation: &[f32]) -> Result<Tensor> {
+        let (reserved, length) = (self.reserved as usize, self.reserved as usize + self.observed);
+        let rows = observation.chunks_exact(length.max(1));
+        let mut features = OutputBuffer::empty(&[rows.len() as i64, self.observed as i64])?;
+        for (features, row) in features.chunks_exact_mut(self.observed.max(1)).zip(rows) {
+            for (feature, x) in features.iter_mut().zip(&row[reserved..]) {
+                *feature = if x.is_nan() { 0.0 } else { x.clamp(f32::MIN, f32::MAX) };
+            }
+        }
+        Ok(features.into_tensor())
     }
 
     /// Features as they come.
     fn raw(&self, moment: &Moment<'_>, state: Option<&Tensor>) -> Result<Tensor> {
         let mut parts = Vec::with_capacity(2);
         if !matches!(self.features, Features::State) {
-            let (observed, length) = (self.observed as i64, moment.observation.size()[1]);
+            let observed = self.observed as i64;
+            let length = shape2(moment.observation).map_or(0, |[_, length]| length);
             ensure!(
                 length == self.reserved + observed,
                 "an observation has {} elements, and the environment said {observed}",
                 length - self.reserved
             );
-            let observation = moment.observation.f_narrow(1, self.reserved, observed)?;
-            parts.push(observation.f_nan_to_num(0.0, None, None)?);
+            parts.push(if is_contiguous_cpu_f32(moment.observation) {
+                self.observed_here(slice(moment.observation)?)?
+            } else {
+                let observation = moment.observation.f_narrow(1, self.reserved, observed)?;
+                observation.f_nan_to_num(0.0, None, None)?
+            });
         }
         if self.features.use_state() {
             match state {
@@ -148,6 +171,9 @@ impl FeatureReader {
             }
         }
         let features = if parts.len() == 1 { parts.remove(0) } else { Tensor::f_cat(&parts, 1)? };
+        if is_contiguous_cpu_f32(&features) {
+            return Ok(features);
+        }
         Ok(features.f_to_kind(Kind::Float)?.f_contiguous()?)
     }
 }

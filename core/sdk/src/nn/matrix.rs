@@ -1,6 +1,7 @@
 //! A full matrix.
+use super::product;
 use super::shape::check_forward;
-use crate::autograd::{NamedVjp, SharedVjp};
+use crate::autograd::{NamedVjp, OutputBuffer, SharedVjp, is_contiguous_cpu_f32, shape2, slice};
 use crate::{
     Edge, GradInput, GradOutput, Layer, Params, Result, Saved, Size, Stage, Vjp, WeightLayout, bail, ensure,
 };
@@ -74,6 +75,11 @@ impl Layer for Matrix {
         Ok(vec![Stage { nodes: self.size, edges: edges.collect() }])
     }
 
+    fn matrix(&self) -> Result<Vec<Tensor>> {
+        let params = self.params.iter().filter(|_| self.trained);
+        Ok(params.map(Tensor::shallow_clone).collect())
+    }
+
     fn units(&self) -> Result<Saved> {
         let outs = self.size.outs;
         let each = Tensor::f_arange(outs, (Kind::Int64, Device::Cpu))?;
@@ -105,13 +111,80 @@ impl NamedVjp for Linear {
 impl Vjp for Linear {
     /// Saved: `x`.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        Ok((x.f_linear(&self.weight, self.bias.as_ref())?, vec![x.shallow_clone()]))
+        let y = match self.forward_here(x)? {
+            Some(y) => y,
+            None => x.f_linear(&self.weight, self.bias.as_ref())?,
+        };
+        Ok((y, vec![x.shallow_clone()]))
     }
 
-    /// `g_x = g · weight`, `g_weight = gᵀ · x`, `g_bias = Σ g`. The gradients of the parameters are linear in `g`, so the
-    /// paths that reach them are summed first.
+    /// `g_x = g · weight`, `g_weight = gᵀ · x`, `g_bias = Σ g`.
     fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
         let [x] = saved else { bail!("dense did not receive what it saved") };
+        match self.backward_here(x, grad)? {
+            Some(found) => Ok(found),
+            None => self.backward_by_libtorch(x, grad),
+        }
+    }
+}
+
+impl Linear {
+    /// Inputs and outputs.
+    fn size(&self) -> Result<[usize; 2]> {
+        match shape2(&self.weight) {
+            Some([outs, ins]) => Ok([ins as usize, outs as usize]),
+            None => bail!("a weight of shape {:?} is no matrix", self.weight.size()),
+        }
+    }
+
+    /// The forward pass of a small product; `None` of another one, or of tensors that are no plain memory.
+    fn forward_here(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let ([ins, outs], Some([rows, columns])) = (self.size()?, shape2(x)) else { return Ok(None) };
+        let all = [Some(x), Some(&self.weight), self.bias.as_ref()];
+        let plain = all.into_iter().flatten().all(is_contiguous_cpu_f32);
+        if !plain || columns != ins as i64 || !product::is_small(rows as usize, ins, outs) {
+            return Ok(None);
+        }
+        let bias = self.bias.as_ref().map(slice).transpose()?;
+        let mut y = OutputBuffer::empty(&[rows, outs as i64])?;
+        product::forward(slice(x)?, slice(&self.weight)?, bias, &mut y, ins);
+        Ok(Some(y.into_tensor()))
+    }
+
+    /// The same of the backward pass.
+    fn backward_here(&self, x: &Tensor, grad: &GradOutput<'_>) -> Result<Option<GradInput>> {
+        let ([ins, outs], Some([rows, columns])) = (self.size()?, shape2(grad.grad)) else { return Ok(None) };
+        let plain = [x, grad.grad, &self.weight].into_iter().all(is_contiguous_cpu_f32);
+        let fits = columns == outs as i64 && shape2(x) == Some([grad.batch(), ins as i64]);
+        if !plain || !fits || !product::is_small(rows as usize, ins, outs) {
+            return Ok(None);
+        }
+        let (batch, g, x) = (grad.batch() as usize, slice(grad.grad)?, slice(x)?);
+        let mut found = GradInput::default();
+        if grad.input_paths > 0 {
+            let rows = grad.input_paths * batch;
+            let mut input = OutputBuffer::empty(&[rows as i64, ins as i64])?;
+            product::to_input(&g[..rows * outs], slice(&self.weight)?, &mut input, ins);
+            found.input = Some(input.into_tensor());
+        }
+        if grad.needs_any_param_grad() {
+            let mut weight = OutputBuffer::empty(&[outs as i64, ins as i64])?;
+            let of_bias = if self.bias.is_some() { outs as i64 } else { 0 };
+            let mut bias = OutputBuffer::empty(&[of_bias])?;
+            let mut first = true;
+            let paths = g.chunks_exact(batch * outs).zip(grad.needs_param_grad);
+            for (g, _) in paths.filter(|(_, reaches)| **reaches) {
+                product::to_parameters(g, x, ins, &mut weight, &mut bias, first);
+                first = false;
+            }
+            found.params.push(Some(weight.into_tensor()));
+            found.params.extend(self.bias.is_some().then(|| Some(bias.into_tensor())));
+        }
+        Ok(Some(found))
+    }
+
+    /// The gradients of the parameters are linear in `g`, so the paths that reach them are summed first.
+    fn backward_by_libtorch(&self, x: &Tensor, grad: &GradOutput<'_>) -> Result<GradInput> {
         let input = match grad.input_paths as i64 {
             0 => None,
             paths => Some(grad.grad.f_narrow(0, 0, paths * grad.batch())?.f_matmul(&self.weight)?),

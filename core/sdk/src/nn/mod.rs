@@ -5,6 +5,7 @@
 //! On the CPU each is one operation for autograd, one pass over memory forward and one backward; on other devices it is
 //! composed of libtorch's operations.
 
+mod activation;
 mod features;
 mod feed_forward;
 mod matrix;
@@ -12,9 +13,11 @@ mod nonlinearity;
 mod normalised;
 mod observation_reader;
 mod observed;
+mod plain;
 mod policy;
 mod prediction;
 mod prediction_loss;
+mod product;
 mod residual;
 mod running;
 mod shape;
@@ -23,7 +26,7 @@ mod stack;
 mod traces;
 
 pub use features::{FeatureReader, Features};
-pub use feed_forward::{FeedForward, FeedForwardSpec};
+pub use feed_forward::{FeedForward, FeedForwardSpec, Pass};
 pub use matrix::Matrix;
 pub use nonlinearity::Nonlinearity;
 pub use normalised::Normalised;

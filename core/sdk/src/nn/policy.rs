@@ -95,6 +95,44 @@ impl Policy {
         Ok(apply(LogProbability { policy: self.clone(), actions, weights }, &[parameters])?.remove(0))
     }
 
+    /// `log π(action) + weight · H` of a row of parameters.
+    pub fn log_probability_of(&self, row: &[f32], action: &[f32], weight: f32) -> f32 {
+        let mut y = weight * self.entropy(row);
+        for (group, own, place) in self.parts() {
+            let (row, action) = (&row[own], &action[place]);
+            y += if group.choices == 0 {
+                let sigma = deviation(row[1]);
+                let z = (action[0] - row[0]) / sigma;
+                -0.5 * z * z - sigma.ln() - HALF_LOG_TAU
+            } else {
+                log(softmax(row)[largest(action)])
+            };
+        }
+        y
+    }
+
+    /// Its gradient by the row of parameters. With `w` the weight, of a choice
+    /// `∂/∂logit_k = 1[k = action] − π_k − w · π_k · (log π_k + H)`; of a value, with `z = (action − μ) / σ`, `∂/∂μ = z / σ` and
+    /// `∂/∂ρ = ((z² − 1 + w) / σ) · sigmoid(ρ)`.
+    pub fn log_probability_gradient(&self, row: &[f32], action: &[f32], weight: f32, gradient: &mut [f32]) {
+        for (group, own, place) in self.parts() {
+            let (row, action, out) = (&row[own.clone()], &action[place], &mut gradient[own]);
+            if group.choices == 0 {
+                let sigma = deviation(row[1]);
+                let z = (action[0] - row[0]) / sigma;
+                out[0] = z / sigma;
+                out[1] = (z * z - 1.0 + weight) / sigma / (1.0 + (-row[1]).exp());
+                continue;
+            }
+            let probabilities = softmax(row);
+            let (entropy, chosen) = (entropy_of(&probabilities), largest(action));
+            for (k, (out, p)) in out.iter_mut().zip(&probabilities).enumerate() {
+                let one = f32::from(u8::from(k == chosen));
+                *out = one - p - weight * p * (log(*p) + entropy);
+            }
+        }
+    }
+
     /// Each group, with where its parameters and its actions stand in a row.
     fn parts(&self) -> impl Iterator<Item = (ActionGroup, Range<usize>, Range<usize>)> {
         let (mut own, mut action) = (0, 0);
@@ -172,46 +210,20 @@ impl Op for LogProbability {
         let parameters = inputs[0].f_contiguous()?;
         let mut y = OutputBuffer::empty(&[self.weights.len() as i64])?;
         for (y, (row, action, weight)) in y.iter_mut().zip(self.rows(slice(&parameters)?)) {
-            *y = weight * self.policy.entropy(row);
-            for (group, own, place) in self.policy.parts() {
-                let (row, action) = (&row[own], &action[place]);
-                *y += if group.choices == 0 {
-                    let sigma = deviation(row[1]);
-                    let z = (action[0] - row[0]) / sigma;
-                    -0.5 * z * z - sigma.ln() - HALF_LOG_TAU
-                } else {
-                    log(softmax(row)[largest(action)])
-                };
-            }
+            *y = self.policy.log_probability_of(row, action, weight);
         }
         context.save(parameters);
         Ok(vec![y.into_tensor()])
     }
 
-    /// With `w` the weight. A choice: `∂/∂logit_k = 1[k = action] − π_k − w · π_k · (log π_k + H)`. A value, with
-    /// `z = (action − μ) / σ`: `∂/∂μ = z / σ`, `∂/∂ρ = ((z² − 1 + w) / σ) · sigmoid(ρ)`.
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
         let Some(grad) = gradients.of_output(0) else { return Ok(gradients.none()) };
         let (grad, parameters) = (grad.f_contiguous()?, &saved[0]);
         let mut out = OutputBuffer::empty(&parameters.size())?;
         let rows = out.chunks_exact_mut(self.policy.parameters()).zip(self.rows(slice(parameters)?));
         for ((out, (row, action, weight)), g) in rows.zip(slice(&grad)?) {
-            for (group, own, place) in self.policy.parts() {
-                let (row, action, out) = (&row[own.clone()], &action[place], &mut out[own]);
-                if group.choices == 0 {
-                    let sigma = deviation(row[1]);
-                    let z = (action[0] - row[0]) / sigma;
-                    out[0] = g * z / sigma;
-                    out[1] = g * (z * z - 1.0 + weight) / sigma / (1.0 + (-row[1]).exp());
-                    continue;
-                }
-                let probabilities = softmax(row);
-                let (entropy, chosen) = (entropy_of(&probabilities), largest(action));
-                for (k, (out, p)) in out.iter_mut().zip(&probabilities).enumerate() {
-                    let one = f32::from(u8::from(k == chosen));
-                    *out = g * (one - p - weight * p * (log(*p) + entropy));
-                }
-            }
+            self.policy.log_probability_gradient(row, action, weight, out);
+            out.iter_mut().for_each(|out| *out *= g);
         }
         Ok(vec![Some(out.into_tensor())])
     }

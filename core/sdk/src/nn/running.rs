@@ -35,21 +35,27 @@ impl Normaliser {
             x.size()
         );
         let mut y = OutputBuffer::empty(&x.size())?;
-        for (y, x) in y.chunks_exact_mut(width).zip(slice(&x)?.chunks_exact(width)) {
+        y.copy_from_slice(slice(&x)?);
+        self.normalise_in_place(&mut y);
+        Ok(y.into_tensor())
+    }
+
+    /// The same of whole rows, which are written over.
+    pub fn normalise_in_place(&mut self, x: &mut [f32]) {
+        for row in x.chunks_exact_mut(self.mean.len().max(1)) {
             self.count += 1.0;
             let (per_count, first) = (1.0 / self.count, self.count < 2.0);
             let per_free = if first { 0.0 } else { 1.0 / (self.count - 1.0) };
             let running = self.mean.iter_mut().zip(&mut self.squares);
-            for ((y, x), (mean, squares)) in y.iter_mut().zip(x).zip(running) {
-                let x = f64::from(*x);
+            for (element, (mean, squares)) in row.iter_mut().zip(running) {
+                let x = f64::from(*element);
                 let before = x - *mean;
                 *mean += before * per_count;
                 *squares += before * (x - *mean);
                 let variance = if first { 1.0 } else { *squares * per_free };
-                *y = ((x - *mean) / (variance + EPSILON).sqrt()) as f32;
+                *element = ((x - *mean) / (variance + EPSILON).sqrt()) as f32;
             }
         }
-        Ok(y.into_tensor())
     }
 
     /// Normalises the rows of `x` (rows, size) by what is counted, without counting them in; without gradient.

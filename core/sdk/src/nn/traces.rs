@@ -1,7 +1,14 @@
 //! Eligibility traces of a goal's loss terms.
-use crate::autograd::{self, OutputBuffer, is_non_overlapping_and_dense, slice, slice_in_memory_order};
-use crate::{Agent, Moment, Result, Saved, Term, TraceStep, elementwise, ensure, group, saved};
+use crate::autograd::{
+    self, OutputBuffer, change, contiguous_slice, count, is_contiguous_cpu_f32, is_non_overlapping_and_dense,
+    slice, slice_in_memory_order,
+};
+use crate::{
+    Agent, Error, Loss, LossInput, Moment, Result, Saved, Term, TraceStep, TracedLoss, TracedTerm,
+    elementwise, ensure, group, saved,
+};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tch::Tensor;
 
 /// Follows, of each stream and each loss term with an error, a trace of the gradient of the term's value,
@@ -24,6 +31,8 @@ pub struct Traces {
 struct OfTerm {
     group: String,
     parameters: Vec<Tensor>,
+    /// Of each parameter, which of the gradients that a term comes with is its own; empty until such a term has come.
+    places: Vec<Option<usize>>,
     /// Of each stream, one tensor a parameter, with its shape.
     streams: BTreeMap<u64, Vec<Tensor>>,
 }
@@ -34,23 +43,47 @@ impl Traces {
         Traces { decay: gamma * lambda, terms: BTreeMap::new(), restored: BTreeMap::new() }
     }
 
-    /// Follows the traces of those terms that have an error, then lets the optimizer use them. The others are left to the
-    /// caller.
+    /// Asks for the loss of a step, follows the traces of those of its terms that have an error, and lets the optimizer use
+    /// them. Returns the rest of the loss, which is left to the caller.
+    pub fn loss(&mut self, agent: &dyn Agent, input: &LossInput<'_>) -> Result<Loss> {
+        if let Some(TracedLoss { mut traced, others, .. }) = agent.traced_loss(input)? {
+            let rows = traced.iter_mut().map(|term| self.extend_by_known(agent, input.moment, term));
+            let rows = rows.collect::<Result<Vec<_>>>()?;
+            let names = traced.iter().map(|term| term.name.as_str());
+            self.use_traces(agent, input.moment, names.zip(rows))?;
+            return Ok(others);
+        }
+        let mut loss = agent.loss(input)?;
+        self.follow(agent, input.moment, &loss.terms)?;
+        loss.terms.retain(|term| term.error.is_none());
+        Ok(loss)
+    }
+
+    /// The same for a loss that is there already, by gradients that autograd takes of its terms' values.
     pub fn follow(&mut self, agent: &dyn Agent, moment: &Moment<'_>, terms: &[Term]) -> Result<()> {
         // All gradients are taken before any parameter changes.
         let terms: Vec<&Term> = terms.iter().filter(|term| term.error.is_some()).collect();
-        let gradients = terms.iter().map(|term| self.extend(agent, moment, term));
-        let gradients = gradients.collect::<Result<Vec<_>>>()?;
-        for (term, rows) in terms.iter().zip(gradients) {
-            if !rows.is_empty() {
-                let of_term = &self.terms[&term.name];
-                let errors: Vec<f64> = rows.iter().map(|row| row.error).collect();
-                let traces: Vec<_> =
-                    rows.iter().flat_map(|row| of_term.streams[&row.stream].iter().map(Some)).collect();
-                let gradients: Vec<_> =
-                    rows.iter().flat_map(|row| row.gradients.iter().map(Option::as_ref)).collect();
-                agent.follow(&term.name, &of_term.group, self.decay, &errors, &traces, &gradients)?;
-            }
+        let rows = terms.iter().map(|term| self.extend_by_autograd(agent, moment, term));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        let names = terms.iter().map(|term| term.name.as_str());
+        self.use_traces(agent, moment, names.zip(rows))
+    }
+
+    /// Passes traces that were extended to the optimizer, and begins those anew whose episode is over.
+    fn use_traces<'a>(
+        &mut self,
+        agent: &dyn Agent,
+        moment: &Moment<'_>,
+        terms: impl Iterator<Item = (&'a str, Vec<Row>)>,
+    ) -> Result<()> {
+        for (name, rows) in terms {
+            let Some(of_term) = self.terms.get(name).filter(|_| !rows.is_empty()) else { continue };
+            let errors: Vec<f64> = rows.iter().map(|row| row.error).collect();
+            let traces: Vec<_> =
+                rows.iter().flat_map(|row| of_term.streams[&row.stream].iter().map(Some)).collect();
+            let gradients: Vec<_> =
+                rows.iter().flat_map(|row| row.gradients.iter().map(Option::as_ref)).collect();
+            agent.follow(name, &of_term.group, self.decay, &errors, &traces, &gradients)?;
         }
         for (stream, step_type) in moment.streams.iter().zip(moment.step_types) {
             if step_type.is_last() {
@@ -116,15 +149,54 @@ impl Traces {
         Ok(())
     }
 
-    /// Extends the traces of a term by this step's gradients; returns what was learned of which stream.
-    fn extend(&mut self, agent: &dyn Agent, moment: &Moment<'_>, term: &Term) -> Result<Vec<Row>> {
-        if !self.terms.contains_key(&term.name) {
-            let made = self.begin(agent, &term.name)?;
-            self.terms.insert(term.name.clone(), made);
+    /// The traces of a term, made if there are none yet.
+    fn of_term(&mut self, agent: &dyn Agent, name: &str) -> Result<&mut OfTerm> {
+        if !self.terms.contains_key(name) {
+            let made = self.begin(agent, name)?;
+            self.terms.insert(name.to_owned(), made);
         }
-        let (Some(of_term), Some(errors)) = (self.terms.get_mut(&term.name), &term.error) else {
-            return Ok(Vec::new());
-        };
+        self.terms.get_mut(name).ok_or_else(|| Error::msg("a term that was just added is gone"))
+    }
+
+    /// Extends the traces of a term by the gradients that it comes with; returns what was learned of which stream.
+    fn extend_by_known(
+        &mut self,
+        agent: &dyn Agent,
+        moment: &Moment<'_>,
+        term: &mut TracedTerm,
+    ) -> Result<Vec<Row>> {
+        let decay = self.decay as f32;
+        let of_term = self.of_term(agent, &term.name)?;
+        if of_term.places.is_empty() {
+            of_term.places = places(agent, &term.name, of_term)?;
+        }
+        let mut rows = Vec::with_capacity(term.rows.len());
+        let count = term.gradients.len() / term.rows.len().max(1);
+        for (i, (row, stream)) in term.rows.iter().zip(moment.streams).enumerate() {
+            let decay = match row.step {
+                TraceStep::Continue => decay,
+                TraceStep::Restart => 0.0,
+                TraceStep::Rest => continue,
+            };
+            let known = &mut term.gradients[i * count..][..count];
+            let gradients = of_term.places.iter().map(|place| known.get_mut((*place)?)?.take());
+            let gradients: Vec<_> = gradients.collect();
+            of_term.extend(*stream, decay, &gradients)?;
+            rows.push(Row { stream: *stream, error: f64::from(row.error), gradients });
+        }
+        Ok(rows)
+    }
+
+    /// The same by the gradients of its value's graph.
+    fn extend_by_autograd(
+        &mut self,
+        agent: &dyn Agent,
+        moment: &Moment<'_>,
+        term: &Term,
+    ) -> Result<Vec<Row>> {
+        let decay = self.decay as f32;
+        let of_term = self.of_term(agent, &term.name)?;
+        let Some(errors) = &term.error else { return Ok(Vec::new()) };
         let errors = errors.f_contiguous()?;
         let errors = slice(&errors)?;
         ensure!(
@@ -134,33 +206,20 @@ impl Traces {
             errors.len(),
             moment.streams.len()
         );
-        let wanted: Vec<&Tensor> = of_term.parameters.iter().collect();
         let mut rows = Vec::with_capacity(errors.len());
         for (row, (stream, step_type)) in moment.streams.iter().zip(moment.step_types).enumerate() {
             // Nothing leads to a first frame.
             let plain = if step_type.is_first() { TraceStep::Rest } else { TraceStep::Continue };
             let decay = match term.traces.get(row).copied().unwrap_or(plain) {
-                TraceStep::Continue => self.decay as f32,
+                TraceStep::Continue => decay,
                 TraceStep::Restart => 0.0,
                 TraceStep::Rest => continue,
             };
             let mut of_row = OutputBuffer::zeros(&term.value.size())?;
             of_row[row] = 1.0;
+            let wanted: Vec<&Tensor> = of_term.parameters.iter().collect();
             let gradients = autograd::gradients(&[(&term.value, &of_row.into_tensor())], &wanted)?;
-            let traces = match of_term.streams.entry(*stream) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    let zeros = wanted.iter().map(|p| {
-                        let mut zeros = OutputBuffer::empty_like(p)?;
-                        zeros.fill(0.0);
-                        Ok(zeros.into_tensor())
-                    });
-                    entry.insert(zeros.collect::<Result<_>>()?)
-                }
-            };
-            for (trace, gradient) in traces.iter_mut().zip(&gradients) {
-                extend(trace, gradient.as_ref(), decay)?;
-            }
+            of_term.extend(*stream, decay, &gradients)?;
             rows.push(Row { stream: *stream, error: f64::from(errors[row]), gradients });
         }
         Ok(rows)
@@ -174,12 +233,12 @@ impl Traces {
             if of_goal.iter().any(|(name, _)| group::contains(&own, name)) { &own } else { group::GOAL };
         let parameters: Vec<Tensor> = agent.parameters(name)?.into_iter().map(|(_, t)| t).collect();
         ensure!(!parameters.is_empty(), "the goal has no parameters that its term '{term}' could train");
-        let count: usize = parameters.iter().map(Tensor::numel).sum();
+        let elements_of_all: usize = parameters.iter().map(count).sum();
         let mut streams = BTreeMap::new();
         for (stream, elements) in self.restored.remove(term).unwrap_or_default() {
             ensure!(
-                elements.len() == count,
-                "a trace of {} elements was restored for {count} parameters of '{name}'",
+                elements.len() == elements_of_all,
+                "a trace of {} elements was restored for {elements_of_all} parameters of '{name}'",
                 elements.len()
             );
             let mut rest = &elements[..];
@@ -191,8 +250,40 @@ impl Traces {
             });
             streams.insert(stream, traces.collect::<Result<Vec<_>>>()?);
         }
-        Ok(OfTerm { group: name.to_owned(), parameters, streams })
+        Ok(OfTerm { group: name.to_owned(), parameters, places: Vec::new(), streams })
     }
+}
+
+impl OfTerm {
+    /// `z ← decay · z + gradient` of a stream's traces, which begin at zero.
+    fn extend(&mut self, stream: u64, decay: f32, gradients: &[Option<Tensor>]) -> Result<()> {
+        let traces = match self.streams.entry(stream) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let zeros = self.parameters.iter().map(|p| {
+                    let mut zeros = OutputBuffer::empty_like(p)?;
+                    zeros.fill(0.0);
+                    Ok(zeros.into_tensor())
+                });
+                entry.insert(zeros.collect::<Result<_>>()?)
+            }
+        };
+        traces.iter_mut().zip(gradients).try_for_each(|(trace, g)| extend(trace, g.as_ref(), decay))
+    }
+}
+
+/// Of each parameter of a term, its place among the gradients that the term comes with.
+fn places(agent: &dyn Agent, term: &str, of_term: &OfTerm) -> Result<Vec<Option<usize>>> {
+    let known = agent.traced_parameters(term)?;
+    let parameters = agent.parameters(&of_term.group)?;
+    let places = parameters.iter().map(|(name, _)| known.iter().position(|k| k == name));
+    let places: Vec<_> = places.collect();
+    ensure!(
+        places.iter().flatten().count() == known.len(),
+        "the term '{term}' comes with the gradients of {known:?}, which are not all trained in the group '{}'",
+        of_term.group
+    );
+    Ok(places)
 }
 
 /// What the names begin with under which traces, and the streams that have them, are saved.
@@ -211,14 +302,20 @@ fn extend(trace: &mut Tensor, gradient: Option<&Tensor>, decay: f32) -> Result<(
     let Some(gradient) = gradient else {
         return change(trace, |trace| trace.iter_mut().for_each(|z| *z *= decay));
     };
-    let gradient = like(trace, gradient)?;
-    let gradient = slice_in_memory_order(&gradient)?;
-    change(trace, |trace| {
+    let add = |gradient: &[f32], trace: &mut [f32]| {
         elementwise!(gradient.len(), [trace], |range, [z]| {
             z.iter_mut().zip(&gradient[range]).for_each(|(z, g)| *z = decay * *z + g);
             0.0
         });
-    })
+    };
+    let plain =
+        contiguous_slice(gradient).filter(|g| g.len() == count(trace) && is_contiguous_cpu_f32(trace));
+    if let Some(gradient) = plain {
+        return change(trace, |trace| add(gradient, trace));
+    }
+    let gradient = like(trace, gradient)?;
+    let gradient = slice_in_memory_order(&gradient)?;
+    change(trace, |trace| add(gradient, trace))
 }
 
 /// A tensor as it is if it lies in memory as `model` does, else a copy that does.
@@ -229,12 +326,4 @@ fn like(model: &Tensor, tensor: &Tensor) -> Result<Tensor> {
     let mut copy = OutputBuffer::empty_like(model)?.into_tensor();
     copy.f_copy_(tensor)?;
     Ok(copy)
-}
-
-/// Changes the elements of a tensor that lies in memory as it may, in their place.
-fn change(tensor: &mut Tensor, f: impl FnOnce(&mut [f32])) -> Result<()> {
-    let mut elements = OutputBuffer::reuse_in_memory_order(std::mem::replace(tensor, Tensor::new()))?;
-    f(&mut elements);
-    *tensor = elements.into_tensor();
-    Ok(())
 }

@@ -3,12 +3,12 @@ mod learned;
 mod networks;
 mod options;
 
-use efference_sdk::autograd::{OutputBuffer, slice};
+use efference_sdk::autograd::{OutputBuffer, is_contiguous_cpu_f32, shape2, slice};
 use efference_sdk::nn::{FeatureReader, Policy, RewardScale};
 use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, ObservationLoss, ParamStore, Plugin, Prediction,
-    Random, Result, Saved, StepType, bail, ensure, saved,
+    Random, Result, Saved, StepType, TracedLoss, bail, ensure, saved,
 };
 use learned::Learned;
 use networks::{Networks, Outputs, POLICY};
@@ -46,6 +46,8 @@ pub struct ActorCritic {
     acted: BTreeMap<u64, Acted>,
     /// What the last `act` computed, for the next `loss`: no update lies between them.
     outputs: Option<(Vec<u64>, Outputs)>,
+    /// Whether the trainer was last answered without a graph, as it will be again.
+    without_graph: bool,
 }
 
 struct Acted {
@@ -78,7 +80,18 @@ impl Plugin for ActorCritic {
         let networks = Networks::new(&options, features.size() as i64, outs, setup)?;
         let reward_scale = RewardScale::new(options.gamma);
         let acted = BTreeMap::new();
-        Ok(ActorCritic { options, policy, predicts, features, networks, reward_scale, acted, outputs: None })
+        let (outputs, without_graph) = (None, false);
+        Ok(ActorCritic {
+            options,
+            policy,
+            predicts,
+            features,
+            networks,
+            reward_scale,
+            acted,
+            outputs,
+            without_graph,
+        })
     }
 }
 
@@ -92,49 +105,27 @@ impl Goal for ActorCritic {
     }
 
     fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
-        let moment = input.moment;
-        // For streams that acted earlier, before an update, it is computed anew.
-        let before = match self.outputs.take() {
-            Some((streams, outputs)) if streams == moment.streams && !self.teaches() => outputs,
-            _ => {
-                let mut x = self.acted_upon(moment.streams)?;
-                if self.teaches() {
-                    x = self.features.with_state(&x, input.state)?;
-                }
-                self.evaluate(&x)?
-            }
-        };
-        let ahead = self.features.ahead(moment, input.next)?;
-        let next_value = tch::no_grad(|| self.networks.value(&ahead))?;
-        let mut learned = Learned::new(&self.policy);
-        for (row, (stream, step_type)) in moment.streams.iter().zip(moment.step_types).enumerate() {
-            let done = self.done(moment, row)?;
-            let Some(done) = done.filter(|_| !step_type.is_first()) else {
-                self.reward_scale.forget(*stream);
-                learned.rest();
-                continue;
-            };
-            let reward = f64::from(moment.reward[row]);
-            let mut reward = if reward.is_nan() { 0.0 } else { reward };
-            if self.options.normalise_reward {
-                reward = self.reward_scale.scale(*stream, reward, step_type.is_last());
-            }
-            let future = if *step_type == StepType::TERMINATED { 0.0 } else { slice(&next_value)?[row] };
-            let value = slice(&before.value)?[row];
-            let error = reward + self.options.gamma * f64::from(future) - f64::from(value);
-            let weight = self.options.entropy * error.signum();
-            learned.push(error, done, weight as f32);
-            let parameters = &slice(&before.policy)?[row * self.policy.parameters()..];
-            learned.measure(value, self.policy.entropy(&parameters[..self.policy.parameters()]));
-        }
-        let mut loss = Loss::default();
-        if self.predicts {
-            let observation_importance = self.options.observation_importance;
-            let prediction = Prediction { observation_importance, observation_loss: ObservationLoss::L2 };
-            prediction.add(input, &mut loss)?;
-        }
-        learned.add_to(&mut loss, before)?;
+        self.without_graph = false;
+        let before = self.before(input)?;
+        let learned = self.learn(input, &before)?;
+        let mut loss = self.predicted(input)?;
+        learned.add_to(&self.policy, &mut loss, before)?;
         Ok(loss)
+    }
+
+    fn traced_loss(&mut self, input: &LossInput<'_>) -> Result<Option<TracedLoss>> {
+        if self.teaches() || !self.networks.have_vjps() {
+            return Ok(None);
+        }
+        self.without_graph = true;
+        let before = self.before(input)?;
+        let mut loss = self.learn(input, &before)?.traced(&self.policy, &self.networks, &before)?;
+        loss.others = self.predicted(input)?;
+        Ok(Some(loss))
+    }
+
+    fn traced_parameters(&self, term: &str) -> Result<Vec<String>> {
+        Ok(self.networks.parameters(term))
     }
 
     fn act(&mut self, moment: &Moment<'_>, state: &Tensor, request: &ActionRequest<'_>) -> Result<Tensor> {
@@ -208,6 +199,67 @@ impl ActorCritic {
         self.predicts && self.options.teach_state
     }
 
+    /// What the networks returned of what these streams acted upon. For streams that acted earlier, before an update, it is
+    /// computed anew.
+    fn before(&mut self, input: &LossInput<'_>) -> Result<Outputs> {
+        match self.outputs.take() {
+            Some((streams, outputs))
+                if streams == input.moment.streams
+                    && outputs.evaluation.is_some() == self.without_graph
+                    && !self.teaches() =>
+            {
+                Ok(outputs)
+            }
+            _ => {
+                let mut x = self.acted_upon(input.moment.streams)?;
+                if self.teaches() {
+                    x = self.features.with_state(&x, input.state)?;
+                }
+                self.evaluate(&x)
+            }
+        }
+    }
+
+    /// What is learned of the rows of a step.
+    fn learn(&mut self, input: &LossInput<'_>, before: &Outputs) -> Result<Learned> {
+        let moment = input.moment;
+        let ahead = self.features.ahead(moment, input.next)?;
+        let next_value = self.networks.value(&ahead)?;
+        let mut learned = Learned::default();
+        for (row, (stream, step_type)) in moment.streams.iter().zip(moment.step_types).enumerate() {
+            let done = self.done(moment, row)?;
+            let Some(done) = done.filter(|_| !step_type.is_first()) else {
+                self.reward_scale.forget(*stream);
+                learned.rest(self.policy.width());
+                continue;
+            };
+            let reward = f64::from(moment.reward[row]);
+            let mut reward = if reward.is_nan() { 0.0 } else { reward };
+            if self.options.normalise_reward {
+                reward = self.reward_scale.scale(*stream, reward, step_type.is_last());
+            }
+            let future = if *step_type == StepType::TERMINATED { 0.0 } else { slice(&next_value)?[row] };
+            let value = slice(&before.value)?[row];
+            let error = reward + self.options.gamma * f64::from(future) - f64::from(value);
+            let weight = self.options.entropy * error.signum();
+            learned.push(error, done, weight as f32);
+            let parameters = &slice(&before.policy)?[row * self.policy.parameters()..];
+            learned.measure(value, self.policy.entropy(&parameters[..self.policy.parameters()]));
+        }
+        Ok(learned)
+    }
+
+    /// The terms of what the front of the state predicts.
+    fn predicted(&self, input: &LossInput<'_>) -> Result<Loss> {
+        let mut loss = Loss::default();
+        if self.predicts {
+            let observation_importance = self.options.observation_importance;
+            let prediction = Prediction { observation_importance, observation_loss: ObservationLoss::L2 };
+            prediction.add(input, &mut loss)?;
+        }
+        Ok(loss)
+    }
+
     /// The features that these streams acted upon last, (rows, size); 0 for one that has not acted.
     fn acted_upon(&self, streams: &[u64]) -> Result<Tensor> {
         let size = self.features.size();
@@ -220,9 +272,13 @@ impl ActorCritic {
         Ok(x.into_tensor())
     }
 
-    /// Value and policy at some features, with gradient.
+    /// Value and policy at some features, so that their gradients can be taken.
     fn evaluate(&self, x: &Tensor) -> Result<Outputs> {
-        tch::with_grad(|| self.networks.forward(x))
+        if self.without_graph {
+            self.networks.evaluate(x)
+        } else {
+            tch::with_grad(|| self.networks.forward(x))
+        }
     }
 
     /// The action that led to a row, as it was drawn if that is what was done; `None` if none was.
@@ -230,11 +286,17 @@ impl ActorCritic {
         let width = self.policy.width();
         let Some(acted) = self.acted.get(&moment.streams[row]) else { return Ok(None) };
         // A batch in which nobody did anything has no columns.
-        if moment.action.size()[1] != width as i64 {
+        if shape2(moment.action).is_none_or(|[_, columns]| columns != width as i64) {
             return Ok(None);
         }
-        let actions = moment.action.f_contiguous()?;
-        let done = &slice(&actions)?[row * width..][..width];
+        let contiguous;
+        let actions = if is_contiguous_cpu_f32(moment.action) {
+            moment.action
+        } else {
+            contiguous = moment.action.f_contiguous()?;
+            &contiguous
+        };
+        let done = &slice(actions)?[row * width..][..width];
         if done.iter().any(|a| a.is_nan()) {
             return Ok(None);
         }

@@ -1,10 +1,11 @@
 //! Goal plugin: values of actions, learned from a stream of rewards.
-use efference_sdk::autograd::{OutputBuffer, scalar, slice};
-use efference_sdk::nn::{FeatureReader, Features, FeedForward, FeedForwardSpec, RewardScale, largest};
+use efference_sdk::autograd::{OutputBuffer, scalar, shape2, slice};
+use efference_sdk::nn::{FeatureReader, Features, FeedForward, FeedForwardSpec, Pass, RewardScale, largest};
 use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionGroup, ActionRequest, Goal, GoalSetup, Loss, LossInput, Moment, ObservationLoss, ParamStore,
-    Plugin, Prediction, Random, Result, Saved, Size, StepType, TraceStep, bail, ensure, saved,
+    Plugin, Prediction, Random, Result, Saved, Size, StepType, TraceStep, TracedLoss, TracedRow, TracedTerm,
+    bail, ensure, saved,
 };
 use std::collections::BTreeMap;
 
@@ -74,8 +75,26 @@ pub struct QLambda {
     steps: u64,
     /// Of each stream, what it acted upon last, (1, size).
     acted: BTreeMap<u64, Tensor>,
-    /// What the last `act` computed, (rows, choices), for the next `loss`: no update lies between them.
-    values: Option<(Vec<u64>, Tensor)>,
+    /// What the last `act` computed, for the next `loss`: no update lies between them.
+    outputs: Option<(Vec<u64>, Outputs)>,
+    /// Whether the trainer was last answered without a graph, as it will be again.
+    without_graph: bool,
+}
+
+/// What the network returned of some features.
+struct Outputs {
+    /// (rows, choices)
+    values: Tensor,
+    /// In place of a graph, if there is none.
+    pass: Option<Pass>,
+}
+
+/// What is learned of a row: of what was chosen, its value and its error, and what becomes of the trace.
+struct Learned {
+    chosen: usize,
+    value: f32,
+    error: f32,
+    step: TraceStep,
 }
 
 /// The name of the term.
@@ -115,7 +134,8 @@ impl Plugin for QLambda {
             reward_scale: RewardScale::new(gamma),
             steps: 0,
             acted: BTreeMap::new(),
-            values: None,
+            outputs: None,
+            without_graph: false,
             options,
         })
     }
@@ -131,64 +151,49 @@ impl Goal for QLambda {
     }
 
     fn loss(&mut self, input: &LossInput<'_>) -> Result<Loss> {
-        let moment = input.moment;
-        // For streams that acted earlier, before an update, it is computed anew.
-        let before = match self.values.take() {
-            Some((streams, values)) if streams == moment.streams && !self.teaches() => values,
-            _ => {
-                let mut x = self.acted_upon(moment.streams)?;
-                if self.teaches() {
-                    x = self.features.with_state(&x, input.state)?;
-                }
-                tch::with_grad(|| self.network.forward(&x))?
-            }
-        };
-        let ahead = self.features.ahead(moment, input.next)?;
-        let next = tch::no_grad(|| self.network.forward(&ahead))?;
-        let (mut errors, mut places, mut traces) = (Vec::new(), Vec::new(), Vec::new());
-        let mut sum = 0.0;
-        for (row, (stream, step_type)) in moment.streams.iter().zip(moment.step_types).enumerate() {
-            let Some(chosen) = self.chosen(moment, row)?.filter(|_| !step_type.is_first()) else {
-                self.reward_scale.forget(*stream);
-                errors.push(0.0);
-                places.push(0);
-                traces.push(TraceStep::Rest);
-                continue;
-            };
-            let reward = f64::from(moment.reward[row]);
-            let mut reward = if reward.is_nan() { 0.0 } else { reward };
-            if self.options.normalise_reward {
-                reward = self.reward_scale.scale(*stream, reward, step_type.is_last());
-            }
-            let best = |values: &[f32]| values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let future = match *step_type {
-                StepType::TERMINATED => 0.0,
-                _ => best(self.row(&next, row)?),
-            };
-            let values = self.row(&before, row)?;
-            let value = values[chosen];
-            errors.push((reward + self.options.gamma * f64::from(future) - f64::from(value)) as f32);
-            places.push(chosen as i64);
-            // What led here by an action that was not the best one says nothing of the best ones before.
-            traces.push(if value == best(values) { TraceStep::Continue } else { TraceStep::Restart });
-            sum += value;
+        self.without_graph = false;
+        let before = self.before(input)?;
+        let learned = self.learn(input, &before.values)?;
+        let mut loss = self.predicted(input)?;
+        for (name, number) in self.metrics(&learned) {
+            loss.metric(name, scalar(number)?);
         }
-        let mut loss = Loss::default();
-        if self.options.features.use_state() {
-            let observation_importance = self.options.observation_importance;
-            let prediction = Prediction { observation_importance, observation_loss: ObservationLoss::L2 };
-            prediction.add(input, &mut loss)?;
-        }
-        let rows = traces.iter().filter(|step| **step != TraceStep::Rest).count() as f32;
-        if rows > 0.0 {
-            loss.metric("td_error", scalar(errors.iter().map(|error| error.abs()).sum::<f32>() / rows)?);
-            loss.metric("value", scalar(sum / rows)?);
-            loss.metric("epsilon", scalar(self.epsilon() as f32)?);
-        }
+        let places: Vec<i64> = learned.iter().map(|row| row.chosen as i64).collect();
         let places = Tensor::f_from_slice(&places)?.f_view([-1, 1])?;
-        let value = before.f_gather(1, &places, false)?.f_view([-1])?;
-        loss.traced(TERM, value, Tensor::f_from_slice(&errors)?, traces);
+        let value = before.values.f_gather(1, &places, false)?.f_view([-1])?;
+        let errors: Vec<f32> = learned.iter().map(|row| row.error).collect();
+        let steps = learned.iter().map(|row| row.step).collect();
+        loss.traced(TERM, value, Tensor::f_from_slice(&errors)?, steps);
         Ok(loss)
+    }
+
+    fn traced_loss(&mut self, input: &LossInput<'_>) -> Result<Option<TracedLoss>> {
+        if self.teaches() || !self.network.has_vjp() {
+            return Ok(None);
+        }
+        self.without_graph = true;
+        let before = self.before(input)?;
+        let Some(pass) = &before.pass else { return Ok(None) };
+        let learned = self.learn(input, &before.values)?;
+        let mut term = TracedTerm { name: TERM.to_owned(), rows: Vec::new(), gradients: Vec::new() };
+        for (row, Learned { chosen, value, error, step }) in learned.iter().enumerate() {
+            term.rows.push(TracedRow { value: *value, error: *error, step: *step });
+            if *step == TraceStep::Rest {
+                term.gradients.extend(self.network.parameters().iter().map(|_| None));
+                continue;
+            }
+            // Of what was chosen in this row alone: all else is zero.
+            let mut grad = OutputBuffer::zeros(&[learned.len() as i64, self.choices as i64])?;
+            grad[row * self.choices + chosen] = 1.0;
+            term.gradients.extend(self.network.backward(pass, grad.into_tensor(), false)?.params);
+        }
+        let numbers = self.metrics(&learned);
+        let numbers = numbers.map(|(name, number)| (name.to_owned(), f64::from(number))).collect();
+        Ok(Some(TracedLoss { traced: vec![term], others: self.predicted(input)?, numbers }))
+    }
+
+    fn traced_parameters(&self, _: &str) -> Result<Vec<String>> {
+        Ok(self.network.parameters().iter().map(|name| format!("{TERM}.{name}")).collect())
     }
 
     fn act(&mut self, moment: &Moment<'_>, state: &Tensor, request: &ActionRequest<'_>) -> Result<Tensor> {
@@ -199,14 +204,14 @@ impl Goal for QLambda {
             self.choices
         );
         let x = self.features.now(moment, state)?;
-        let values = tch::with_grad(|| self.network.forward(&x))?;
+        let outputs = self.evaluate(&x)?;
         let (mut random, epsilon) = (Random::new(request.seed), self.epsilon());
         let mut actions = OutputBuffer::zeros(&[moment.streams.len() as i64, self.choices as i64])?;
         for (row, action) in actions.chunks_exact_mut(self.choices).enumerate() {
             let explores = !request.greedy && random.unit() < epsilon;
             let chosen = match explores {
                 true => random.below(self.choices as u64) as usize,
-                false => largest(self.row(&values, row)?),
+                false => largest(self.row(&outputs.values, row)?),
             };
             action[chosen] = 1.0;
             let features =
@@ -214,7 +219,7 @@ impl Goal for QLambda {
             self.acted.insert(moment.streams[row], features);
         }
         self.steps += u64::from(!request.greedy);
-        self.values = Some((moment.streams.to_vec(), values));
+        self.outputs = Some((moment.streams.to_vec(), outputs));
         Ok(actions.into_tensor())
     }
 
@@ -238,7 +243,7 @@ impl Goal for QLambda {
         let rows = features.chunks_exact(size);
         let rows = rows.map(|row| Ok(Tensor::f_from_slice(row)?.f_view([1, size as i64])?));
         self.acted = streams.into_iter().zip(rows.collect::<Result<Vec<_>>>()?).collect();
-        self.values = None;
+        self.outputs = None;
         Ok(())
     }
 
@@ -255,6 +260,90 @@ impl QLambda {
     /// Whether the gradient of the values reaches the states.
     fn teaches(&self) -> bool {
         self.options.features.use_state() && self.options.teach_state
+    }
+
+    /// Values of some features, so that their gradients can be taken.
+    fn evaluate(&self, x: &Tensor) -> Result<Outputs> {
+        if self.without_graph {
+            let (values, pass) = self.network.evaluate(x)?;
+            return Ok(Outputs { values, pass: Some(pass) });
+        }
+        Ok(Outputs { values: tch::with_grad(|| self.network.forward(x))?, pass: None })
+    }
+
+    /// Values of what these streams acted upon. For streams that acted earlier, before an update, they are computed anew.
+    fn before(&mut self, input: &LossInput<'_>) -> Result<Outputs> {
+        let streams = input.moment.streams;
+        match self.outputs.take() {
+            Some((acted, outputs))
+                if acted == streams && outputs.pass.is_some() == self.without_graph && !self.teaches() =>
+            {
+                Ok(outputs)
+            }
+            _ => {
+                let mut x = self.acted_upon(streams)?;
+                if self.teaches() {
+                    x = self.features.with_state(&x, input.state)?;
+                }
+                self.evaluate(&x)
+            }
+        }
+    }
+
+    /// What is learned of the rows of a step, by the values (rows, choices) of what was acted upon.
+    fn learn(&mut self, input: &LossInput<'_>, before: &Tensor) -> Result<Vec<Learned>> {
+        let moment = input.moment;
+        let ahead = self.features.ahead(moment, input.next)?;
+        let next = self.network.value(&ahead)?;
+        let best = |values: &[f32]| values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut learned = Vec::with_capacity(moment.streams.len());
+        for (row, (stream, step_type)) in moment.streams.iter().zip(moment.step_types).enumerate() {
+            let values = self.row(before, row)?;
+            let Some(chosen) = self.chosen(moment, row)?.filter(|_| !step_type.is_first()) else {
+                let value = values[0];
+                learned.push(Learned { chosen: 0, value, error: 0.0, step: TraceStep::Rest });
+                self.reward_scale.forget(*stream);
+                continue;
+            };
+            let reward = f64::from(moment.reward[row]);
+            let mut reward = if reward.is_nan() { 0.0 } else { reward };
+            if self.options.normalise_reward {
+                reward = self.reward_scale.scale(*stream, reward, step_type.is_last());
+            }
+            let future = match *step_type {
+                StepType::TERMINATED => 0.0,
+                _ => best(self.row(&next, row)?),
+            };
+            let values = self.row(before, row)?;
+            let value = values[chosen];
+            let error = (reward + self.options.gamma * f64::from(future) - f64::from(value)) as f32;
+            // What led here by an action that was not the best one says nothing of the best ones before.
+            let step = if value == best(values) { TraceStep::Continue } else { TraceStep::Restart };
+            learned.push(Learned { chosen, value, error, step });
+        }
+        Ok(learned)
+    }
+
+    /// Means over the rows that something is learned of; none without such rows.
+    fn metrics(&self, learned: &[Learned]) -> impl Iterator<Item = (&'static str, f32)> + use<> {
+        let learns = || learned.iter().filter(|row| row.step != TraceStep::Rest);
+        let rows = learns().count() as f32;
+        let errors = learns().map(|row| row.error.abs()).sum::<f32>();
+        let values = learns().map(|row| row.value).sum::<f32>();
+        let epsilon = self.epsilon() as f32;
+        let all = [("td_error", errors / rows), ("value", values / rows), ("epsilon", epsilon)];
+        all.into_iter().filter(move |_| rows > 0.0)
+    }
+
+    /// The terms of what the front of the state predicts.
+    fn predicted(&self, input: &LossInput<'_>) -> Result<Loss> {
+        let mut loss = Loss::default();
+        if self.options.features.use_state() {
+            let observation_importance = self.options.observation_importance;
+            let prediction = Prediction { observation_importance, observation_loss: ObservationLoss::L2 };
+            prediction.add(input, &mut loss)?;
+        }
+        Ok(loss)
     }
 
     /// How often it explores now.
@@ -284,7 +373,8 @@ impl QLambda {
     fn chosen(&self, moment: &Moment<'_>, row: usize) -> Result<Option<usize>> {
         // A batch in which nobody did anything has no columns.
         let known = self.acted.contains_key(&moment.streams[row]);
-        if !known || moment.action.size()[1] != self.choices as i64 {
+        let columns = shape2(moment.action).map_or(0, |[_, columns]| columns);
+        if !known || columns != self.choices as i64 {
             return Ok(None);
         }
         let actions = moment.action.f_contiguous()?;

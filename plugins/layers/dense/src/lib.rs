@@ -53,6 +53,10 @@ impl Layer for Dense {
     fn units(&self) -> Result<Saved> {
         self.0.units()
     }
+
+    fn matrix(&self) -> Result<Vec<Tensor>> {
+        self.0.matrix()
+    }
 }
 
 efference_sdk::export! { layer: Dense }

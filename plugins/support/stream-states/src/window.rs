@@ -82,17 +82,12 @@ impl Window {
 
         let ahead = self.look_ahead.then(|| tch::no_grad(|| agent.transition(&input))).transpose()?;
         let leaf = state.f_detach()?.f_set_requires_grad(true)?;
-        let mut loss = agent.loss(&LossInput {
-            moment,
-            state: &leaf,
-            target: &target,
-            next: ahead.as_ref(),
-            unroll: self.steps,
-        })?;
-        if let Some(traces) = &mut self.traces {
-            traces.follow(agent, moment, &loss.terms)?;
-            loss.terms.retain(|term| term.error.is_none());
-        }
+        let input_of_loss =
+            LossInput { moment, state: &leaf, target: &target, next: ahead.as_ref(), unroll: self.steps };
+        let loss = match &mut self.traces {
+            Some(traces) => traces.loss(agent, &input_of_loss)?,
+            None => agent.loss(&input_of_loss)?,
+        };
         let gradient = loss_gradient(&loss, &leaf)?;
         if let Some(gradient) = gradient {
             self.through_window(agent, moment.streams, &gradient, memory)?;

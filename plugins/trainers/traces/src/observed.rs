@@ -1,8 +1,8 @@
 //! States that are what was observed.
-use efference_sdk::autograd::{OutputBuffer, slice};
+use efference_sdk::autograd::{OutputBuffer, is_contiguous_cpu_f32, shape2, slice};
 use efference_sdk::tch::Tensor;
 use efference_sdk::{
-    Agent, Batch, Loss, LossInput, Result, ResultExt, Saved, autograd, ensure, group, nn, saved,
+    Agent, Batch, Loss, LossInput, Result, ResultExt, Saved, autograd, bail, ensure, group, nn, saved,
 };
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ impl Observed {
         let next = self.observed(moment.observation)?;
         let state = self.states_of(moment.streams)?;
         let (target, unroll) = (&next, self.steps);
-        let loss = agent.loss(&LossInput { moment, state: &state, target, next: Some(&next), unroll })?;
-        self.traces.follow(agent, moment, &loss.terms)?;
-        descend(agent, &loss)?;
+        let input = LossInput { moment, state: &state, target, next: Some(&next), unroll };
+        let rest = self.traces.loss(agent, &input)?;
+        descend(agent, &rest)?;
         for (row, stream) in moment.streams.iter().enumerate() {
             let state = match moment.streams.len() {
                 1 => next.shallow_clone(),
@@ -60,15 +60,23 @@ impl Observed {
 
     /// States of what was observed, (rows, size).
     fn observed(&self, observation: &Tensor) -> Result<Tensor> {
-        let (rows, length) = observation.size2()?;
+        let Some([rows, length]) = shape2(observation) else {
+            bail!("an observation of shape {:?} has no rows", observation.size())
+        };
         ensure!(
             length <= self.size,
             "an observation has {length} elements, and a state {}: set state.size to at least {length}",
             self.size
         );
-        let observation = observation.f_contiguous()?;
+        let contiguous;
+        let observation = if is_contiguous_cpu_f32(observation) {
+            observation
+        } else {
+            contiguous = observation.f_contiguous()?;
+            &contiguous
+        };
         let mut states = OutputBuffer::zeros(&[rows, self.size])?;
-        let observed = slice(&observation)?.chunks_exact(length.max(1) as usize);
+        let observed = slice(observation)?.chunks_exact(length.max(1) as usize);
         for (state, observed) in states.chunks_exact_mut(self.size as usize).zip(observed) {
             state.iter_mut().zip(observed).for_each(|(s, o)| *s = if o.is_nan() { 0.0 } else { *o });
         }
@@ -92,9 +100,9 @@ impl Observed {
     }
 }
 
-/// Updates by the terms without an error.
+/// Updates by terms that no traces follow.
 fn descend(agent: &dyn Agent, loss: &Loss) -> Result<()> {
-    let plain = loss.terms.iter().filter(|term| term.error.is_none() && term.value.requires_grad());
+    let plain = loss.terms.iter().filter(|term| term.value.requires_grad());
     let plain = plain.map(|term| term.total()).collect::<Result<Vec<_>>>()?;
     if plain.is_empty() {
         return Ok(());

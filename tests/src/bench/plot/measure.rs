@@ -1,7 +1,7 @@
 //! Measures the time of a step for states of many sizes.
 use super::data::{Growth, Plot, Point, Series};
 use crate::agents::Agent;
-use crate::rows::{Bench, step};
+use crate::measure::{Bench, step};
 use crate::table::median;
 use efference_engine::run::Experiment;
 use efference_sdk::Result;

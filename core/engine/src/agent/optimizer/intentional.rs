@@ -1,8 +1,8 @@
 //! Intentional updates (Sharifnassab et al., "Intentional updates for streaming reinforcement learning", arXiv 2604.19033).
-use super::{Optimizer, Rows, laid_out_as, power};
+use super::{Optimizer, Rows, power};
 use crate::agent::elements::change;
-use efference_sdk::autograd::{simd, slice_in_memory_order, sum_of};
-use efference_sdk::{Result, ensure};
+use efference_sdk::autograd::{count, sum_of};
+use efference_sdk::{Result, ensure, simd};
 use tch::Tensor;
 
 /// Which share of an error an update removes (the paper: 0.25 for Q(λ), 0.5 for the value of AC(λ)); and by how much an update
@@ -86,9 +86,11 @@ impl Optimizer {
         let mut memory = Memory::of(&self.shared)?;
         memory.updates += 1.0;
         let n = rows.rows.len() as f64;
-        // Σ g² / s of all rows, Σ z² / s of each, and 1 / s of each parameter.
+        // Σ g² / s of all rows, Σ z² / s of each, and 1 / s of each element of all parameters.
         let (mut effect, mut lengths) = (0.0, vec![0.0; rows.rows.len()]);
-        let mut inverses = Vec::with_capacity(parameters.len());
+        let mut inverses = std::mem::take(&mut self.scratch);
+        inverses.resize(parameters.iter().map(|(_, p)| count(p)).sum(), 0.0);
+        let mut rest = &mut inverses[..];
         for (i, (name, p)) in parameters.iter().enumerate() {
             self.count_update(name, p);
             let Some(state) = self.states.get_mut(name) else { continue };
@@ -96,12 +98,15 @@ impl Optimizer {
                 state.tensors.push(p.f_zeros_like()?);
             }
             let (v, unbiased) = (&state.tensors[0], 1.0 / (1.0 - power(self.settings.beta2, state.steps)));
-            let scale = Scale { unbiased: unbiased as f32, epsilon: self.settings.epsilon as f32 };
-            inverses.push(scale.inverse(v, rows, i, self.settings.beta2)?);
-            for (row, length) in rows.rows.iter().zip(&mut lengths) {
-                effect += weighted_squares(&inverses[i], p, row.gradients[i])?;
-                *length += weighted_squares(&inverses[i], p, row.traces[i])?;
-            }
+            let scale = Scale {
+                decay: self.settings.beta2 as f32,
+                share: ((1.0 - self.settings.beta2) / n) as f32,
+                unbiased: unbiased as f32,
+                epsilon: self.settings.epsilon as f32,
+            };
+            let (inverse, behind) = std::mem::take(&mut rest).split_at_mut(count(p));
+            rest = behind;
+            effect += scale.measure(v, rows, i, inverse, &mut lengths)?;
         }
         memory.effect += (1.0 - rows.decay) * (effect / n - memory.effect);
         let effect = memory.effect / (1.0 - rows.decay.powf(memory.updates));
@@ -110,51 +115,99 @@ impl Optimizer {
         for (row, length) in rows.rows.iter().zip(&lengths) {
             let size = intent / (n * (effect * length).sqrt().max(1e-8));
             let step = (size * memory.take_error(row.error, rows.weighs)) as f32;
-            for (i, ((_, p), inverse)) in parameters.iter().zip(&inverses).enumerate() {
-                change([p], row.traces[i], |[p], z| {
-                    simd(|| {
+            let mut rest = &inverses[..];
+            for (i, (_, p)) in parameters.iter().enumerate() {
+                let (inverse, behind) = rest.split_at(count(p));
+                rest = behind;
+                change([p], [row.traces[i]], |[p], [z]| {
+                    simd!({
                         let elements = p.iter_mut().zip(z).zip(inverse);
                         elements.for_each(|((p, z), inverse)| *p += step * z * inverse);
                     });
                 })?;
             }
         }
+        self.scratch = inverses;
         self.shared = memory.into_shared();
         Ok(())
     }
 }
 
-/// `s = √(v · unbiased) + epsilon`
+/// `v ← decay · v + share · Σ g²`, `s = √(v · unbiased) + epsilon`
 #[derive(Debug, Clone, Copy)]
 struct Scale {
+    decay: f32,
+    share: f32,
     unbiased: f32,
     epsilon: f32,
 }
 
 impl Scale {
-    /// `1 / s` of each element of parameter `i`, after `v ← beta2 · v + (1 − beta2) · mean g²`.
-    fn inverse(self, v: &Tensor, rows: &Rows<'_>, i: usize, beta2: f64) -> Result<Vec<f32>> {
-        let (decay, share) = (beta2 as f32, ((1.0 - beta2) / rows.rows.len() as f64) as f32);
-        change([v], None, |[v], _| v.iter_mut().for_each(|v| *v *= decay))?;
+    /// Updates `v` of the parameter `i`, writes `1 / s` of its elements, adds the `Σ z² / s` of its rows to `lengths`, and
+    /// returns the `Σ g² / s` of all rows.
+    fn measure(
+        self,
+        v: &Tensor,
+        rows: &Rows<'_>,
+        i: usize,
+        inverse: &mut [f32],
+        lengths: &mut [f64],
+    ) -> Result<f64> {
+        let mut effect = 0.0;
+        if let ([row], [length]) = (&rows.rows[..], &mut *lengths)
+            && let (Some(g), Some(z)) = (row.gradients[i], row.traces[i])
+        {
+            // The usual case, in one pass over memory.
+            change([v], [Some(g), Some(z)], |[v], [g, z]| {
+                let sums = simd!(self.measure_row(v, g, z, inverse));
+                effect += sums[0];
+                *length += sums[1];
+            })?;
+            return Ok(effect);
+        }
+        change([v], [], |[v], []| v.iter_mut().for_each(|v| *v *= self.decay))?;
         for row in &rows.rows {
-            change([v], row.gradients[i], |[v], g| {
-                simd(|| v.iter_mut().zip(g).for_each(|(v, g)| *v += share * g * g));
+            change([v], [row.gradients[i]], |[v], [g]| {
+                simd!(v.iter_mut().zip(g).for_each(|(v, g)| *v += self.share * g * g));
             })?;
         }
-        let (v, mut inverse) = (slice_in_memory_order(v)?, vec![0.0; v.numel()]);
-        simd(|| {
-            for (inverse, v) in inverse.iter_mut().zip(v) {
-                *inverse = 1.0 / ((v * self.unbiased).sqrt() + self.epsilon);
+        change([v], [], |[v], []| {
+            simd!(inverse.iter_mut().zip(&*v).for_each(|(inverse, v)| *inverse = self.inverse(*v)));
+        })?;
+        for (row, length) in rows.rows.iter().zip(lengths) {
+            change([v], [row.gradients[i], row.traces[i]], |_, [g, z]| {
+                effect += weighted_squares(g, inverse);
+                *length += weighted_squares(z, inverse);
+            })?;
+        }
+        Ok(effect)
+    }
+
+    /// The same of a single row, of which there are all gradients and traces: `Σ g² / s` and `Σ z² / s`. Sums are kept as
+    /// [`sum_of`] keeps them, so that they are the same bits.
+    #[inline(always)]
+    fn measure_row(self, v: &mut [f32], g: &[f32], z: &[f32], inverse: &mut [f32]) -> [f64; 2] {
+        const CHUNK: usize = 1024;
+        let mut totals = [0.0; 2];
+        let chunks = v.chunks_mut(CHUNK).zip(inverse.chunks_mut(CHUNK));
+        for ((v, inverse), (g, z)) in chunks.zip(g.chunks(CHUNK).zip(z.chunks(CHUNK))) {
+            for ((v, inverse), g) in v.iter_mut().zip(&mut *inverse).zip(g) {
+                *v = *v * self.decay + self.share * g * g;
+                *inverse = self.inverse(*v);
             }
-        });
-        Ok(inverse)
+            totals[0] += sum_of(g, inverse, |g, inverse| g * g * inverse);
+            totals[1] += sum_of(z, inverse, |z, inverse| z * z * inverse);
+        }
+        totals
+    }
+
+    #[inline(always)]
+    fn inverse(self, v: f32) -> f32 {
+        1.0 / ((v * self.unbiased).sqrt() + self.epsilon)
     }
 }
 
-/// `Σ x² · inverse`, `x` of the parameter `p`; 0 without `x`.
-fn weighted_squares(inverse: &[f32], p: &Tensor, x: Option<&Tensor>) -> Result<f64> {
-    let Some(x) = x else { return Ok(0.0) };
-    let x = laid_out_as(p, x)?;
-    let x = slice_in_memory_order(&x)?;
-    Ok(simd(|| sum_of(x, inverse, |x, inverse| x * x * inverse)))
+/// `Σ x² · inverse`; 0 without `x`.
+fn weighted_squares(x: &[f32], inverse: &[f32]) -> f64 {
+    simd!(sum_of(x, inverse, |x, inverse| x * x * inverse))
 }

@@ -2,8 +2,8 @@
 //! 2410.14606).
 use super::{Optimizer, Rows};
 use crate::agent::elements::change;
-use efference_sdk::Result;
-use efference_sdk::autograd::{simd, slice_in_memory_order, sum_of};
+use efference_sdk::autograd::{slice_in_memory_order, sum_of};
+use efference_sdk::{Result, simd};
 use tch::Tensor;
 
 /// How much smaller than the step that would just not overshoot steps stay: for a value, and for what an error weighs.
@@ -23,7 +23,7 @@ impl Optimizer {
             let mut norm = 0.0;
             for trace in row.traces.iter().flatten() {
                 let trace = slice_in_memory_order(trace)?;
-                norm += simd(|| sum_of(trace, trace, |z, _| z.abs()));
+                norm += simd!(sum_of(trace, trace, |z, _| z.abs()));
             }
             bound += kappa * row.error.abs().max(1.0) * norm;
         }
@@ -31,8 +31,8 @@ impl Optimizer {
             let traces = rows.rows.iter().filter_map(|row| Some((row.error, row.traces[i]?)));
             for (error, trace) in traces {
                 let step = (error / bound.max(1.0)) as f32;
-                change([p], Some(trace), |[p], z| {
-                    simd(|| p.iter_mut().zip(z).for_each(|(p, z)| *p += step * z));
+                change([p], [Some(trace)], |[p], [z]| {
+                    simd!(p.iter_mut().zip(z).for_each(|(p, z)| *p += step * z));
                 })?;
             }
             self.count_update(name, p);
