@@ -19,12 +19,16 @@ pub mod verify_resume;
 pub mod view;
 pub mod watch;
 
+use crate::plugin_folders::PluginFolderArgs;
 use clap::{Parser, Subcommand};
 
 /// Runs experiments with agents that learn online from a stream.
 #[derive(Debug, Parser)]
 #[command(name = "efference", bin_name = "efference", version, max_term_width = 100)]
 pub struct Cli {
+    /// Where plugins are looked for first.
+    #[command(flatten)]
+    pub plugin_folders: PluginFolderArgs,
     /// What is to be done.
     #[command(subcommand)]
     pub command: Command,
