@@ -34,34 +34,19 @@ impl Plugin for MyPlugin {
 
     fn new(options: Options, setup: &CellSetup<'_>) -> Result<Self> {
         let Size { ins, outs } = setup.size;
-        ensure!(
-            ins >= outs,
-            "an input of {ins} features cannot hold a state of {outs}"
-        );
+        ensure!(ins >= outs, "an input of {ins} features cannot hold a state of {outs}");
         let layer = |name| setup.layers.make(setup.size, &setup.params.scope(name));
         let (gate, new) = (layer("gate")?, layer("new")?);
-        Ok(MyPlugin {
-            size: setup.size,
-            openness: options.openness,
-            gate,
-            new,
-        })
+        Ok(MyPlugin { size: setup.size, openness: options.openness, gate, new })
     }
 }
 
 impl Cell for MyPlugin {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {
         let ins = self.size.ins;
-        ensure!(
-            x.size().get(1) == Some(&ins),
-            "the input must be (batch, {ins})"
-        );
+        ensure!(x.size().get(1) == Some(&ins), "the input must be (batch, {ins})");
         let state = x.f_narrow(1, outs.start, outs.end - outs.start)?;
-        let gate = self
-            .gate
-            .forward(x, outs.clone())?
-            .f_add_scalar(self.openness)?
-            .f_sigmoid()?;
+        let gate = self.gate.forward(x, outs.clone())?.f_add_scalar(self.openness)?.f_sigmoid()?;
         let new = self.new.forward(x, outs)?.f_tanh()?;
         Ok(state.f_lerp_tensor(&new, &gate)?)
     }

@@ -1,7 +1,7 @@
 //! Environment plugin: a walker on a line, who is to stay near 0.
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Plugin, Random, Restores,
-    Result, RewardRange, Spaces, StepType, derive_seed, ensure,
+    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Plugin, Random, Restores, Result,
+    RewardRange, Spaces, StepType, derive_seed, ensure,
 };
 use std::time::Duration;
 
@@ -35,11 +35,7 @@ const STEP: f64 = 0.1;
 
 impl MyPlugin {
     fn spaces() -> Spaces {
-        Spaces {
-            observation: 2,
-            actions: vec![ActionGroup::choice(3)],
-            reward: RewardRange::default(),
-        }
+        Spaces { observation: 2, actions: vec![ActionGroup::choice(3)], reward: RewardRange::default() }
     }
 
     fn is_over(&self) -> bool {
@@ -63,21 +59,11 @@ impl Plugin for MyPlugin {
     type Kind = dyn Environment;
 
     fn outline(_: &Options) -> Result<Outline> {
-        Ok(Outline {
-            streams: Some(1),
-            spaces: Some(MyPlugin::spaces()),
-        })
+        Ok(Outline { streams: Some(1), spaces: Some(MyPlugin::spaces()) })
     }
 
     fn new(options: Options, setup: &EnvironmentSetup) -> Result<Self> {
-        Ok(MyPlugin {
-            options,
-            seed: setup.seed,
-            is_ready: true,
-            episode: 0,
-            time: 0,
-            place: 0.0,
-        })
+        Ok(MyPlugin { options, seed: setup.seed, is_ready: true, episode: 0, time: 0, place: 0.0 })
     }
 }
 
@@ -87,15 +73,8 @@ impl Environment for MyPlugin {
             return Ok(());
         }
         self.is_ready = false;
-        let observation = [
-            self.place.clamp(-1.0, 1.0) as f32,
-            self.time as f32 / self.options.time as f32,
-        ];
-        let reward = if self.is_over() {
-            -1.0
-        } else {
-            1.0 - self.place.abs() as f32
-        };
+        let observation = [self.place.clamp(-1.0, 1.0) as f32, self.time as f32 / self.options.time as f32];
+        let reward = if self.is_over() { -1.0 } else { 1.0 - self.place.abs() as f32 };
         frames.frame(Frame {
             stream: STREAM,
             observation: &observation,
@@ -106,10 +85,7 @@ impl Environment for MyPlugin {
     }
 
     fn act(&mut self, stream: u64, _: &[f32], action: &[f32]) -> Result<()> {
-        ensure!(
-            stream == STREAM && !self.is_ready,
-            "stream {stream} does not wait for a response"
-        );
+        ensure!(stream == STREAM && !self.is_ready, "stream {stream} does not wait for a response");
         let Some(choice) = action.iter().position(|chosen| *chosen == 1.0) else {
             efference_sdk::bail!("none of 3 was chosen: {action:?}")
         };
@@ -135,26 +111,12 @@ impl Environment for MyPlugin {
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        let numbers = [
-            u64::from(self.is_ready),
-            self.episode,
-            self.time,
-            self.place.to_bits(),
-            self.seed,
-        ];
-        Ok(numbers
-            .iter()
-            .flat_map(|number| number.to_le_bytes())
-            .collect())
+        let numbers = [u64::from(self.is_ready), self.episode, self.time, self.place.to_bits(), self.seed];
+        Ok(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<()> {
-        let numbers: Vec<u64> = saved
-            .as_chunks()
-            .0
-            .iter()
-            .map(|bytes| u64::from_le_bytes(*bytes))
-            .collect();
+        let numbers: Vec<u64> = saved.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
         let [is_ready, episode, time, place, seed] = numbers[..] else {
             efference_sdk::bail!("40 bytes were saved, and these are {}", saved.len())
         };
@@ -200,14 +162,7 @@ mod tests {
     }
 
     fn new() -> MyPlugin {
-        MyPlugin::new(
-            Options {
-                push: 0.0,
-                ..Options::default()
-            },
-            &EnvironmentSetup::with_seed(1),
-        )
-        .unwrap()
+        MyPlugin::new(Options { push: 0.0, ..Options::default() }, &EnvironmentSetup::with_seed(1)).unwrap()
     }
 
     #[test]
@@ -231,9 +186,6 @@ mod tests {
             assert_eq!(next(&mut world).2, StepType::MIDDLE);
         }
         world.act(STREAM, &[], &[0.0, 1.0, 0.0]).unwrap();
-        assert_eq!(
-            next(&mut world),
-            (vec![0.0, 1.0], Some(1.0), StepType::TRUNCATED)
-        );
+        assert_eq!(next(&mut world), (vec![0.0, 1.0], Some(1.0), StepType::TRUNCATED));
     }
 }

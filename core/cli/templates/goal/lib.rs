@@ -1,8 +1,6 @@
 //! Goal plugin: predict what is observed next, by small states.
 use efference_sdk::tch::Kind;
-use efference_sdk::{
-    Goal, GoalSetup, Loss, LossInput, ObservationLoss, Plugin, Prediction, Result, ensure,
-};
+use efference_sdk::{Goal, GoalSetup, Loss, LossInput, ObservationLoss, Plugin, Prediction, Result, ensure};
 
 efference_sdk::options! {
     /// Options of `my-plugin`.
@@ -37,14 +35,8 @@ impl Plugin for MyPlugin {
             size > reserved,
             "state.size is {size}, and must be above {reserved}, which the prediction reserves"
         );
-        let prediction = Prediction {
-            observation_importance: 1.0,
-            observation_loss: ObservationLoss::L2,
-        };
-        Ok(MyPlugin {
-            prediction,
-            calm: options.calm,
-        })
+        let prediction = Prediction { observation_importance: 1.0, observation_loss: ObservationLoss::L2 };
+        Ok(MyPlugin { prediction, calm: options.calm })
     }
 }
 
@@ -76,22 +68,12 @@ mod tests {
     #[test]
     fn the_term_is_the_mean_square_of_a_state() {
         let (store, layers) = (MemoryStore::new(1), LayersOf::<Matrix>::new("{}").unwrap());
-        let setup = GoalSetup {
-            state_size: 6,
-            spaces: None,
-            layers: &layers,
-            params: Params::new(&store),
-        };
+        let setup = GoalSetup { state_size: 6, spaces: None, layers: &layers, params: Params::new(&store) };
         let mut goal = MyPlugin::new(Options { calm: 2.0 }, &setup).unwrap();
         let state = Tensor::from_slice(&[0.0f32, 0.0, 0.0, 0.0, 1.0, -1.0]).reshape([1, 6]);
         let observation = state.narrow(1, 0, 5);
         let loss = with_loss_input(&state, &state, &observation, |input| goal.loss(input)).unwrap();
-        let calm = &loss
-            .terms
-            .iter()
-            .find(|term| term.name == "calm")
-            .unwrap()
-            .value;
+        let calm = &loss.terms.iter().find(|term| term.name == "calm").unwrap().value;
         assert!((calm.double_value(&[0]) - 2.0 * 2.0 / 6.0).abs() < 1e-6);
     }
 }

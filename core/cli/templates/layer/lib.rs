@@ -59,10 +59,7 @@ mod tests {
     #[test]
     fn its_gradients_are_right_and_a_range_is_what_it_is_of_all_outputs() {
         let store = MemoryStore::new(1);
-        let setup = LayerSetup {
-            size: Size { ins: 12, outs: 9 },
-            params: Params::new(&store),
-        };
+        let setup = LayerSetup { size: Size { ins: 12, outs: 9 }, params: Params::new(&store) };
         let layer = MyPlugin::new(Options { rank: 4 }, &setup).unwrap();
         let x = Random::new(2).normal(&[5, 12], 1.0);
         let all = layer.forward(&x, 0..9).unwrap();

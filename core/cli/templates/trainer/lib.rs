@@ -1,8 +1,8 @@
 //! Trainer plugin: one update a step, by the gradient through the transition that made the prediction.
 use efference_sdk::tch::{self, Tensor};
 use efference_sdk::{
-    Agent, Batch, InputLayout, LossInput, Plugin, Result, Saved, Trainer, TrainerSetup, autograd,
-    group, saved,
+    Agent, Batch, InputLayout, LossInput, Plugin, Result, Saved, Trainer, TrainerSetup, autograd, group,
+    saved,
 };
 use efference_stream_states::{Input, Merge, Streams, Went, loss_gradient};
 
@@ -55,48 +55,24 @@ impl Trainer for MyPlugin {
 
         // How wrong was what the states predicted?
         let state = self.streams.states(moment.streams)?;
-        let (input, target) =
-            self.input
-                .merge(&state, moment.observation, moment.action, memory)?;
+        let (input, target) = self.input.merge(&state, moment.observation, moment.action, memory)?;
         let leaf = state.f_detach()?.f_set_requires_grad(true)?;
-        let question = LossInput {
-            moment,
-            state: &leaf,
-            target: &target,
-            next: None,
-            unroll: self.steps,
-        };
+        let question = LossInput { moment, state: &leaf, target: &target, next: None, unroll: self.steps };
         let gradient = loss_gradient(&agent.loss(&question)?, &leaf)?;
 
         // The transitions that made them; a stream that has just begun has none, and its step is passed over.
-        let have_one = moment
-            .streams
-            .iter()
-            .all(|stream| self.streams.count(*stream) > 0);
+        let have_one = moment.streams.iter().all(|stream| self.streams.count(*stream) > 0);
         if let Some(gradient) = gradient.filter(|_| have_one) {
             let went = self.streams.went(moment.streams, 1)?;
-            let (before, _) =
-                self.input
-                    .merge(&went.state, &went.observation, &went.action, memory)?;
+            let (before, _) = self.input.merge(&went.state, &went.observation, &went.action, memory)?;
             let again = agent.transition(&before)?;
             autograd::backward(&[(&again, &gradient)])?;
         }
         agent.update(group::ALL)?;
 
         let next = tch::no_grad(|| agent.transition(&input))?.f_detach()?;
-        let (observation, action) = (
-            moment.observation.shallow_clone(),
-            moment.action.shallow_clone(),
-        );
-        self.streams.push(
-            moment.streams,
-            &Went {
-                state,
-                observation,
-                action,
-                next: next.shallow_clone(),
-            },
-        );
+        let (observation, action) = (moment.observation.shallow_clone(), moment.action.shallow_clone());
+        self.streams.push(moment.streams, &Went { state, observation, action, next: next.shallow_clone() });
         self.steps += 1;
         Ok(next)
     }
@@ -122,24 +98,14 @@ efference_sdk::export! { trainer: MyPlugin }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use efference_sdk::{
-        LayerFactory, Nonlinearity, ParamStore, Params, Random, Size, Stack, StackSpec,
-    };
+    use efference_sdk::{LayerFactory, Nonlinearity, ParamStore, Params, Random, Size, Stack, StackSpec};
     use efference_testkit::{LayersOf, Matrix, PlainAgent, Predicts, StackCell, play, sgd, story};
 
     fn agent(layers: &dyn LayerFactory) -> (PlainAgent<'_>, MyPlugin) {
         let mut agent = PlainAgent::new(8, layers, 1, sgd(0.02));
         let trainer = MyPlugin::new(Options::default(), &agent.trainer_setup(4)).unwrap();
-        let size = Size {
-            ins: trainer.input().unwrap().width,
-            outs: 8,
-        };
-        let spec = StackSpec {
-            size,
-            layers: 1,
-            nonlinearity: Nonlinearity::Softsign,
-            zero_at_start: false,
-        };
+        let size = Size { ins: trainer.input().unwrap().width, outs: 8 };
+        let spec = StackSpec { size, layers: 1, nonlinearity: Nonlinearity::Softsign, zero_at_start: false };
         let stack = Stack::new(spec, layers, &Params::new(&agent.store).scope("cell")).unwrap();
         agent.set_cell(Box::new(StackCell(stack)));
         agent.set_goal(Box::new(Predicts));
@@ -158,10 +124,7 @@ mod tests {
         }
         restored.restore(trainer.save().unwrap()).unwrap();
         let answers = play(&first, &mut trainer, &story[11..]).unwrap();
-        for (a, b) in answers
-            .iter()
-            .zip(play(&second, &mut restored, &story[11..]).unwrap())
-        {
+        for (a, b) in answers.iter().zip(play(&second, &mut restored, &story[11..]).unwrap()) {
             assert!(a.equal(&b));
         }
     }
