@@ -12,5 +12,6 @@ fn main() -> ExitCode {
         let why = format!("the current directory cannot be used, as it was removed, perhaps: {e}");
         return output::fail(format!("{why}. Change to one that is there, such as `cd ~`")).into();
     }
+    cli.plugin_folders.use_here();
     output::status(cli.command.run()).into()
 }

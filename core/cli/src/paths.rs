@@ -1,5 +1,4 @@
 //! Paths on the command line.
-use crate::output::say_note;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use efference_spec::expand_home;
 use std::env;
@@ -15,13 +14,6 @@ pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
 /// As [`path`], for what reads text.
 pub(crate) fn path_of(word: &str) -> Result<PathBuf, String> {
     read(&OsString::from(word))
-}
-
-/// Says which directories of plugins are named in vain.
-pub(crate) fn say_not_there(directories: &[PathBuf]) {
-    for directory in directories.iter().filter(|directory| !directory.is_dir()) {
-        say_note(format!("there is no directory {}, and no plugin is taken from it", directory.display()));
-    }
 }
 
 fn read(word: &OsStr) -> Result<PathBuf, String> {

@@ -1,7 +1,7 @@
 //! The spec of a run that is there already.
 use crate::engine::Engine;
 use crate::output::say;
-use crate::{engine_identity, fail, report};
+use crate::{engine_identity, fail, plugin_folders, report};
 use efference_registry::{KnownPlugins, OptionsCache, PluginFiles};
 use efference_runs::directory::RunDirectory;
 use efference_runs::find_run;
@@ -42,8 +42,10 @@ impl RunSpec {
     /// # Errors
     /// The exit status; problems were printed on standard error.
     pub fn parse(&self, settings: &[String]) -> Result<ParsedSpec, u8> {
-        spec::read(&self.directory.spec(), settings, std::iter::empty())
-            .map_err(|diagnostics| report(&diagnostics))
+        let read = spec::read(&self.directory.spec(), settings, std::iter::empty());
+        let mut parsed = read.map_err(|diagnostics| report(&diagnostics))?;
+        plugin_folders::put_into(&mut parsed);
+        Ok(parsed)
     }
 
     /// The spec without and with some changes, by these plugins.

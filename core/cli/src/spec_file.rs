@@ -1,7 +1,8 @@
 //! Reads the spec that a command names, and reports what is wrong with it.
 use crate::engine::Engine;
-use crate::output::{say_note, say_report};
+use crate::output::say_report;
 use crate::paths::path;
+use crate::plugin_folders::{self, say_missing};
 use crate::{engine_identity, fail};
 use clap::Args;
 use efference_registry::{Describe, KnownPlugins, OptionsCache, PluginFiles, Reply, Request};
@@ -27,7 +28,10 @@ impl SpecArgs {
     /// # Errors
     /// The exit status, if so little could be read that there is no more to check.
     pub fn parse(&self) -> Result<ParsedSpec, u8> {
-        spec::read(&self.file, &self.set, spec::variables()).map_err(|diagnostics| report(&diagnostics))
+        let read = spec::read(&self.file, &self.set, spec::variables());
+        let mut parsed = read.map_err(|diagnostics| report(&diagnostics))?;
+        plugin_folders::put_into(&mut parsed);
+        Ok(parsed)
     }
 }
 
@@ -92,13 +96,6 @@ pub(crate) fn check_what_is_known(arguments: &SpecArgs) -> Result<(), u8> {
     match checked {
         Err(diagnostics) if !unknown.0.get() => Err(report(&diagnostics)),
         _ => Ok(()),
-    }
-}
-
-/// Says which directories of plugins are named in vain by a variable. What a spec names is reported with its place.
-pub(crate) fn say_missing(files: &PluginFiles) {
-    for directory in files.missing_directories() {
-        say_note(format!("EFFERENCE_PLUGIN_PATH names {}, which is no directory", directory.display()));
     }
 }
 

@@ -104,7 +104,10 @@ fn what_needs_libtorch_is_done_by_the_engine_whose_status_is_passed_on() {
     assert_eq!(without_spec.status.code(), Some(2));
     assert!(text(&without_spec.stderr).contains("Usage: efference run <SPEC>"), "{without_spec:?}");
     let help = run(&link, &["--help"]);
-    assert!(help.status.success() && text(&help.stdout).contains("Usage: efference <COMMAND>"), "{help:?}");
+    assert!(
+        help.status.success() && text(&help.stdout).contains("Usage: efference [OPTIONS] <COMMAND>"),
+        "{help:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod contract;
 pub mod describe;
 pub mod draw;
 pub mod forecast;

@@ -9,13 +9,16 @@
 use efference_runs::privacy::masked;
 use efference_runs::{Aside, Printer};
 use parking_lot::Mutex;
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
@@ -42,6 +45,43 @@ pub fn start() {
         .with(terminal.with_filter(filter("warn")))
         .with(file.with_filter(filter("info")))
         .try_init();
+}
+
+/// Hears what the host has to say of plugins, in place of the log, for who asks for it ([`complaints`]).
+pub fn collect_complaints() {
+    let _ = tracing_subscriber::registry().with(Complaints).try_init();
+}
+
+/// What the host has said of plugins since the last call, warnings and errors.
+pub fn complaints() -> Vec<String> {
+    std::mem::take(&mut HEARD.lock())
+}
+
+static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Complaints;
+
+impl<S: Subscriber> Layer<S> for Complaints {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        // The engine's, and those of the SDK's bridge, which is in each library.
+        let is_of_host = ["efference_engine::plugins", "efference_sdk::bridge"]
+            .iter()
+            .any(|module| metadata.target().starts_with(module));
+        if is_of_host && *metadata.level() <= Level::WARN {
+            event.record(&mut Heard);
+        }
+    }
+}
+
+struct Heard;
+
+impl Visit for Heard {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            HEARD.lock().push(format!("{value:?}"));
+        }
+    }
 }
 
 /// Waits a little until everything is on standard error. To be called before something else is printed there, and at the end

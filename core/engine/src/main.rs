@@ -14,6 +14,8 @@ use efference_cli::commands::resume::ResumeArgs;
 use efference_cli::commands::run::RunArgs;
 use efference_cli::forecast::ForecastArgs;
 use efference_cli::output;
+use efference_cli::plugin_check::lines::CheckOneArgs;
+use efference_cli::plugin_folders::PluginFolderArgs;
 use efference_engine::{describe, log, run};
 use efference_sdk::bridge;
 use efference_supervision::{Phase, follow_parent, of_this_process};
@@ -25,6 +27,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[derive(Parser)]
 #[command(name = "efference", bin_name = "efference", version)]
 struct Cli {
+    #[command(flatten)]
+    plugin_folders: PluginFolderArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,6 +43,8 @@ enum Command {
     Draw(DrawArgs),
     /// Says what experiments take, for `efference check`.
     Forecast(ForecastArgs),
+    /// Makes the checks of a plugin, for `efference plugins check`.
+    CheckPlugin(CheckOneArgs),
     /// Replies to requests about plugins, for `efference check`.
     Describe,
 }
@@ -46,10 +52,14 @@ enum Command {
 fn main() {
     let activity = of_this_process();
     let cli: Cli = output::arguments();
+    cli.plugin_folders.use_here();
     activity.set_phase(Phase::Working);
     follow_parent();
     run::memory::keep();
-    log::start();
+    match cli.command {
+        Command::CheckPlugin(_) => log::collect_complaints(),
+        _ => log::start(),
+    }
     bridge::collect_panics();
     let status = catch_unwind(AssertUnwindSafe(|| match cli.command {
         Command::Run(arguments) => commands::run::run(&arguments),
@@ -59,6 +69,7 @@ fn main() {
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Draw(arguments) => commands::draw::run(&arguments),
         Command::Forecast(arguments) => commands::forecast::run(&arguments),
+        Command::CheckPlugin(arguments) => commands::check_plugin::run(&arguments),
         Command::Describe => describe::run().map(|()| 0).map_err(fail),
     }));
     let status = status.unwrap_or_else(|panic| {

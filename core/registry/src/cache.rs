@@ -86,7 +86,7 @@ fn digest(kind: Kind, name: &str, options: &Value) -> String {
 }
 
 /// `efference` in the user's cache directory; `None` if there is none.
-pub(crate) fn user_directory() -> Option<PathBuf> {
+pub fn user_directory() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     Some(caches?.join("efference"))

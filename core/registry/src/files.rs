@@ -1,9 +1,9 @@
 //! The plugins that can be found, by kind and name.
+use crate::folder::Folder;
 use crate::hash::sha256;
 use crate::{FileManifest, Identity, PluginInfo, Refusal};
 use efference_abi::Kind;
 use efference_spec::{PluginPath, expand_home, nearest};
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub enum MissingPlugin {
 /// What the plugin directories hold, as the files say it.
 #[derive(Debug, Clone, Default)]
 pub struct PluginFiles {
-    directories: Vec<PathBuf>,
+    folders: Vec<Folder>,
     found: Vec<PluginLocation>,
     /// Those of the same kind and name as one that was found before.
     shadowed: Vec<PluginLocation>,
@@ -54,6 +54,8 @@ pub struct PluginFiles {
 impl PluginFiles {
     /// Reads the libraries (`….so`) in `extra`, then in the directories of the variable
     /// `EFFERENCE_PLUGIN_PATH`, then beside this program. Of two plugins of one kind and name the first counts.
+    ///
+    /// Of a crate's folder (it has a `Cargo.toml`), what cargo built of it is read as well.
     pub fn scan(extra: &[PluginPath], host: &Identity) -> PluginFiles {
         let mut directories = extra.to_vec();
         let variable = env::var_os("EFFERENCE_PLUGIN_PATH");
@@ -70,13 +72,26 @@ impl PluginFiles {
     pub fn in_paths(paths: Vec<PluginPath>, host: &Identity) -> PluginFiles {
         let mut files = PluginFiles::default();
         for PluginPath { directory, said_in } in paths {
-            for file in libraries_in(&directory) {
-                files.add(&file, said_in.as_deref(), host);
+            let folder = Folder::read(directory);
+            for file in &folder.libraries {
+                files.add(file, said_in.as_deref(), host);
             }
-            files.directories.push(directory);
+            files.folders.push(folder);
         }
         files.found.sort_by_key(|f| f.info.kind);
         files
+    }
+
+    /// Reads one library.
+    pub fn of_file(file: &Path, host: &Identity) -> PluginFiles {
+        let mut files = PluginFiles::default();
+        files.add(file, None, host);
+        files
+    }
+
+    /// All libraries of the directories that were searched, plugins or not.
+    pub fn libraries(&self) -> Vec<PathBuf> {
+        self.folders.iter().flat_map(|folder| folder.libraries.clone()).collect()
     }
 
     fn add(&mut self, file: &Path, said_in: Option<&str>, host: &Identity) {
@@ -116,6 +131,11 @@ impl PluginFiles {
             )
         };
         others.iter().map(note).collect()
+    }
+
+    /// What is to be said of folders from which no plugin is taken: those of crates that were not built yet.
+    pub fn not_built(&self) -> Vec<String> {
+        self.folders.iter().filter_map(Folder::not_built).collect()
     }
 
     /// Directories of the variable `EFFERENCE_PLUGIN_PATH` that are not there.
@@ -164,7 +184,7 @@ impl PluginFiles {
 
     /// The directories that were searched, for a message.
     pub fn searched(&self) -> String {
-        let searched: Vec<_> = self.directories.iter().map(|d| d.display().to_string()).collect();
+        let searched: Vec<_> = self.folders.iter().map(Folder::to_string).collect();
         searched.join(", ")
     }
 }
@@ -186,23 +206,6 @@ fn is_same(a: &Path, b: &Path) -> bool {
     let hash = |file| sha256(file).ok();
     (of_a.dev(), of_a.ino()) == (of_b.dev(), of_b.ino())
         || of_a.len() == of_b.len() && hash(a).is_some_and(|hash_of_a| Some(hash_of_a) == hash(b))
-}
-
-fn libraries_in(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut files: Vec<_> =
-        entries.map(|e| e.path()).filter(|p| p.extension() == Some(OsStr::new("so"))).collect();
-    files.sort();
-    let all: HashSet<PathBuf> = files.iter().cloned().collect();
-    files.retain(|file| !without_hash(file).is_some_and(|newest| all.contains(&newest)));
-    files
-}
-
-/// `libx.so` for `libx-0123456789abcdef.so`: so cargo calls earlier builds of an example, beside the newest one.
-fn without_hash(file: &Path) -> Option<PathBuf> {
-    let (name, hash) = file.file_stem()?.to_str()?.rsplit_once('-')?;
-    let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash.then(|| file.with_file_name(format!("{name}.so")))
 }
 
 fn names_a_plugin(file: &Path) -> bool {

@@ -8,13 +8,14 @@ mod cache;
 mod describe;
 mod file;
 mod files;
+mod folder;
 mod hash;
 mod known;
 mod refusal;
 mod remembered;
 mod seal;
 
-pub use cache::OptionsCache;
+pub use cache::{OptionsCache, user_directory};
 pub use describe::{Describe, PluginOptions, Reply, Request};
 pub use file::{FileManifest, Identity, PluginInfo};
 pub use files::{MissingPlugin, PluginFiles, PluginLocation};

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 fn host() -> Identity {
     Identity { libtorch_version: "2.13.0".into(), target: "here".into() }
@@ -168,4 +169,36 @@ fn no_damage_is_worse_than_a_refusal() {
         file.set_len(length as u64).unwrap();
         assert!(read().is_err(), "{length} bytes");
     }
+}
+
+#[test]
+fn the_folder_of_a_crate_has_what_was_built_of_it_last() {
+    let krate = tempfile::tempdir().unwrap();
+    fs::write(krate.path().join("Cargo.toml"), "").unwrap();
+    let files = || PluginFiles::in_paths(vec![krate.path().to_owned().into()], &host());
+    let not_built = format!(
+        "{} is the folder of a crate that was not built yet: run `cargo build` in it",
+        krate.path().display()
+    );
+    assert_eq!(files().not_built(), [not_built]);
+    let searched =
+        format!("{} (a crate that was not built yet: run `cargo build` in it)", krate.path().display());
+    assert_eq!(files().searched(), searched);
+
+    let build = |profile: &str, plugins: &'static str, seconds: u64| {
+        let target = krate.path().join("target").join(profile);
+        fs::create_dir_all(&target).unwrap();
+        let file = library(&target, "libmine.so", &Manifest { plugins, ..GOOD }.source());
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        File::open(&file).unwrap().set_modified(time).unwrap();
+    };
+    let version = |files: &PluginFiles| files.find(Kind::Layer, "mine").unwrap().info.version.clone();
+    build("release", "layer/mine\\t1.0.0\\tMixes.\\n", 1_000);
+    assert_eq!(version(&files()), "1.0.0");
+    build("debug", "layer/mine\\t2.0.0\\tMixes.\\n", 2_000);
+    assert_eq!(version(&files()), "2.0.0");
+    build("release", "layer/mine\\t3.0.0\\tMixes.\\n", 3_000);
+    assert_eq!(version(&files()), "3.0.0");
+    // What was built in another profile before is the same plugin, not another one of its name.
+    assert_eq!((files().notes(Kind::Layer, "mine"), files().not_built()), (vec![], vec![]));
 }

@@ -1,10 +1,12 @@
 //! One source of values: a file, a variable or a `--set`, with where each value stands in it.
 use super::key_path::KeyPath;
 use super::source::{Place, SourceFile};
-use super::values::Spans;
-use figment::value::Dict;
+use super::values::{Spans, from_json};
+use figment::value::{Dict, Value};
+use serde_json::json;
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Who says the values of a layer.
@@ -53,6 +55,19 @@ pub enum Origin {
     Set(String),
     /// Nobody said it.
     Default,
+}
+
+impl ConfigLayer {
+    /// As `--set plugins.path=[…]` says it.
+    pub(super) fn plugin_paths(directories: &[PathBuf]) -> ConfigLayer {
+        let path = json!(directories.iter().map(|directory| directory.to_string_lossy()).collect::<Vec<_>>());
+        let source = Source::Set(format!("plugins.path={path}"));
+        let values = match from_json(&json!({ "plugins": { "path": path } })) {
+            Value::Dict(_, values) => values,
+            _ => Dict::new(),
+        };
+        ConfigLayer { source, values, spans: Spans::new(), said: None }
+    }
 }
 
 impl Source {

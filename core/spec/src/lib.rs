@@ -17,7 +17,9 @@ mod check;
 mod defaults;
 mod diagnostic;
 mod excerpt;
+mod explain;
 mod extends;
+mod json_schema;
 mod key_path;
 mod keys;
 mod layer;
@@ -48,6 +50,8 @@ mod tests;
 
 pub use change::{Change, ChangeKind};
 pub use diagnostic::{Diagnostic, Diagnostics, ReportStyle};
+pub use explain::explain_key;
+pub use json_schema::json_schema;
 pub use key_path::KeyPath;
 pub use keys::{
     Device, NormaliseBy, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State, StateSize,

@@ -31,6 +31,8 @@ pub struct ParsedSpec {
     layers: Vec<ConfigLayer>,
     /// What was wrong so far, none of it in the way of diagnostic more.
     diagnostics: Vec<Diagnostic>,
+    /// The directories of plugins that files name, and where, once the user has put others before them.
+    named_by_files: Vec<PluginPath>,
 }
 
 /// A directory in which plugins are looked for.
@@ -67,7 +69,7 @@ pub fn read(
     if broken {
         return Err(Diagnostics::new(&path.display().to_string(), diagnostics));
     }
-    Ok(ParsedSpec { path: path.to_owned(), layers, diagnostics })
+    Ok(ParsedSpec { path: path.to_owned(), layers, diagnostics, named_by_files: Vec::new() })
 }
 
 /// [`read`] and [`ParsedSpec::resolve`] in one.
@@ -86,7 +88,7 @@ pub fn load(
 impl ParsedSpec {
     /// Values that no file says; `name` stands in reports.
     pub(super) fn of(name: &str, layers: Vec<ConfigLayer>) -> Self {
-        ParsedSpec { path: name.into(), layers, diagnostics: Vec::new() }
+        ParsedSpec { path: name.into(), layers, diagnostics: Vec::new(), named_by_files: Vec::new() }
     }
 
     /// The directories that `[plugins] path` names, to make the registry with. Diagnostics in it are reported by
@@ -98,9 +100,27 @@ impl ParsedSpec {
             let origin = merged.origins.get(&key.index(index));
             let said_in =
                 origin.filter(|origin| matches!(origin, Origin::File { .. })).map(Origin::to_string);
+            let before = || self.named_by_files.iter().find(|named| named.directory == directory);
+            let said_in = said_in.or_else(|| before()?.said_in.clone());
             PluginPath { directory, said_in }
         });
         paths.collect()
+    }
+
+    /// Puts directories of the user's before those that `[plugins] path` names: plugins are looked for there first.
+    pub fn put_plugin_paths(&mut self, directories: &[PathBuf]) {
+        if directories.is_empty() {
+            return;
+        }
+        let absolute = |own: &PathBuf| std::path::absolute(own).unwrap_or_else(|_| own.clone());
+        let own: Vec<PathBuf> = directories.iter().map(absolute).collect();
+        let mut named = self.plugin_paths();
+        // What the user names is the user's, though a file names it too.
+        named.retain(|named| !own.contains(&named.directory));
+        let behind = named.iter().map(|named| named.directory.clone());
+        let all: Vec<PathBuf> = own.iter().cloned().chain(behind).collect();
+        self.layers.push(ConfigLayer::plugin_paths(&all));
+        self.named_by_files = named;
     }
 
     /// Checks everything, and fills in what was not said.

@@ -18,6 +18,7 @@
 
 mod agent;
 mod connections;
+pub mod contract;
 mod grad_paths;
 mod gradients;
 mod matrix;

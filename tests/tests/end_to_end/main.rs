@@ -19,6 +19,8 @@ mod gymnasium;
 mod hostile;
 mod input;
 mod labels;
+mod own_plugins;
+mod plugin_checks;
 mod plugins;
 mod process;
 mod program;

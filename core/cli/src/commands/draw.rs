@@ -1,6 +1,7 @@
 //! `efference draw`: checks what takes no libtorch, and runs the engine.
 use crate::engine;
-use crate::paths::{path, path_of, say_not_there};
+use crate::paths::{path, path_of};
+use crate::plugin_folders::say_not_there;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,8 +26,8 @@ pub struct DrawArgs {
     /// The file, which ends in .svg or .png; may be given again. Without it: LAYER-INS-OUTS.svg.
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub out: Vec<PathBuf>,
-    /// Another directory with plugin libraries; may be given again.
-    #[arg(long, value_name = "DIR", value_parser = path())]
+    /// The same as `--plugins`.
+    #[arg(long, value_name = "DIR", hide = true, value_parser = path())]
     pub path: Vec<PathBuf>,
 }
 

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod diff;
 pub mod draw;
 pub mod evaluate;
+pub mod explain;
 pub mod fork;
 pub mod pictures;
 pub mod plugins;
@@ -13,18 +14,23 @@ pub mod rerun;
 pub mod resume;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod simulate_decisions;
 pub mod sweep;
 pub mod verify_resume;
 pub mod view;
 pub mod watch;
 
+use crate::plugin_folders::PluginFolderArgs;
 use clap::{Parser, Subcommand};
 
 /// Runs experiments with agents that learn online from a stream.
 #[derive(Debug, Parser)]
 #[command(name = "efference", bin_name = "efference", version, max_term_width = 100)]
 pub struct Cli {
+    /// Where plugins are looked for first.
+    #[command(flatten)]
+    pub plugin_folders: PluginFolderArgs,
     /// What is to be done.
     #[command(subcommand)]
     pub command: Command,
@@ -47,6 +53,8 @@ pub enum Command {
     View(view::ViewArgs),
     Pictures(pictures::PicturesArgs),
     Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Schema(schema::SchemaArgs),
     Plugins(plugins::PluginsArgs),
     Draw(draw::DrawArgs),
     Bench(bench::BenchArgs),
@@ -71,6 +79,8 @@ impl Command {
             Command::View(arguments) => view::run(arguments),
             Command::Pictures(arguments) => pictures::run(arguments),
             Command::Check(arguments) => check::run(arguments),
+            Command::Explain(arguments) => explain::run(arguments),
+            Command::Schema(arguments) => schema::run(arguments),
             Command::Plugins(arguments) => plugins::run(arguments),
             Command::Draw(arguments) => draw::run(arguments),
             Command::Bench(arguments) => bench::run(arguments),

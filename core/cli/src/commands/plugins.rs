@@ -1,11 +1,13 @@
 //! `efference plugins` and `efference plugins show`.
 use crate::engine::Engine;
-use crate::paths::{path, say_not_there};
-use crate::spec_file::say_missing;
+use crate::paths::path;
+use crate::plugin_check::{self, CheckPluginsArgs};
+use crate::plugin_folders::{say_missing, say_not_there, with_named};
+use crate::scaffold::{NewArgs, make};
 use crate::{engine_identity, fail, print};
 use clap::{Args, Subcommand};
 use efference_registry::{KnownPlugins, OptionsCache, PluginFiles, Sealed, checked_bytes, seal};
-use efference_spec::{PluginPath, PluginRegistry, nearest, options_table};
+use efference_spec::{PluginRegistry, nearest, options_table};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -15,8 +17,8 @@ pub struct PluginsArgs {
     /// What about them; without it they are listed.
     #[command(subcommand)]
     pub what: Option<PluginsCommand>,
-    /// Another directory with plugin libraries; may be given again.
-    #[arg(long, value_name = "DIR", global = true, value_parser = path())]
+    /// The same as `--plugins`.
+    #[arg(long, value_name = "DIR", global = true, hide = true, value_parser = path())]
     pub path: Vec<PathBuf>,
 }
 
@@ -28,6 +30,11 @@ pub enum PluginsCommand {
         /// The plugin's name.
         name: String,
     },
+    /// Makes a folder with a plugin of your own, its test and an experiment with it, that builds at once.
+    New(NewArgs),
+    /// Checks whether plugins keep their contract: shapes, gradients, ranges, determinism, saving and restoring, what they
+    /// leave behind, memory, speed. Exit status: 0 no check failed, 1 one did.
+    Check(CheckPluginsArgs),
     /// Seals libraries: puts a checksum behind each, and from then on one that is damaged is refused. To be done once a
     /// library is built.
     Seal {
@@ -40,7 +47,7 @@ pub enum PluginsCommand {
 /// Does it; returns the exit status.
 pub fn run(arguments: &PluginsArgs) -> u8 {
     say_not_there(&arguments.path);
-    let paths: Vec<PluginPath> = arguments.path.iter().cloned().map(PluginPath::from).collect();
+    let paths = with_named(&arguments.path);
     let files = || {
         let files = PluginFiles::scan(&paths, &engine_identity());
         say_missing(&files);
@@ -49,6 +56,8 @@ pub fn run(arguments: &PluginsArgs) -> u8 {
     match &arguments.what {
         None => list(&files()),
         Some(PluginsCommand::Show { name }) => show(&files(), name),
+        Some(PluginsCommand::New(arguments)) => make(arguments).map_or_else(fail, |()| 0),
+        Some(PluginsCommand::Check(arguments)) => plugin_check::run(arguments),
         Some(PluginsCommand::Seal { files }) => seal_all(files),
     }
 }

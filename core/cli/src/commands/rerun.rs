@@ -3,7 +3,7 @@ use crate::output::{say, say_note};
 use crate::paths::path;
 use crate::run_spec::{RunSpec, runs_of};
 use crate::today::{differences_today, report_differences};
-use crate::{engine, fail};
+use crate::{engine, fail, plugin_folders};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -49,6 +49,7 @@ pub fn run(arguments: &RerunArgs) -> u8 {
         .arg(directory.spec())
         .arg("--runs")
         .arg(runs_of(arguments.runs.as_deref(), &directory));
+    command.args(plugin_folders::arguments());
     command.args(arguments.id.iter().flat_map(|id| ["--id", id]));
     for (name, _) in efference_spec::variables() {
         command.env_remove(name);

@@ -1,7 +1,7 @@
 //! `efference verify-resume`: proves that an experiment goes on as if it had never stopped.
 use crate::spec_file::{self, SpecArgs};
 use crate::temporary::TemporaryPlace;
-use crate::{engine, fail, print};
+use crate::{engine, fail, plugin_folders, print};
 use clap::Args;
 use efference_compare::{Difference, arrays_that_differ};
 use efference_runs::Fingerprints;
@@ -141,7 +141,12 @@ fn engine_run(
 
 fn start(words: impl Iterator<Item = OsString>) -> Result<Child, String> {
     let mut command: Command = engine::command()?;
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    command
+        .args(plugin_folders::arguments())
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit());
     command.spawn().map_err(|e| format!("the engine cannot be started: {e}"))
 }
 

@@ -3,15 +3,15 @@ use crate::program::{Outcome, fail};
 use efference_abi::{Kind, Size};
 use efference_cli::commands::draw::DrawArgs;
 use efference_cli::output::print_to;
+use efference_cli::plugin_folders::with_named;
 use efference_engine::draw;
 use efference_engine::plugins::{OnPrint, Registry, capture_stdout};
-use efference_spec::{PluginPath, plugin_options};
+use efference_spec::plugin_options;
 
 pub(crate) fn run(arguments: &DrawArgs) -> Outcome {
     // What the plugin prints is no part of the answer.
     let mut output = capture_stdout(OnPrint::Log).map_err(fail)?;
-    let paths: Vec<PluginPath> = arguments.path.iter().cloned().map(PluginPath::from).collect();
-    let registry = Registry::scan(&paths);
+    let registry = Registry::scan(&with_named(&arguments.path));
     let choice = plugin_options(Kind::Layer, &arguments.layer, &arguments.set, &registry)
         .map_err(|diagnostics| efference_cli::report(&diagnostics))?;
     let size = Size { ins: arguments.ins, outs: arguments.outs };

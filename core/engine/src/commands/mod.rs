@@ -1,6 +1,7 @@
 //! The commands that need libtorch, one file each. Their arguments are declared in `core/cli`.
 
 pub(crate) mod bench;
+pub(crate) mod check_plugin;
 pub(crate) mod draw;
 pub(crate) mod evaluate;
 pub(crate) mod forecast;

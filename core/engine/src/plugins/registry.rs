@@ -24,6 +24,11 @@ impl Registry {
         Registry { files: PluginFiles::scan(extra, &this_host()), loaded: Mutex::default() }
     }
 
+    /// Reads one library.
+    pub fn of_file(file: &Path) -> Registry {
+        Registry { files: PluginFiles::of_file(file, &this_host()), loaded: Mutex::default() }
+    }
+
     /// What can be loaded, by kind.
     pub fn found(&self) -> &[PluginLocation] {
         self.files.found()

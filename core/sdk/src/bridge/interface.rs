@@ -102,12 +102,14 @@ macro_rules! interface {
             )*)?
 
             unsafe extern "C" fn destroy(this_: *mut c_void) {
-                // A destructor that panics must not unwind into the other side; there is nobody left to report it to.
+                // A destructor that panics must not unwind into the other side; no call is left to report it by.
                 let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     // SAFETY: `into_raw` made this pointer, and its owner destroys it once.
                     drop(unsafe { Box::from_raw(this_.cast::<Box<dyn $Trait>>()) });
                 }));
-                drop(dropped.map_err($crate::bridge::caught));
+                if let Err(panic) = dropped {
+                    $crate::bridge::panicked_while_dropped(panic);
+                }
             }
 
             /// The hand-written table.

@@ -33,7 +33,7 @@ pub use call::{Caller, Method, Monitor, call, guard};
 pub use cross::{Arg, Ret};
 pub use library::{check_options, create, init, latest_metric, metric, options_schema, outline, step_seed};
 pub use lists::read_str;
-pub use panics::{caught, collect_panics};
+pub use panics::{caught, collect_panics, panicked_while_dropped};
 
 pub(crate) use answer::{check_answer, check_numbers, check_shape};
 pub(crate) use interface::interface;

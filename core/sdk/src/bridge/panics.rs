@@ -68,6 +68,13 @@ pub(super) fn has_made(plugin: String) {
     }
 }
 
+/// Says in the log what a destructor panicked with.
+pub fn panicked_while_dropped(payload: Box<dyn Any + Send>) {
+    let error = caught(payload);
+    let plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    tracing::warn!("{}: when it was dropped it {error:#}", plugins.join(" or "));
+}
+
 /// The error that a caught panic becomes, with its text and place.
 pub fn caught(payload: Box<dyn Any + Send>) -> Error {
     let place = LAST.take().0.take().map(|panic| panic.place).unwrap_or_default();

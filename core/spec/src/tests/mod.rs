@@ -1,5 +1,6 @@
 //! Specs as users write them, and the reports that they get, word for word where it matters.
 mod bonus;
+mod explain;
 mod files;
 mod keys_and_values;
 mod limits;

@@ -137,6 +137,26 @@ fn plugin_paths_are_relative_to_the_file_that_says_them() {
 }
 
 #[test]
+fn plugin_paths_of_the_user_come_before_those_of_files() {
+    let desk = Desk::new();
+    let base = desk.file("sub/base.toml", SPEC);
+    let path = desk.file("spec.toml", "extends = \"sub/base.toml\"\n");
+    let mut draft = read(&path, &[], std::iter::empty()).unwrap();
+    draft.put_plugin_paths(&["own".into(), "/elsewhere".into()]);
+    let own = std::env::current_dir().unwrap().join("own");
+    let more = base.with_file_name("more");
+    let paths = draft.plugin_paths();
+    let directories: Vec<_> = paths.iter().map(|path| path.directory.clone()).collect();
+    assert_eq!(directories, [own.clone(), "/elsewhere".into(), more.clone()]);
+    // What a file alone names is still said to come from there.
+    assert_eq!((&paths[0].said_in, &paths[1].said_in), (&None, &None));
+    assert!(paths[2].said_in.as_ref().unwrap().contains("base.toml:"), "{paths:?}");
+    let spec = draft.resolve(&Declared).unwrap();
+    let stored: Vec<_> = spec.plugin_settings.path.iter().map(PathBuf::from).collect();
+    assert_eq!(stored, [own, "/elsewhere".into(), more]);
+}
+
+#[test]
 fn the_resolved_spec_says_where_each_value_came_from() {
     let desk = Desk::new();
     desk.file("spec.toml", SPEC);
