@@ -144,7 +144,6 @@ fn each_fault_of_a_layer_is_found() {
             "rows of a batch",
             "gradients of its input",
             "without gradients",
-            "with the parameters",
         ],
     );
     fails(Fault::MixesRows, &["rows of a batch"]);
