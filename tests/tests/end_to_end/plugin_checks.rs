@@ -99,7 +99,7 @@ fn is_found(place: &Workplace, kind: &str, fault: &str, name: &str, why: &str) {
     // A step in which a frame before it can be the last one.
     let step = if fault == "middle_after_last" { &["--set", "step=3"][..] } else { &[] };
     let answer = check(place, file.to_str().unwrap(), &[&more, step].concat());
-    // A stack that overflows is told of by Rust's own runtime, in its own words.
+    // Of a stack that overflows Rust's own runtime speaks, in its own words.
     let answer = if fault == "overflow" { answer } else { answer.expect(1) };
     assert_eq!(answer.code, Some(1), "{answer}");
     let failed = answer.stdout.split_once("\n  FAIL  ").map(|(_, failed)| failed);
