@@ -1,6 +1,6 @@
 //! `efference plugins new`: a folder with a plugin, its test and an experiment, that builds at once.
 //!
-//! [`templates`] is what is written, [`building`] what it is built with: the SDK and the libtorch of this very program.
+//! `templates` is what is written, `building` what it is built with: the SDK and the libtorch of this very program.
 mod building;
 mod kind;
 mod name;
