@@ -263,7 +263,8 @@ fn a_picture_of_the_wrong_size_ends_the_run_that_draws_it() {
 #[test]
 fn a_panic_while_a_layer_is_dropped_takes_nothing_away() {
     let (place, answer) = run("layer", "panic_in_drop", &[]);
-    answer.expect(0);
+    assert_eq!(answer.code, Some(0), "{answer}");
+    assert!(answer.stderr.contains("when it was dropped it panicked"), "{answer}");
     let run = place.run("small");
     assert_eq!(run.end()["how"], "finished");
     assert_eq!(run.metrics().len(), 12);

@@ -277,7 +277,7 @@ fn a_stream_survives_every_kind_of_page_and_nothing_grows() {
     // Of this process too: so that nothing else is tested in it at the same time.
     let (processes, files, memory) = held(&browser);
     for (path, _) in paths() {
-        visit(&mut browser, &root, &path, Duration::from_millis(400));
+        visit(&mut browser, &root, &path, Duration::from_millis(250));
     }
     eventually("as many processes, files and MiB as before", || {
         let now = held(&browser);
