@@ -33,8 +33,7 @@ fn cargo(folder: &Path, arguments: &[&str]) {
 }
 
 /// The layer alone, since the first build takes minutes on a machine that has other work; what is written for the other kinds is
-/// built with this repository, and checked in `plugin_checks.rs`. `cargo test --release --workspace --test end_to_end -- --ignored own_plugins`
-/// runs it.
+/// built with this repository, and checked in `plugin_checks.rs`.
 #[test]
 #[ignore = "builds a crate and all that it needs, which takes minutes the first time"]
 fn a_layer_builds_passes_its_tests_and_its_checks_and_runs() {

@@ -40,7 +40,7 @@ pub(crate) struct Tab {
     asked_anew: Arc<Mutex<Option<Instant>>>,
     /// Inputs on their way.
     inputs: Arc<AtomicUsize>,
-    /// Of them, in lock-step, those that do not wait for the page to be drawn.
+    /// Of them, those that do not wait for the page to be drawn.
     arriving: Arc<AtomicUsize>,
     navigation: Arc<Mutex<Navigation>>,
     /// Answers to signs of life, and how many of them were seen.

@@ -48,6 +48,7 @@
 //! episodes that ended with a reward above 0.
 //!
 //! Episodes of one stream have the seeds that follow from the experiment's seed: in lock-step two runs that do the same see the same.
+//! A run that is resumed begins with the first of them again.
 //!
 //! # MiniWoB
 //!

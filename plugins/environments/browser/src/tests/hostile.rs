@@ -285,7 +285,7 @@ fn a_stream_survives_every_kind_of_page_and_nothing_grows() {
     });
 }
 
-/// `cargo test --release -p efference-browser -- --ignored --nocapture ten_minutes` prints what is held each minute.
+/// Prints what is held each minute.
 #[test]
 #[ignore = "takes ten minutes"]
 fn ten_minutes_of_hostile_pages_leave_as_much_as_there_was() {

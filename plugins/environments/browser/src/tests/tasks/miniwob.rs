@@ -203,10 +203,9 @@ fn who_does_nothing_is_timed_out_and_who_does_the_same_sees_the_same() {
     assert!(runs[0].0 != runs[2].0 && runs[0].0 != runs[0].1, "seeds and episodes differ");
 }
 
-/// Every page, tried at random and by its script: prints a table. `cargo test -p efference-browser --release -- --ignored
-/// --nocapture every_page` does it, in about ten minutes.
+/// Every page, tried at random and by its script: prints a table.
 #[test]
-#[ignore = "takes ten minutes, and has no verdict of its own"]
+#[ignore = "takes a quarter of an hour, and has no verdict of its own"]
 fn every_page_is_tried() {
     let Some((python, tasks)) = python() else { return };
     let Some(_turn) = turn_for(&Options { pace: Pace::LockStep, ..Options::default() }, 1) else { return };
