@@ -65,6 +65,8 @@ pub(crate) struct News {
     pub(crate) navigated: bool,
     /// When it began to go to another page, as long as that has not come.
     pub(crate) navigating: Option<Instant>,
+    /// When its scripts wanted that, as long as it has not begun to.
+    pub(crate) requested: Option<Instant>,
     /// When it last showed another page.
     pub(crate) shown: Option<Instant>,
     /// How many dialogs were opened in this second.
@@ -97,6 +99,12 @@ const POPUPS: usize = 256;
 const HABITS: usize = 64;
 
 impl News {
+    /// It begins to load another page.
+    pub(crate) fn goes_elsewhere(&mut self) {
+        self.requested = None;
+        self.navigating.get_or_insert_with(Instant::now);
+    }
+
     fn noticed(&mut self, habit: Habit) {
         if self.habits.len() < HABITS {
             self.habits.push(habit);
@@ -357,13 +365,22 @@ impl Bridge {
                     });
                 }
             }
+            // Said before the script is done that wants to go there.
+            "Page.frameRequestedNavigation" => {
+                let of: OfFrame = serde_json::from_str(params)?;
+                self.news(session, |news| {
+                    if news.frame == of.frame_id {
+                        news.requested = Some(Instant::now());
+                    }
+                });
+            }
             // Until the page that it goes to comes, the browser holds back what is asked of the page that is there.
             "Page.frameStartedNavigating" | "Page.frameStartedLoading" | "Page.frameStoppedLoading" => {
                 let of: OfFrame = serde_json::from_str(params)?;
-                self.news(session, |news| match method {
+                self.update(session, |news| match method {
                     _ if news.frame != of.frame_id => {}
-                    "Page.frameStoppedLoading" => news.navigating = None,
-                    _ => _ = news.navigating.get_or_insert_with(Instant::now),
+                    "Page.frameStoppedLoading" => (news.navigating, news.requested) = (None, None),
+                    _ => news.goes_elsewhere(),
                 });
             }
             "Page.navigatedWithinDocument" => {

@@ -50,8 +50,8 @@
 //! standard deviations from the mean of that page's rewards so far, of which three are 0.99; with `reward = "raw"` as they
 //! are, within ±10⁹. It is absent in a frame before which the page gave none. Pages without `directScore` give no reward.
 //! Streams have no episodes, unless their pages are [`tasks`], as MiniWoB's are. The raw mean is the **metric** `browser/reward` in any case, by which runs can be compared;
-//! `browser/recoveries` counts how often a page had to be brought back, and `browser/picture_age` is how many seconds ago the
-//! picture of a frame came: it grows while a page stands still, or hangs. In real time `browser/missed_pictures` is how many
+//! `browser/recoveries` counts how often a page had to be brought back. In real time `browser/picture_age` is how many seconds ago
+//! the picture of a frame came: it grows while a page stands still, or hangs; `browser/missed_pictures` is how many
 //! pictures between two frames nobody looked at, and `browser/reaction_time` how many seconds after a picture the agent acted on it.
 //!
 //! A **page** is an address, a folder or a file, which the plugin serves, or one that comes along. Several are taken by the streams in
@@ -63,7 +63,9 @@
 //! nor on what else the machine does. Chance (`Math.random`) begins from the experiment's seed, `performance.now` with the page:
 //! two runs see the same, bit for bit, of a page on which no server takes its time and that draws by these clocks, in animation
 //! frames or by CSS. Timers (`setTimeout`) may come some milliseconds of the page's time earlier or later than in another run. A
-//! request that does not end within `patience` holds a page up once. All streams step at once, and are drawn one after the other. Choose
+//! request that does not end within `patience` holds a page up once. A run that is resumed **plays again** what the agent had done
+//! since each page was loaded, of which `replay` actions are remembered, and goes on where it was, if the page does the same
+//! again; if not, it says so, and goes on with the page as it is. All streams step at once, and are drawn one after the other. Choose
 //! `image = "png"`: at 640 × 480 with "jpeg" one step in some thousands was seen whose picture did not come (its page is loaded anew then, after
 //! twice `patience`), and none with "png", of 200,000 at 160 × 210 and some 3,000 at 640 × 480. Lock-step needs Chromium's headless shell (on Debian the package
 //! `chromium-headless-shell`). `frame_time`, `cooldown` and `interval` are in seconds of the page's time.
@@ -90,15 +92,18 @@ mod cleanup;
 mod clock;
 mod devtools;
 mod gate;
+mod history;
 mod lock_step;
 mod memory;
 mod nearest;
 mod opening;
 mod options;
+mod page_fault;
 mod process;
 mod profile;
 mod program;
 pub mod replay;
+mod restoring;
 mod reward;
 mod set_up;
 mod sight;
@@ -132,7 +137,7 @@ use crate::sight::{Look, Sight};
 use crate::stream::Stream;
 use crate::supervision::Supervision;
 use efference_sdk::{
-    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Random, Result, RewardRange,
+    Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result, RewardRange,
     Spaces, bail, latest_metric, metric, tracing,
 };
 use std::time::{Duration, Instant};
@@ -145,8 +150,6 @@ pub struct Browser {
     options: Options,
     sight: Sight,
     abilities: Abilities,
-    /// Draws links to follow.
-    random: Random,
     // Before the browser, so that they are dropped first.
     streams: Vec<Stream>,
     chromium: Chromium,
@@ -187,7 +190,6 @@ impl Plugin for Browser {
             clock: Clock::new(options.frames_per_second),
             sight: Sight::new(&options)?,
             abilities: Abilities::new(&options)?,
-            random: Random::new(setup.seed),
             streams: streams.map_err(|failure| supervision.explain(&chromium, &options, &failure))?,
             options,
             chromium,
@@ -276,15 +278,7 @@ impl Environment for Browser {
         if !stream.takes_actions() {
             return Ok(());
         }
-        stream.agent_acts();
-        let Stream { tab, hands, url, .. } = stream;
-        let send = |event: actions::Event| tab.input(event.method, &event.params);
-        let now = tab.lock_step().map_or_else(Instant::now, |page| page.now());
-        let trigger = hands.act(&self.abilities, action, now, send);
-        // The only failure is that the browser is gone, from which `poll` recovers.
-        if let Ok(Some(trigger)) = trigger {
-            let _ = travel::follow(tab, trigger, url, &mut self.random);
-        }
+        stream.act(&self.abilities, action);
         Ok(())
     }
 
@@ -295,6 +289,19 @@ impl Environment for Browser {
     fn picture(&self, _stream: u64, observation: &[f32]) -> Result<Option<Picture>> {
         Ok(self.sight.draw(observation))
     }
+
+    fn restores(&self) -> Result<Restores> {
+        Ok(self.restores_by_replay())
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        self.save_streams()
+    }
+
+    /// Begins to play again what had happened, which `poll` then does before anything else.
+    fn restore(&mut self, saved: &[u8]) -> Result<()> {
+        self.restore_streams(saved)
+    }
 }
 
 impl Browser {
@@ -302,17 +309,30 @@ impl Browser {
     fn poll_in_lock_step(&mut self, deadline: Instant, frames: &mut dyn Frames) -> Result<()> {
         loop {
             self.supervision.check(&mut self.chromium, &mut self.streams, &self.options)?;
-            if self.streams.iter().any(Stream::is_cut_off) {
+            self.play_again();
+            // Those whose pages are where they were wait for the others.
+            let plays_again = self.plays_again();
+            if !plays_again && self.streams.iter().any(Stream::is_cut_off) {
                 return self.send_frames(frames, Stream::is_cut_off);
             }
             let changes = self.chromium.bridge.changes();
             let now = Instant::now();
-            let standings: Vec<_> = self.streams.iter().map(|stream| stream.step(now)).collect();
+            let mut standings = Vec::with_capacity(self.streams.len());
+            for stream in &self.streams {
+                let waits = plays_again && stream.played_again.is_none();
+                standings.push(if waits { Standing::Out } else { stream.step(now) });
+            }
             if standings.contains(&Standing::Done) && !standings.contains(&Standing::Steps) {
+                let done = self.streams.iter_mut().zip(&standings).filter(|(_, s)| **s == Standing::Done);
+                done.for_each(|(stream, _)| stream.stepped());
                 self.streams.iter_mut().for_each(|stream| stream.take_picture(&self.options));
                 // What a page says in a step has come before the step's end.
                 self.supervision.follow_episodes(&mut self.chromium, &mut self.streams, &self.options)?;
-                if self.streams.iter().any(|stream| stream.frame().is_some()) {
+                if plays_again {
+                    let done = self.streams.iter_mut().zip(&standings).filter(|(_, s)| **s == Standing::Done);
+                    done.filter(|(stream, _)| stream.played_again.is_some())
+                        .for_each(|(stream, _)| stream.step_played_again());
+                } else if self.streams.iter().any(|stream| stream.frame().is_some()) {
                     return self.send_frames(frames, |_| true);
                 }
                 continue;
@@ -338,8 +358,8 @@ impl Browser {
         latest_metric("browser/recoveries", recoveries as f64);
         for (i, stream) in self.streams.iter_mut().enumerate() {
             let Some(step_type) = stream.frame().filter(|_| of(stream)) else { continue };
-            metric("browser/picture_age", stream.pictured.elapsed().as_secs_f64());
             if self.chromium.pace.is_none() {
+                metric("browser/picture_age", stream.pictured.elapsed().as_secs_f64());
                 let missed = stream.tab.news(|news| std::mem::take(&mut news.missed)).unwrap_or_default();
                 metric("browser/missed_pictures", f64::from(missed));
                 if let Some(reaction) = stream.reaction.take() {

@@ -13,8 +13,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// What `Date.now()` is when the first page begins, in seconds: 1 January 2026.
+/// What `Date.now()` is when the first page of a stream begins, in seconds: 1 January 2026.
 const EPOCH: f64 = 1_767_225_600.0;
+
+/// How long a page is drawn again and again that gives no picture.
+const UNTIL_DRAWN: Duration = Duration::from_millis(300);
 
 /// How often a period that does not pass is granted again.
 const MOST_RETRIES: u32 = 3;
@@ -59,7 +62,8 @@ pub(crate) struct LockStep {
     session: String,
     pace: Pace,
     turns: Arc<Turns>,
-    began: Instant,
+    /// How much time of the stream's pages had passed before.
+    before: Duration,
     state: Mutex<State>,
     /// Called when a step is done.
     wake: Box<dyn Fn() + Send + Sync>,
@@ -78,6 +82,8 @@ struct State {
     retries: u32,
     /// Whether time goes on though requests are under way: one did not end.
     goes_on: bool,
+    /// Whether there was no picture of its last step.
+    undrawn: bool,
     /// What was drawn last, if it was not taken yet.
     picture: Option<Drawn>,
 }
@@ -95,6 +101,8 @@ enum Phase {
     Waiting,
     /// A picture is being drawn.
     Drawing,
+    /// It is drawn, and what it said has not come yet.
+    Hearing,
     /// The step is done.
     Done,
 }
@@ -111,12 +119,13 @@ pub(crate) enum Standing {
 }
 
 impl LockStep {
-    /// Stops the time of a page that was not loaded yet.
+    /// Stops the time of a page that was not loaded yet, `before` which so much time of the stream's pages had passed.
     pub(crate) fn begin(
         connection: &Arc<Connection>,
         session: &str,
         pace: Pace,
         turns: &Arc<Turns>,
+        before: Duration,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<LockStep>, Failure> {
         #[derive(Deserialize)]
@@ -129,12 +138,12 @@ impl LockStep {
             session: session.to_owned(),
             pace,
             turns: Arc::clone(turns),
-            began: Instant::now(),
+            before,
             state: Mutex::default(),
             wake: Box::new(wake),
         });
         let stopping = Arc::clone(&page);
-        let stop = json!({ "policy": "pause", "initialVirtualTime": EPOCH });
+        let stop = json!({ "policy": "pause", "initialVirtualTime": EPOCH + before.as_secs_f64() });
         connection.send_then(session, "Emulation.setVirtualTimePolicy", stop, move |answer| {
             let stopped = answer.ok().and_then(|answer| serde_json::from_str::<Stopped>(answer).ok());
             let mut state = lock(&stopping.state);
@@ -200,6 +209,10 @@ impl LockStep {
             // Chromium cuts it to whole microseconds, of which the base is so many: half of one more, so that none is lost.
             base + state.elapsed as f64 + 0.000_5
         };
+        self.begin_frame(ticks, turn)
+    }
+
+    fn begin_frame(self: &Arc<Self>, ticks: f64, turn: Turn) -> Result<(), Failure> {
         let draw = json!({
             "frameTimeTicks": ticks,
             "interval": self.pace.period,
@@ -207,30 +220,58 @@ impl LockStep {
         });
         let page = Arc::clone(self);
         self.connection.send_then(&self.session, "HeadlessExperimental.beginFrame", draw, move |answer| {
-            page.drawn(answer.ok());
-            drop(turn);
+            if page.drawn(answer.ok()) {
+                drop(turn);
+            } else {
+                // A microsecond later.
+                let _ = page.begin_frame(ticks + 0.001, turn);
+            }
         })
     }
 
-    fn drawn(&self, answer: Option<&str>) {
+    /// Takes what was drawn; returns whether that will do.
+    fn drawn(self: &Arc<Self>, answer: Option<&str>) -> bool {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer<'a> {
             #[serde(borrow)]
             screenshot_data: Option<Cow<'a, str>>,
         }
-        // Without a picture, which may be so while a page is loaded, the last one stays.
         let drawn = answer.and_then(|answer| serde_json::from_str::<Answer<'_>>(answer).ok());
         let picture =
             drawn.and_then(|drawn| drawn.screenshot_data).map(|data| data.into_owned().into_bytes());
         let mut state = lock(&self.state);
-        state.phase = Phase::Done;
+        // A page that has just been loaded may need a moment until it can be drawn; how long depends on how busy the machine
+        // is. From one that cannot be drawn the last picture stays.
+        let waits = state.since.is_some_and(|since| since.elapsed() < UNTIL_DRAWN);
+        if answer.is_some() && picture.is_none() && waits && !state.undrawn {
+            return false;
+        }
+        state.undrawn = picture.is_none();
+        state.phase = Phase::Hearing;
         let seconds = state.elapsed as f64 / 1_000.0;
         if let Some(picture) = picture {
             state.picture = Some(((picture, Instant::now()), Some(seconds)));
         }
         drop(state);
-        (self.wake)();
+        self.hear();
+        true
+    }
+
+    /// Waits for what the page said in this step: that comes another way than pictures, in order with what is asked of its
+    /// scripts.
+    fn hear(self: &Arc<Self>) {
+        let page = Arc::clone(self);
+        let nothing = json!({ "expression": "0", "returnByValue": true });
+        // A failure is that of the browser, which the next look finds.
+        let _ = self.connection.send_then(&self.session, "Runtime.evaluate", nothing, move |_| {
+            let mut state = lock(&page.state);
+            if state.phase == Phase::Hearing {
+                state.phase = Phase::Done;
+            }
+            drop(state);
+            (page.wake)();
+        });
     }
 
     /// What was drawn in this step; the next one may begin.
@@ -247,7 +288,7 @@ impl LockStep {
         let state = lock(&self.state);
         let late = || state.since.is_some_and(|since| now.duration_since(since) > 2 * self.pace.patience);
         match state.phase {
-            Phase::Drawing => late(),
+            Phase::Drawing | Phase::Hearing => late(),
             Phase::Advancing => state.retries >= MOST_RETRIES,
             Phase::Opening | Phase::Still | Phase::Waiting | Phase::Done => false,
         }
@@ -258,9 +299,9 @@ impl LockStep {
         lock(&self.state).phase == Phase::Still
     }
 
-    /// The page's time, as one that is not before any other that this returned.
-    pub(crate) fn now(&self) -> Instant {
-        self.began + Duration::from_millis(lock(&self.state).elapsed)
+    /// How much time of the stream's pages has passed.
+    pub(crate) fn time(&self) -> Duration {
+        self.before + Duration::from_millis(lock(&self.state).elapsed)
     }
 
     /// Another page is loaded into the tab: what was under way is forgotten.

@@ -126,6 +126,9 @@ efference_sdk::options! {
         pub episode_seconds: f64 = 0.0,
         /// The Python in which tasks = "miniwob" finds the pages: a name on the PATH or a file, such as "venv/bin/python".
         pub python: String = String::from("python3"),
+        /// In lock-step, how many actions since a page was loaded are remembered, so that a run that is resumed can play them again, some hundred a second. A page with episodes is loaded anew between two of them after half as many; from one without, a run that is resumed begins anew after more.
+        #[schemars(range(min = 0, max = 100_000_000))]
+        pub replay: usize = 10_000,
         /// Pages that are driven at once, each with cookies and a window of its own.
         #[schemars(range(min = 1, max = 64))]
         pub streams: usize = 1,

@@ -1,4 +1,5 @@
 //! Rewards: what a page gives by `directScore(x)`, normalised per page to −1…1.
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use url::Url;
@@ -17,7 +18,7 @@ const PAGES: usize = 4_096;
 const PAGES_A_FRAME: usize = 16;
 
 /// Which page gave a reward: its address without query and fragment, hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub(crate) struct PageKey(u64);
 
 impl PageKey {
@@ -61,11 +62,26 @@ impl Rewards {
 }
 
 /// Running mean and variance of one page's rewards.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(into = "[u64; 3]", from = "[u64; 3]")]
 struct Statistics {
     count: f64,
     mean: f64,
     variance: f64,
+}
+
+// Their bits, since a number that is read from decimal digits may be another one.
+impl From<Statistics> for [u64; 3] {
+    fn from(s: Statistics) -> Self {
+        [s.count, s.mean, s.variance].map(f64::to_bits)
+    }
+}
+
+impl From<[u64; 3]> for Statistics {
+    fn from(bits: [u64; 3]) -> Self {
+        let [count, mean, variance] = bits.map(f64::from_bits);
+        Statistics { count, mean, variance }
+    }
 }
 
 impl Statistics {
@@ -105,6 +121,13 @@ pub(crate) struct Normaliser {
     used: u64,
 }
 
+/// What is saved of a [`Normaliser`].
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SavedNormaliser {
+    pages: Vec<(u64, PageKey, Statistics)>,
+    used: u64,
+}
+
 impl Normaliser {
     /// A frame's reward; `None` without any.
     pub(crate) fn take(&mut self, rewards: &mut Rewards) -> Option<Given> {
@@ -121,6 +144,20 @@ impl Normaliser {
         let normalised = (total / rewards.0.len() as f64) as f32;
         rewards.clear();
         Some(Given { raw: (sums / counts).clamp(-LIMIT, LIMIT), sum: sums.clamp(-LIMIT, LIMIT), normalised })
+    }
+
+    /// All that it is, in an order that does not change.
+    pub(crate) fn save(&self) -> SavedNormaliser {
+        let mut pages: Vec<_> =
+            self.pages.iter().map(|(page, (used, statistics))| (*used, *page, *statistics)).collect();
+        pages.sort_by_key(|(used, page, _)| (*used, *page));
+        SavedNormaliser { pages, used: self.used }
+    }
+
+    /// Goes on from there.
+    pub(crate) fn restore(saved: SavedNormaliser) -> Self {
+        let pages = saved.pages.into_iter().map(|(used, page, statistics)| (page, (used, statistics)));
+        Normaliser { pages: pages.collect(), used: saved.used }
     }
 
     fn statistics(&mut self, page: PageKey) -> &mut Statistics {

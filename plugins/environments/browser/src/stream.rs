@@ -1,15 +1,18 @@
 //! One stream: a page, what it acts with, and its last picture. It outlives its tabs.
-use crate::actions::Hands;
+use crate::actions::{Abilities, Event, Hands, Trigger};
 use crate::bridge::Habit;
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
+use crate::history::{Beginning, History, PlayedAgain};
 use crate::lock_step::Standing;
 use crate::options::Options;
-use crate::tab::{PageFault, Tab};
+use crate::page_fault::PageFault;
+use crate::tab::Tab;
 use crate::tasks::{Episodes, Moment, Turn, Wish};
+use crate::travel;
 use crate::troubles::Troubles;
 use crate::view::Window;
-use efference_sdk::{StepType, metric};
+use efference_sdk::{Random, StepType, derive_seed, metric};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -45,10 +48,19 @@ pub(crate) struct Stream {
     owed: (bool, bool),
     /// Its page, at the start and after a fault.
     pub(crate) url: Url,
-    number: usize,
+    pub(crate) number: usize,
     opened: Instant,
+    /// Of what is drawn by lot.
+    seed: u64,
+    /// How many links it has followed.
+    links: u64,
+    /// What was done to its page, if that is in lock-step, of which so many actions are remembered.
+    pub(crate) history: Option<History>,
+    most_remembered: usize,
+    /// What its page still has to go through again.
+    pub(crate) played_again: Option<Box<PlayedAgain>>,
     /// If its page has such.
-    episodes: Option<Episodes>,
+    pub(crate) episodes: Option<Episodes>,
     /// The fault to recover from, and when.
     fault: Option<(Instant, PageFault)>,
     /// Recoveries in a row.
@@ -85,9 +97,11 @@ impl Stream {
         url: Url,
         seed: u64,
     ) -> Result<Stream, Failure> {
+        let hands = Hands::new(options);
+        let beginning = Beginning { hands: hands.lasting(), time: Duration::ZERO, links: 0, episode: 0 };
         Ok(Stream {
-            tab: Tab::open(chromium, number, None, options, &url)?,
-            hands: Hands::new(options),
+            tab: Tab::open(chromium, number, None, Duration::ZERO, options, &url)?,
+            hands,
             window: Window::default(),
             drawn: None,
             drawn_before: None,
@@ -99,6 +113,11 @@ impl Stream {
             url,
             number,
             opened: Instant::now(),
+            seed,
+            links: 0,
+            history: chromium.pace.map(|_| History::new(beginning)),
+            most_remembered: options.replay,
+            played_again: None,
             episodes: options.has_tasks().then(|| Episodes::new(seed, number)),
             fault: None,
             in_a_row: 0,
@@ -111,14 +130,58 @@ impl Stream {
         self.recoveries += 1;
         self.fault = None;
         self.forget_page();
-        self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
+        self.open_tab(chromium, None, options)
+    }
+
+    /// Opens its page in another tab.
+    pub(crate) fn open_tab(
+        &mut self,
+        chromium: &Chromium,
+        context: Option<String>,
+        options: &Options,
+    ) -> Result<(), Failure> {
+        let time = self.history.as_ref().map(|history| history.beginning.time);
+        let before = time.unwrap_or_default();
+        self.tab = Tab::open(chromium, self.number, context, before, options, &self.url)?;
         Ok(())
     }
 
     /// What it had to do with its page is over.
     fn forget_page(&mut self) {
-        self.hands.forget();
+        self.begin_page();
         self.episodes.iter_mut().for_each(Episodes::page_is_gone);
+    }
+
+    /// Its page is about to be loaded anew.
+    fn begin_page(&mut self) {
+        self.hands.forget();
+        let beginning = Beginning {
+            hands: self.hands.lasting(),
+            time: self.tab.time().unwrap_or_default(),
+            links: self.links,
+            episode: self.episodes.as_ref().map_or(0, Episodes::next_number),
+        };
+        self.history = self.history.take().map(|_| History::new(beginning));
+        if let Some(again) = self.played_again.take() {
+            self.give_up(*again);
+        }
+    }
+
+    /// Its page is about to be loaded, and was this when it was loaded then.
+    ///
+    /// # Errors
+    /// If it could do other things.
+    pub(crate) fn begin_as(&mut self, beginning: &Beginning) -> efference_sdk::Result<()> {
+        self.hands.go_on_from(beginning.hands.clone())?;
+        self.links = beginning.links;
+        self.episodes.iter_mut().for_each(|episodes| episodes.begin_with(beginning.episode));
+        self.history = Some(History::new(beginning.clone()));
+        Ok(())
+    }
+
+    /// In lock-step, its page has made a step.
+    pub(crate) fn stepped(&mut self) {
+        self.history.iter_mut().for_each(History::stepped);
     }
 
     /// Follows what its page says of episodes, and asks it for them.
@@ -128,8 +191,10 @@ impl Stream {
         while let Some(said) = self.tab.news(|news| news.tale.take()).flatten() {
             match episodes.take(said).map_err(failed)? {
                 Some(Turn::Begins) => self.tab.ask_anew()?,
-                Some(Turn::Ends { success }) => metric("browser/success", f64::from(u8::from(success))),
-                None => {}
+                Some(Turn::Ends { success }) if self.played_again.is_none() => {
+                    metric("browser/success", f64::from(u8::from(success)));
+                }
+                Some(Turn::Ends { .. }) | None => {}
             }
         }
         // Between two steps, so that it is seen in the picture of the one that follows.
@@ -137,7 +202,10 @@ impl Stream {
         let settled = between && self.tab.has_inputs();
         match episodes.wish(settled, self.tab.load_limit).map_err(failed)? {
             Some(Wish::Run(script)) => self.tab.run(script)?,
-            Some(Wish::Load) => self.tab.load(&self.url)?,
+            Some(Wish::Load) => {
+                self.begin_page();
+                self.tab.load(&self.url)?;
+            }
             None => {}
         }
         Ok(())
@@ -170,19 +238,39 @@ impl Stream {
     /// Its frame was sent.
     pub(crate) fn sent(&mut self) {
         self.fresh = false;
+        // Where a page was cut off, what is remembered begins with the one that comes.
+        if !self.is_cut_off() {
+            self.history.iter_mut().for_each(History::sent);
+        }
         if self.episodes.as_mut().is_some_and(Episodes::sent) {
             self.acted = Instant::now();
             let tab = &self.tab;
             // The only failure is that the browser is gone, which the next look finds.
             let _ = self.hands.let_go(|event| tab.input(event.method, &event.params));
+            let long = self.history.as_ref().is_some_and(|history| history.is_long(self.most_remembered / 2));
+            self.episodes.iter_mut().filter(|_| long).for_each(Episodes::load_anew);
         }
     }
 
-    /// The agent acts now.
-    pub(crate) fn agent_acts(&mut self) {
+    /// Does what the agent does. If that fails, the browser is gone, which the next look finds.
+    pub(crate) fn act(&mut self, abilities: &Abilities, action: &[f32]) {
         self.acted = Instant::now();
         if !self.window.is_empty() {
             self.reaction = Some(self.acted.duration_since(self.pictured));
+        }
+        let most = self.most_remembered;
+        self.history.iter_mut().for_each(|history| history.acted(action, most));
+        let now = self.tab.time().unwrap_or_else(|| self.opened.elapsed());
+        let tab = &self.tab;
+        let send = |event: Event| tab.input(event.method, &event.params);
+        if let Ok(Some(trigger)) = self.hands.act(abilities, action, now, send) {
+            let mut chosen = 0.0;
+            if trigger == Trigger::RandomLink {
+                let purpose = format!("link {} of stream {}", self.links, self.number);
+                chosen = Random::new(derive_seed(self.seed, &purpose)).unit();
+                self.links += 1;
+            }
+            let _ = travel::follow(&self.tab, trigger, &self.url, chosen);
         }
     }
 
@@ -235,10 +323,11 @@ impl Stream {
         }
         // A page that is yet to come has no time that could go on, and one that goes elsewhere has had its time. One that does
         // not take what the agent did is not waited for longer.
-        let (shown, going) =
-            self.tab.news(|news| (news.shown.is_some(), news.navigating)).unwrap_or_default();
+        let (shown, going, requested) =
+            self.tab.news(|news| (news.shown.is_some(), news.navigating, news.requested)).unwrap_or_default();
         let within = |limit: Duration, since: Instant| now.duration_since(since) < limit;
         let waits = going.is_some_and(|since| within(self.tab.patience, since))
+            || requested.is_some_and(|since| within(INPUT_LIMIT, since))
             || !self.tab.has_inputs() && within(INPUT_LIMIT, self.acted);
         match self.tab.lock_step() {
             Some(page) if shown && !(waits && page.stands_still()) => page.step(now).unwrap_or(Standing::Out),
@@ -291,13 +380,13 @@ impl Stream {
         // What a page has stored may be what breaks it: a service worker that never answers, say.
         if self.in_a_row > 1 {
             let old = self.tab.context();
-            self.tab = Tab::open(chromium, self.number, None, options, &self.url)?;
+            self.open_tab(chromium, None, options)?;
             if let Some(context) = old {
                 let context = json!({ "browserContextId": context });
                 chromium.connection.send("", "Target.disposeBrowserContext", context)?;
             }
         } else if fault.needs_new_tab() {
-            self.tab = Tab::open(chromium, self.number, self.tab.context(), options, &self.url)?;
+            self.open_tab(chromium, self.tab.context(), options)?;
         } else {
             self.tab.reload(&self.url)?;
         }

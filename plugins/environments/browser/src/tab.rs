@@ -5,10 +5,10 @@ use crate::devtools::{Connection, Failure, lock, printable};
 use crate::lock_step::LockStep;
 use crate::opening::{Opening, Plan};
 use crate::options::{Image, Options};
+use crate::page_fault::{DIALOGS, PageFault};
 use crate::set_up;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,8 +20,6 @@ const INPUTS: usize = 64;
 const PING: Duration = Duration::from_millis(500);
 /// How much longer than a page a server may take to begin its answer.
 const LOAD_PATIENCE: f64 = 6.0;
-/// How many dialogs a second a page may open.
-const DIALOGS: u32 = 5;
 
 /// A page, maybe still being opened; it is closed when dropped.
 pub(crate) struct Tab {
@@ -29,9 +27,11 @@ pub(crate) struct Tab {
     /// When it was first looked at: from then on it has to open.
     waited_for: Option<Instant>,
     pub(crate) connection: Arc<Connection>,
-    bridge: Arc<Bridge>,
+    pub(crate) bridge: Arc<Bridge>,
     image: Image,
     in_lock_step: bool,
+    /// How much time of the stream's pages had passed before, in lock-step.
+    before: Duration,
     pub(crate) patience: Duration,
     pub(crate) load_limit: Duration,
     /// Whether pictures were asked for, and not refused.
@@ -63,69 +63,14 @@ enum Navigation {
     Failed(String),
 }
 
-/// What is wrong with a page.
-#[derive(Debug)]
-pub(crate) enum PageFault {
-    Crashed,
-    Closed,
-    Hung,
-    StillHung,
-    Dialogs,
-    NotLoaded(String),
-    ErrorPage,
-    Undrawn,
-}
-
-impl PageFault {
-    /// Its name among kinds of trouble.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            PageFault::Crashed => "crashed",
-            PageFault::Closed => "closed",
-            PageFault::Hung => "hung",
-            PageFault::StillHung => "still hung",
-            PageFault::Dialogs => "dialogs",
-            PageFault::NotLoaded(_) => "not loaded",
-            PageFault::ErrorPage => "error page",
-            PageFault::Undrawn => "undrawn",
-        }
-    }
-
-    /// Whether a page that has it from the start will have it again.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            PageFault::Hung | PageFault::StillHung | PageFault::NotLoaded(_) | PageFault::ErrorPage
-        )
-    }
-
-    /// Whether loading a page into the same tab does not help.
-    pub(crate) fn needs_new_tab(&self) -> bool {
-        matches!(self, PageFault::Closed | PageFault::StillHung | PageFault::Dialogs | PageFault::Undrawn)
-    }
-}
-
-impl fmt::Display for PageFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PageFault::Crashed => f.write_str("the page has crashed"),
-            PageFault::Closed => f.write_str("the page has closed itself"),
-            PageFault::Hung => f.write_str("the page does not answer; its scripts are stopped"),
-            PageFault::StillHung => f.write_str("the page does not answer, though its scripts were stopped"),
-            PageFault::Dialogs => write!(f, "the page opens more than {DIALOGS} dialogs a second"),
-            PageFault::NotLoaded(why) => write!(f, "the page cannot be loaded: {why}"),
-            PageFault::Undrawn => f.write_str("the page answers, but its step does not end"),
-            PageFault::ErrorPage => f.write_str("the page leads to one that cannot be loaded"),
-        }
-    }
-}
-
 impl Tab {
-    /// Begins to open a page and to load the address, with cookies where those of `context` are, or in a new place.
+    /// Begins to open a page and to load the address, with cookies where those of `context` are, or in a new place; `before`: as
+    /// [`LockStep::begin`] takes it.
     pub(crate) fn open(
         chromium: &Chromium,
         number: usize,
         context: Option<String>,
+        before: Duration,
         options: &Options,
         url: &Url,
     ) -> Result<Tab, Failure> {
@@ -139,7 +84,7 @@ impl Tab {
                 if let (Some(pace), Some(bridge)) = (pace, bridge.upgrade()) {
                     let waking = Arc::downgrade(&bridge);
                     let wake = move || waking.upgrade().iter().for_each(|bridge| bridge.wake());
-                    let page = LockStep::begin(&connection, session, pace, &turns, wake)?;
+                    let page = LockStep::begin(&connection, session, pace, &turns, before, wake)?;
                     bridge.news(session, |news| news.lock_step = Some(page));
                 }
                 navigate(&connection, session, &url, &navigation)
@@ -161,6 +106,7 @@ impl Tab {
             connection,
             bridge,
             image: options.image,
+            before,
             in_lock_step: chromium.pace.is_some(),
             patience: seconds(options.patience),
             load_limit: seconds(options.patience * LOAD_PATIENCE),
@@ -247,6 +193,11 @@ impl Tab {
         self.news(|news| news.lock_step.clone()).flatten()
     }
 
+    /// In lock-step, how much time of the stream's pages has passed.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.in_lock_step.then(|| self.lock_step().map_or(self.before, |page| page.time()))
+    }
+
     /// How long the page that it shows has been well.
     pub(crate) fn well_for(&self) -> Duration {
         match (self.news(|news| news.shown).flatten(), self.last_pong) {
@@ -264,6 +215,8 @@ impl Tab {
     /// Begins to load an address, if the page is open.
     pub(crate) fn load(&self, url: &Url) -> Result<(), Failure> {
         let Some(session) = self.session() else { return Ok(()) };
+        // The browser says so a moment later, and until then the page that is there would still make a step, or not.
+        self.bridge.news(session, |news| news.goes_elsewhere());
         navigate(&self.connection, session, url, &self.navigation)
     }
 
@@ -281,21 +234,37 @@ impl Tab {
         }
         self.inputs.fetch_add(1, Ordering::Relaxed);
         let inputs = Arc::clone(&self.inputs);
-        // Moves are taken when the page is drawn, and nobody can wait for that before it is.
-        let comes_at_once = params["type"] != "mouseMoved" && params["type"] != "mouseWheel";
-        let arriving = comes_at_once.then(|| (Arc::clone(&self.arriving), Arc::clone(&self.bridge)));
-        if comes_at_once {
-            self.arriving.fetch_add(1, Ordering::Relaxed);
+        let done = move || _ = inputs.fetch_sub(1, Ordering::Relaxed);
+        let moved = params["type"] == "mouseMoved";
+        if !moved && params["type"] != "mouseWheel" {
+            self.send_awaited(session, method, params, move |_| done())?;
+            return Ok(true);
         }
-        self.connection
-            .send_then(session, method, params, move |_| {
-                inputs.fetch_sub(1, Ordering::Relaxed);
-                if let Some((arriving, bridge)) = arriving {
-                    arriving.fetch_sub(1, Ordering::Relaxed);
-                    bridge.wake();
-                }
-            })
-            .map(|()| true)
+        self.connection.send_then(session, method, params, move |_| done())?;
+        if moved && self.in_lock_step {
+            // Moves are taken when the page is drawn, those that have come by then; or when an event comes after them that is
+            // not put off. Of this one pages see nothing.
+            let key = json!({ "type": "char", "isSystemKey": true });
+            self.send_awaited(session, "Input.dispatchKeyEvent", key, |_| ())?;
+        }
+        Ok(true)
+    }
+
+    /// Sends what a page is to have done before its time goes on.
+    pub(crate) fn send_awaited(
+        &self,
+        session: &str,
+        method: &'static str,
+        params: impl Serialize,
+        then: impl FnOnce(Result<&str, &str>) + Send + 'static,
+    ) -> Result<(), Failure> {
+        self.arriving.fetch_add(1, Ordering::Relaxed);
+        let (arriving, bridge) = (Arc::clone(&self.arriving), Arc::clone(&self.bridge));
+        self.connection.send_then(session, method, params, move |answer| {
+            then(answer);
+            arriving.fetch_sub(1, Ordering::Relaxed);
+            bridge.wake();
+        })
     }
 
     /// Whether the page has all inputs that do not wait for it to be drawn.

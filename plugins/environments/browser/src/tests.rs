@@ -5,6 +5,7 @@ mod mending;
 mod network;
 mod opening;
 mod pages;
+mod restoring;
 mod sight;
 mod tasks;
 

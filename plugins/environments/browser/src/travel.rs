@@ -1,8 +1,8 @@
 //! To another page, as an action: home, back, or by one of the page's links.
 use crate::actions::Trigger;
+use crate::bridge::News;
 use crate::devtools::Failure;
 use crate::tab::Tab;
-use efference_sdk::Random;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -11,22 +11,23 @@ use url::Url;
 /// How long the page may look for its links, in milliseconds.
 const LINKS_LIMIT: u32 = 500;
 
-/// Begins to go there.
-pub(crate) fn follow(tab: &Tab, trigger: Trigger, home: &Url, random: &mut Random) -> Result<(), Failure> {
+/// Begins to go there; `chosen`, in 0…1, chooses the link.
+pub(crate) fn follow(tab: &Tab, trigger: Trigger, home: &Url, chosen: f64) -> Result<(), Failure> {
     match trigger {
         Trigger::Homepage => tab.load(home),
         Trigger::Back => back(tab),
-        Trigger::RandomLink => link(tab, random.unit()),
+        Trigger::RandomLink => link(tab, chosen),
     }
 }
 
 /// Goes back by one page of the web; nowhere from the first one.
 fn back(tab: &Tab) -> Result<(), Failure> {
     let Some(session) = tab.session().map(str::to_owned) else { return Ok(()) };
-    let (connection, own) = (Arc::clone(&tab.connection), session.clone());
+    let (connection, bridge, own) = (Arc::clone(&tab.connection), Arc::clone(&tab.bridge), session.clone());
     // The answer comes on the reading thread, which must not wait for another: what goes back is only sent.
-    tab.connection.send_then(&session, "Page.getNavigationHistory", json!({}), move |answer| {
+    tab.send_awaited(&session, "Page.getNavigationHistory", json!({}), move |answer| {
         if let Some(entry) = answer.ok().and_then(entry_before) {
+            bridge.news(&own, News::goes_elsewhere);
             let _ = connection.send(&own, "Page.navigateToHistoryEntry", json!({ "entryId": entry }));
         }
     })
@@ -67,7 +68,7 @@ fn link(tab: &Tab, chosen: f64) -> Result<(), Failure> {
         }}"
     );
     let params = json!({ "expression": script, "timeout": LINKS_LIMIT, "returnByValue": true });
-    tab.connection.send(session, "Runtime.evaluate", params)
+    tab.send_awaited(session, "Runtime.evaluate", params, |_| ())
 }
 
 #[cfg(test)]

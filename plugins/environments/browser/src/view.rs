@@ -1,5 +1,6 @@
 //! Pictures of a window: decoding them, and cutting out what is observed.
 use efference_sdk::Picture;
+use sha2::{Digest, Sha256};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -17,6 +18,12 @@ impl Window {
     /// Whether there is no picture yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.rgb.is_empty()
+    }
+
+    /// The SHA-256 of its pixels, in hexadecimal digits; empty without any.
+    pub(crate) fn digest(&self) -> String {
+        let digits = |digest: Vec<u8>| digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        if self.is_empty() { String::new() } else { digits(Sha256::digest(&self.rgb).to_vec()) }
     }
 
     /// Takes a picture in base64, a JPEG or a PNG. One that cannot be read, or is not of this size (a stale one may

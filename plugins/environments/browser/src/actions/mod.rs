@@ -17,7 +17,8 @@ pub(crate) use mouse::Mouse;
 use crate::options::Options;
 use efference_sdk::{ActionGroup, Result, action_width, ensure};
 use keys::Key;
-use std::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use triggers::Timers;
 
 impl Options {
@@ -80,6 +81,13 @@ impl Abilities {
     }
 }
 
+/// What of [`Hands`] outlives a page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lasting {
+    mouse: mouse::Lasting,
+    timers: Vec<Timers>,
+}
+
 /// What one stream acts with. It outlives pages.
 #[derive(Debug)]
 pub(crate) struct Hands {
@@ -92,8 +100,7 @@ pub(crate) struct Hands {
 impl Hands {
     /// With the mouse in the middle of the window.
     pub(crate) fn new(options: &Options) -> Self {
-        let now = Instant::now();
-        let triggers = |does: &Do| if let Do::Triggers(t) = does { Some(Timers::new(t, now)) } else { None };
+        let triggers = |does: &Do| if let Do::Triggers(t) = does { Some(Timers::new(t)) } else { None };
         Hands {
             mouse: Mouse::new(options.width, options.height),
             keyboard: keyboard::Keyboard::default(),
@@ -107,6 +114,25 @@ impl Hands {
         self.keyboard.forget();
     }
 
+    /// What of them a new page does not take away.
+    pub(crate) fn lasting(&self) -> Lasting {
+        Lasting { mouse: self.mouse.lasting(), timers: self.timers.clone() }
+    }
+
+    /// Goes on from there, with a new page.
+    ///
+    /// # Errors
+    /// If these are those of other abilities.
+    pub(crate) fn go_on_from(&mut self, lasting: Lasting) -> Result<()> {
+        let alike = lasting.timers.len() == self.timers.len()
+            && lasting.timers.iter().zip(&self.timers).all(|(a, b)| a.count() == b.count());
+        ensure!(alike, "other triggers were saved than the list [[environment.does]] has");
+        self.forget();
+        self.mouse.go_on_from(lasting.mouse);
+        self.timers = lasting.timers;
+        Ok(())
+    }
+
     /// Lets go of all buttons and keys.
     pub(crate) fn let_go<E>(&mut self, mut send: impl FnMut(Event) -> Result<bool, E>) -> Result<(), E> {
         self.mouse.hold(&[], &mut send)?;
@@ -114,12 +140,13 @@ impl Hands {
     }
 
     /// Follows the actions, and sends the events that make them; `send` returns whether one was sent. Actions are cut to
-    /// −1…1; missing ones and NaN are 0. Returns which way to another page is to be taken.
+    /// −1…1; missing ones and NaN are 0. `now` is how long ago the stream
+    /// began. Returns which way to another page is to be taken.
     pub(crate) fn act<E>(
         &mut self,
         abilities: &Abilities,
         action: &[f32],
-        now: Instant,
+        now: Duration,
         mut send: impl FnMut(Event) -> Result<bool, E>,
     ) -> Result<Option<Trigger>, E> {
         let (mut buttons, mut clicked, mut keys) = (Vec::new(), Vec::new(), Vec::new());
@@ -244,7 +271,7 @@ mod tests {
                 });
                 Ok::<_, ()>(true)
             };
-            self.hands.act(&self.abilities, action, Instant::now(), send).unwrap();
+            self.hands.act(&self.abilities, action, Duration::ZERO, send).unwrap();
             sent
         }
     }
@@ -301,7 +328,7 @@ mod tests {
         );
         let action = one([0, 0, 0, 0, 0, 1]);
         let fired =
-            trial.hands.act(&trial.abilities, &action, Instant::now(), |_| Ok::<_, ()>(true)).unwrap();
+            trial.hands.act(&trial.abilities, &action, Duration::ZERO, |_| Ok::<_, ()>(true)).unwrap();
         assert_eq!(fired, Some(Trigger::Back));
     }
 

@@ -1,21 +1,43 @@
 //! The mouse of one stream: where it is, which buttons are held, and the events that tell the page.
 use super::config::Button;
 use super::event::Event;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// After so many steps in a row in which it was pushed against an edge, the mouse begins again in the middle.
 const PUSHED: u32 = 200;
 
-/// Where the mouse is, and what the page knows of it.
-#[derive(Debug)]
-pub(crate) struct Mouse {
+/// What of a mouse no page takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(into = "([u64; 4], u32)", from = "([u64; 4], u32)")]
+pub(super) struct Lasting {
     /// Where it was put, in pixels from the top left of the window.
     place: [f64; 2],
     /// How far it is held away from there.
     away: [f64; 2],
-    size: [f64; 2],
     /// Steps in a row in which it was pushed against an edge.
     pushed: u32,
+}
+
+// Their bits, since a number that is read from decimal digits may be another one.
+impl From<Lasting> for ([u64; 4], u32) {
+    fn from(Lasting { place: [x, y], away: [right, down], pushed }: Lasting) -> Self {
+        ([x, y, right, down].map(f64::to_bits), pushed)
+    }
+}
+
+impl From<([u64; 4], u32)> for Lasting {
+    fn from((bits, pushed): ([u64; 4], u32)) -> Self {
+        let [x, y, right, down] = bits.map(f64::from_bits);
+        Lasting { place: [x, y], away: [right, down], pushed }
+    }
+}
+
+/// Where the mouse is, and what the page knows of it.
+#[derive(Debug)]
+pub(crate) struct Mouse {
+    lasting: Lasting,
+    size: [f64; 2],
     /// Where the page believes it to be.
     known: Option<(i64, i64)>,
     /// As in `MouseEvent.buttons`.
@@ -26,11 +48,12 @@ impl Mouse {
     /// A mouse in the middle of the window.
     pub(super) fn new(width: usize, height: usize) -> Self {
         let size = [width as f64, height as f64];
-        Mouse { place: middle(size), away: [0.0; 2], size, pushed: 0, known: None, held: 0 }
+        let lasting = Lasting { place: middle(size), away: [0.0; 2], pushed: 0 };
+        Mouse { lasting, size, known: None, held: 0 }
     }
 
     fn at(&self) -> [f64; 2] {
-        [0, 1].map(|i| (self.place[i] + self.away[i]).clamp(0.0, self.size[i] - 1.0))
+        [0, 1].map(|i| (self.lasting.place[i] + self.lasting.away[i]).clamp(0.0, self.size[i] - 1.0))
     }
 
     /// The pixel that it is on.
@@ -45,6 +68,14 @@ impl Mouse {
         [0, 1].map(|i| (2.0 * at[i] / (self.size[i] - 1.0).max(1.0) - 1.0).clamp(-1.0, 1.0) as f32)
     }
 
+    pub(super) fn lasting(&self) -> Lasting {
+        self.lasting
+    }
+
+    pub(super) fn go_on_from(&mut self, lasting: Lasting) {
+        self.lasting = lasting;
+    }
+
     /// A new page does not know where the mouse is, nor of any button.
     pub(super) fn forget(&mut self) {
         self.known = None;
@@ -53,25 +84,25 @@ impl Mouse {
 
     /// Puts it to a place, from −1 to 1 along each axis.
     pub(super) fn put(&mut self, place: [f64; 2]) {
-        self.place = [0, 1].map(|i| (place[i] + 1.0) / 2.0 * (self.size[i] - 1.0));
+        self.lasting.place = [0, 1].map(|i| (place[i] + 1.0) / 2.0 * (self.size[i] - 1.0));
     }
 
     /// Pulls it to the middle by a part of its way from there, then moves it. It stops at the edges, and is not left there
     /// by who goes on pushing.
     pub(super) fn go(&mut self, by: [f64; 2], spring: f64) {
         let middle = middle(self.size);
-        let to = [0, 1].map(|i| middle[i] + (self.place[i] - middle[i]) * (1.0 - spring) + by[i]);
-        self.place = [0, 1].map(|i| to[i].clamp(0.0, self.size[i] - 1.0));
-        self.pushed = if self.place == to { 0 } else { self.pushed + 1 };
-        if self.pushed >= PUSHED {
-            self.place = middle;
-            self.pushed = 0;
+        let to = [0, 1].map(|i| middle[i] + (self.lasting.place[i] - middle[i]) * (1.0 - spring) + by[i]);
+        self.lasting.place = [0, 1].map(|i| to[i].clamp(0.0, self.size[i] - 1.0));
+        self.lasting.pushed = if self.lasting.place == to { 0 } else { self.lasting.pushed + 1 };
+        if self.lasting.pushed >= PUSHED {
+            self.lasting.place = middle;
+            self.lasting.pushed = 0;
         }
     }
 
     /// Holds it away from its place.
     pub(super) fn hold_away(&mut self, by: [f64; 2]) {
-        self.away = by;
+        self.lasting.away = by;
     }
 
     /// Tells the page where it is.

@@ -126,6 +126,7 @@ pub(crate) struct Episodes {
 }
 
 impl Episodes {
+    /// Of a stream whose page is being loaded.
     pub(crate) fn new(seed: u64, stream: usize) -> Self {
         Episodes {
             seed: derive_seed(seed, &format!("episodes of stream {stream}")),
@@ -134,6 +135,45 @@ impl Episodes {
             since: Instant::now(),
             again: false,
             failures: 0,
+        }
+    }
+
+    /// The number of the one that is under way or comes next, and whether the agent is in it: has seen its beginning, and not
+    /// its end.
+    pub(crate) fn place(&self) -> (u64, bool) {
+        (self.number, matches!(self.state, State::Going | State::Ended { .. }))
+    }
+
+    /// The number of the one that a page begins with that is loaded anew now.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.number + u64::from(self.place().1)
+    }
+
+    /// Its page is being loaded, and this one comes next.
+    pub(crate) fn begin_with(&mut self, number: u64) {
+        self.number = number;
+        self.failures = 0;
+        self.turn(State::Opening);
+    }
+
+    /// Is to stand at this [`place`](Self::place), and does so if it can: an episode that the page is not in is cut off. Returns
+    /// whether it stood there.
+    pub(crate) fn stand_at(&mut self, place: (u64, bool)) -> bool {
+        let stands = self.place() == place;
+        if !stands {
+            self.number = place.0;
+            self.turn(match place.1 {
+                true => State::Ended { step_type: StepType::TRUNCATED, left: true },
+                false => State::Stale,
+            });
+        }
+        stands
+    }
+
+    /// The next one begins with the page.
+    pub(crate) fn load_anew(&mut self) {
+        if self.state == State::Ready {
+            self.turn(State::Stale);
         }
     }
 

@@ -3,11 +3,11 @@ use super::*;
 use crate::Pace;
 
 /// `None`, and a line that says so, if there is no Chromium that can draw step by step.
-fn shell() -> Option<Turn> {
+pub(super) fn shell() -> Option<Turn> {
     turn_for(&Options { pace: Pace::LockStep, ..Options::default() }, 1)
 }
 
-fn in_lock_step(url: &str) -> Options {
+pub(super) fn in_lock_step(url: &str) -> Options {
     Options { pace: Pace::LockStep, image: Image::Png, ..options(url) }
 }
 
@@ -27,7 +27,7 @@ const STILL: [f32; 4] = [0.0; 4];
 const PRESS: [f32; 4] = [0.0, 0.0, 1.0, 0.0];
 
 /// Draws by all clocks that there are, and by chance.
-const MOVING: &str = "<style>@keyframes m { from { left: 0 } to { left: 560px } }
+pub(super) const MOVING: &str = "<style>@keyframes m { from { left: 0 } to { left: 560px } }
  div { position: absolute; top: 260px; width: 60px; height: 60px; background: #0a0; animation: m 1s linear infinite }</style>
  <body style='margin:0'><div></div><canvas id=c width=640 height=480></canvas><script>
  const x = c.getContext('2d');

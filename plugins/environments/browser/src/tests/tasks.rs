@@ -7,10 +7,10 @@ use std::fs;
 use std::path::PathBuf;
 
 /// A folder of pages, which is removed when it is dropped.
-struct Pages(PathBuf);
+pub(super) struct Pages(PathBuf);
 
 impl Pages {
-    fn new(name: &str, pages: &[(&str, &str)]) -> Pages {
+    pub(super) fn new(name: &str, pages: &[(&str, &str)]) -> Pages {
         let folder = std::env::temp_dir().join(format!("efference-tasks-of-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         for (page, text) in pages {
@@ -19,7 +19,7 @@ impl Pages {
         Pages(folder)
     }
 
-    fn options(&self, task: &str, pace: Pace) -> Options {
+    pub(super) fn options(&self, task: &str, pace: Pace) -> Options {
         Options {
             tasks: self.0.display().to_string(),
             task: OneOrMore::from(task),
