@@ -1,5 +1,6 @@
 //! Tests with the real Chromium, on pages that a small server on a free port of this machine gives.
 mod hostile;
+mod kills;
 mod lock_step;
 mod mending;
 mod network;
