@@ -94,5 +94,8 @@ fn what_the_page_gives_and_what_became_of_it_is_recorded() {
     assert!(!rewards.is_empty() && rewards.iter().all(|reward| *reward == -1.0), "{rewards:?}");
     let last = lines.last().unwrap();
     assert_eq!(last["browser/recoveries"], 0.0, "{last}");
-    assert!(last["browser/picture_age"].as_f64().is_some_and(|age| (0.0..600.0).contains(&age)), "{last}");
+    for seconds in ["browser/picture_age", "browser/reaction_time"] {
+        assert!(last[seconds].as_f64().is_some_and(|age| (0.0..600.0).contains(&age)), "{last}");
+    }
+    assert!(last["browser/missed_pictures"].as_f64().is_some_and(|missed| missed >= 0.0), "{last}");
 }
