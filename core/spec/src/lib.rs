@@ -33,6 +33,7 @@ mod overrides;
 mod read_text;
 mod reference;
 mod registry;
+mod renamed;
 mod resolve;
 mod resolved;
 mod saving;
