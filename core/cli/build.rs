@@ -1,6 +1,6 @@
 //! Says which libtorch the host is compiled against, without linking it: plugins for another are listed as such.
 
-#[path = "../abi/build-support/libtorch_version.rs"]
+#[path = "../sdk/build-support/libtorch_version.rs"]
 mod libtorch;
 
 use libtorch::libtorch_version;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=../abi/build-support/libtorch_version.rs");
+    println!("cargo::rerun-if-changed=../sdk/build-support/libtorch_version.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     println!("cargo::rustc-env=EFFERENCE_TARGET={}", env::var("TARGET").expect("cargo sets TARGET"));
     match version() {

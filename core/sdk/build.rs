@@ -5,7 +5,7 @@
 //! `LD_LIBRARY_PATH` of what it starts (doc tests included), so a link in there that leads to libtorch is
 //! enough. A binary that is started without cargo needs an rpath; `core/engine/build.rs` shows how to set it.
 
-#[path = "../abi/build-support/libtorch_version.rs"]
+#[path = "build-support/libtorch_version.rs"]
 mod libtorch;
 
 use libtorch::libtorch_version;
@@ -41,7 +41,7 @@ fn main() {
         .file("src/autograd/pool.cpp")
         .compile("efference_autograd_shim");
 
-    println!("cargo::rerun-if-changed=../abi/build-support/libtorch_version.rs");
+    println!("cargo::rerun-if-changed=build-support/libtorch_version.rs");
     let (version, header) = libtorch_version(&lib.join("..")).unwrap_or_else(|error| panic!("{error}"));
     println!("cargo::rerun-if-changed={}", header.display());
     println!("cargo::rustc-env=EFFERENCE_LIBTORCH_VERSION={version}");

@@ -11,16 +11,23 @@
 // * **One object shape.** An `ef_Object` is an opaque pointer and a table of functions. An object that a function
 //   returns is owned by the caller, who calls `destroy` once. An object that is passed as an argument, or inside of
 //   one, is borrowed for the call: its `destroy` is not called.
+// * **Errors.** An `ef_Error` is a list of frames, from the outermost to the innermost: which plugin, if the frame names one,
+//   and a sentence for a person. Who receives it frees it as any list. An error in an option names the option's path.
 // * **Tensors** are pointers to libtorch's `at::Tensor`. `const ef_Tensor *` is borrowed for the call; `ef_Tensor *` moves
-//   to the receiver, who frees it.
+//   to the receiver, who frees it. To keep a borrowed one, copy the `at::Tensor`, which shares its elements. What is borrowed is
+//   not changed in place.
+// * **Grad mode** is on while a trainer steps, and so in a goal's loss and transition, in cells and in layers: autograd
+//   sees through what they compute. It is off in both functions of a VJP, in `updated` and in `act`.
 // * **Lists** (`ef_List`) are returned: the receiver takes over each element, then calls `free` once. **Slices**
 //   (`ef_Slice`) and **texts** (`ef_Str`, UTF-8 without a terminating zero) are borrowed for the call.
 // * **Sizes.** Each table and each struct that is passed by pointer begins with its `size` in bytes, as its maker
 //   knows it. A receiver refuses one that lacks fields which it needs, and ignores fields that it does not know.
 //   Functions that are appended to a table within one `ef_ABI_VERSION` are optional: null, or beyond `size`, means
 //   that the object does not have them.
-// * **Nothing unwinds** across the boundary. A panic or exception is caught by the side where it happens.
-// * **Threads**: each object is called from one thread at a time, not always the same one.
+// * **Nothing unwinds** across the boundary. A panic or exception is caught by the side where it happens; one that is not
+//   ends the process.
+// * **Threads**: each object is called from one thread at a time, not always the same one. What is borrowed for a call
+//   belongs to that call's thread. The host's functions in `ef_HostApi` may be called from any.
 // * **State of the process** (grad mode, default dtype, device and stream, number of threads, locale, working
 //   directory, signal handlers) is left as it was found.
 // * Libraries are never unloaded.
@@ -160,7 +167,7 @@ typedef struct ef_NetworkSpec {
 
 // One message of an error, and the plugin that it came through, if it came through one there.
 typedef struct ef_ErrorFrame {
-    // A `ef_Kind`(crate::Kind); 0: the frame names no plugin.
+    // A `ef_Kind`; 0: the frame names no plugin.
     uint32_t plugin_kind;
     // The plugin's name.
     struct ef_Str plugin;
@@ -263,7 +270,7 @@ typedef struct ef_LossInput {
     const ef_Tensor *state;
     // The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
     // elements that an environment only shows as they are in the state, and with those that are only to be predicted as
-    // they came, which the moment does not show: see `ef_Comparison`(crate::Comparison).
+    // they came, which the moment does not show: see `ef_Comparison`.
     const ef_Tensor *target;
     // The states after it, with gradient, from a trainer that makes them first; null from others.
     const ef_Tensor *next;
@@ -1118,7 +1125,7 @@ typedef struct ef_Slice_Str {
 typedef struct ef_HostApi {
     // Size of the host's table, in bytes.
     size_t size;
-    // The `ef_FEATURES`(crate::FEATURES) that the host has.
+    // The `ef_FEATURES` that the host has.
     struct ef_Slice_Str features;
     // Whether an event of this level (1 error, 2 warning, 3 info, 4 debug, 5 trace) would be recorded.
     ef_Status (*log_enabled)(uint32_t level, struct ef_Str target, bool *out, struct ef_Error *err);
@@ -1169,7 +1176,8 @@ typedef struct ef_Manifest {
     uint32_t size;
     // Version of the SDK that made it, or the author's own for a library made without it.
     uint8_t sdk_version[16];
-    // Version of libtorch that the library was compiled against, such as `2.13.0`.
+    // Version of libtorch that the library was compiled against, such as `2.13.0`; empty for one that uses none, as an
+    // environment need not.
     uint8_t libtorch_version[16];
     // Target that it was compiled for, such as `x86_64-unknown-linux-gnu`.
     uint8_t target[48];
@@ -1215,8 +1223,8 @@ typedef struct ef_Entry {
     // which contradict each other.
     ef_Status (*check_options)(struct ef_Str options, void *out, struct ef_Error *err);
     // Makes an object of the plugin's kind. `options` is a JSON object; `setup` points to the setup struct of the
-    // kind, such as `ef_LayerSetup`(crate::LayerSetup); the object's table is the one of the kind, such as
-    // `ef_LayerVTable`(crate::LayerVTable).
+    // kind, such as `ef_LayerSetup`; the object's table is the one of the kind, such as
+    // `ef_LayerVTable`.
     ef_Status (*create)(struct ef_Str options,
                         const void *setup,
                         struct ef_Object_c_void *out,

@@ -11,16 +11,23 @@
 //! * **One object shape.** An [`Object`] is an opaque pointer and a table of functions. An object that a function
 //!   returns is owned by the caller, who calls `destroy` once. An object that is passed as an argument, or inside of
 //!   one, is borrowed for the call: its `destroy` is not called.
+//! * **Errors.** An [`Error`] is a list of frames, from the outermost to the innermost: which plugin, if the frame names one,
+//!   and a sentence for a person. Who receives it frees it as any list. An error in an option names the option's path.
 //! * **Tensors** are pointers to libtorch's `at::Tensor`. `*const Tensor` is borrowed for the call; `*mut Tensor` moves
-//!   to the receiver, who frees it.
+//!   to the receiver, who frees it. To keep a borrowed one, copy the `at::Tensor`, which shares its elements. What is borrowed is
+//!   not changed in place.
+//! * **Grad mode** is on while a trainer steps, and so in a goal's loss and transition, in cells and in layers: autograd
+//!   sees through what they compute. It is off in both functions of a VJP, in `updated` and in `act`.
 //! * **Lists** ([`List`]) are returned: the receiver takes over each element, then calls `free` once. **Slices**
 //!   ([`Slice`]) and **texts** ([`Str`], UTF-8 without a terminating zero) are borrowed for the call.
 //! * **Sizes.** Each table and each struct that is passed by pointer begins with its `size` in bytes, as its maker
 //!   knows it. A receiver refuses one that lacks fields which it needs, and ignores fields that it does not know.
 //!   Functions that are appended to a table within one [`ABI_VERSION`] are optional: null, or beyond `size`, means
 //!   that the object does not have them.
-//! * **Nothing unwinds** across the boundary. A panic or exception is caught by the side where it happens.
-//! * **Threads**: each object is called from one thread at a time, not always the same one.
+//! * **Nothing unwinds** across the boundary. A panic or exception is caught by the side where it happens; one that is not
+//!   ends the process.
+//! * **Threads**: each object is called from one thread at a time, not always the same one. What is borrowed for a call
+//!   belongs to that call's thread. The host's functions in [`HostApi`] may be called from any.
 //! * **State of the process** (grad mode, default dtype, device and stream, number of threads, locale, working
 //!   directory, signal handlers) is left as it was found.
 //! * Libraries are never unloaded.

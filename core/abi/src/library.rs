@@ -30,7 +30,8 @@ pub struct Manifest {
     pub size: u32,
     /// Version of the SDK that made it, or the author's own for a library made without it.
     pub sdk_version: [u8; 16],
-    /// Version of libtorch that the library was compiled against, such as `2.13.0`.
+    /// Version of libtorch that the library was compiled against, such as `2.13.0`; empty for one that uses none, as an
+    /// environment need not.
     pub libtorch_version: [u8; 16],
     /// Target that it was compiled for, such as `x86_64-unknown-linux-gnu`.
     pub target: [u8; 48],

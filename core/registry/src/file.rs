@@ -210,7 +210,7 @@ fn check(file: &Path, bytes: &[u8], host: &Identity) -> Result<(), Refusal> {
     }
     let theirs = text(&bytes[offset_of!(Manifest, libtorch_version)..][..16]);
     let ours = host.libtorch_version.clone();
-    if theirs != ours {
+    if !theirs.is_empty() && theirs != ours {
         return Err(Refusal::OtherLibtorch { file: file.into(), theirs, ours });
     }
     let theirs = text(&bytes[offset_of!(Manifest, target)..][..48]);

@@ -39,6 +39,12 @@ impl KeyPath {
         KeyPath(self.0.iter().chain(&more.0).cloned().collect())
     }
 
+    /// The same below another path: it begins with `from`, and then with `to`.
+    pub(super) fn moved(&self, from: &KeyPath, to: &KeyPath) -> Self {
+        let rest = self.0.get(from.0.len()..).unwrap_or_default();
+        to.join(&KeyPath(rest.to_vec()))
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
     }

@@ -10,6 +10,7 @@ use super::merge::{Merged, Origins, merge};
 use super::name::nearest_name;
 use super::overrides::{of_sets, of_variables};
 use super::registry::{Cached, OptionError, PluginRegistry};
+use super::renamed::Renamed;
 use super::resolved::{Optimizer, OptimizerGroup, PluginChoice, Spec};
 use super::schema::Schema;
 use super::section::Section;
@@ -146,14 +147,17 @@ impl ParsedSpec {
         let mut checked = check(&merged.tree, registry);
         // What variables and `--set` say is read by what their keys take. Which options there are depends on the plugins,
         // which these may name.
-        let mut refused = Vec::new();
+        let (mut refused, mut renamed) = (Vec::new(), Vec::new());
         for _ in 0..MOST_READINGS {
             refused.clear();
             let schema = Schema::new(&checked.schema);
+            let by_old_names: Vec<Renamed> =
+                self.layers.iter_mut().flat_map(|layer| layer.rename(schema)).collect();
             let read = self.layers.iter_mut().map(|layer| layer.read_by(schema, &mut refused));
-            if read.filter(|is_new| *is_new).count() == 0 {
+            if read.filter(|is_new| *is_new).count() == 0 && by_old_names.is_empty() {
                 break;
             }
+            renamed.extend(by_old_names);
             merged = merge(&self.layers, &Value::Null);
             checked = check(&merged.tree, registry);
         }
@@ -187,6 +191,7 @@ impl ParsedSpec {
                 self.diagnostics.push(diagnostic);
             }
         }
+        checked.notes.extend(renamed.iter().map(Renamed::note));
         checked.notes.extend(without_directory.iter().cloned());
         if self.diagnostics.is_empty() {
             match self.typed(&full, &checked) {

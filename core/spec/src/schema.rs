@@ -209,6 +209,18 @@ impl<'a> Schema<'a> {
             .or_else(|| self.alternatives().into_iter().find_map(|one| one.property(key)))
     }
 
+    /// Of a table: what keys were called before, and what they are called now.
+    pub(super) fn old_names(self) -> Vec<(&'a str, &'a str)> {
+        let keys = self.keys();
+        let of_key = |key: &&'a str| {
+            let key = *key;
+            let names = self.property(key).and_then(|property| property.get("x-old-names")?.as_array());
+            let names = names.into_iter().flatten().filter_map(Value::as_str);
+            names.map(move |name| (name, key)).collect::<Vec<_>>()
+        };
+        keys.iter().flat_map(of_key).filter(|(old, _)| !keys.contains(old)).collect()
+    }
+
     /// Of a table whose keys are the user's: any of its values.
     pub(super) fn any_value(self) -> Option<Schema<'a>> {
         self.get("additionalProperties").filter(|said| said.is_object()).map(|said| self.at(said))

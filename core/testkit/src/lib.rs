@@ -15,10 +15,12 @@
 //! Everything here computes what the host computes, in the plainest way: [`LayersOf`] makes layers from options
 //! as a spec would ([`Matrix`] is the simplest kind), [`evaluate_paths`] evaluates a cell once for each gradient path,
 //! [`PlainAgent`] lets a trainer train, [`OwnedMoment`] is what an environment would send.
+//! [`read_events`] reads what a run has written for TensorBoard.
 
 mod agent;
 mod connections;
 pub mod contract;
+mod events;
 mod grad_paths;
 mod gradients;
 mod matrix;
@@ -31,6 +33,7 @@ mod vjp;
 
 pub use agent::{PlainAgent, Rule, sgd};
 pub use connections::check_connections;
+pub use events::{Event, read_events};
 pub use grad_paths::{PlainTransition, evaluate_paths};
 pub use gradients::check_gradients;
 pub use matrix::{Matrix, MatrixOptions};

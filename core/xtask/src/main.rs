@@ -73,12 +73,12 @@ enum Task {
     },
     /// Build the documentation; warnings are errors
     Docs,
-    /// Check what neither rustfmt nor clippy looks at: words, lengths, circles, dead items, `use`, documents
+    /// Check what neither rustfmt nor clippy looks at: words, lengths, circles, dead items, `use`, documents, the book, the boundary
     Tidy {
         /// Only these checks
         #[arg(value_parser = PossibleValuesParser::new(tidy::names()), value_name = "CHECK")]
         checks: Vec<String>,
-        /// Rewrite the `use` lines that are in another style
+        /// Rewrite the `use` lines that are in another style, and append what is new to the layout of the boundary
         #[arg(long)]
         fix: bool,
     },

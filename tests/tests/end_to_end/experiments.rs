@@ -1,6 +1,8 @@
 //! Runs that go well, and what they leave.
 use crate::program::{Run, SMALL, Workplace, repository};
+use efference_testkit::read_events;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Runs [`SMALL`] with these keys set.
 #[track_caller]
@@ -61,7 +63,17 @@ fn first_light_runs_from_any_directory_with_an_empty_environment() {
 
     let events = run.names("tensorboard");
     assert!(events.len() == 1 && events[0].starts_with("events.out.tfevents."), "{events:?}");
-    assert!(run.path.join("tensorboard").join(&events[0]).metadata().unwrap().len() > 1_000);
+    let events = read_events(&run.path.join("tensorboard").join(&events[0])).unwrap();
+    for line in &metrics {
+        let at = events.iter().filter(|event| line["step"] == event.step).flat_map(|event| &event.scalars);
+        let scalars: BTreeMap<&str, f32> = at.map(|(tag, value)| (tag.as_str(), *value)).collect();
+        for name in ["loss", "error", "error_last", "skill"] {
+            assert_eq!(scalars[name], line[name].as_f64().unwrap() as f32, "{name} in {line}");
+        }
+    }
+    let pictures = events.iter().flat_map(|event| &event.pictures);
+    assert!(pictures.into_iter().all(|(_, bytes)| bytes.starts_with(b"\x89PNG")));
+    assert_eq!(events.iter().map(|event| event.pictures.len()).sum::<usize>(), 3);
     let pictures = run.names("pictures");
     assert_eq!(pictures.len(), 3, "{pictures:?}");
     for picture in pictures {

@@ -21,7 +21,11 @@ fn header() -> String {
 fn in_c(text: &str) -> String {
     let text =
         text.replace("`*const Tensor`", "`const ef_Tensor *`").replace("`*mut Tensor`", "`ef_Tensor *`");
-    text.replace("[`", "`ef_").replace("`]", "`")
+    let text = text.replace("[`", "`ef_").replace("`]", "`");
+    // Where a word leads to in Rust's documentation.
+    let mut pieces = text.split("`(crate::");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |whole, piece| whole + "`" + piece.split_once(')').map_or(piece, |(_, rest)| rest))
 }
 
 #[test]
@@ -57,11 +61,62 @@ fn compile(compiler: &str, options: &[&str], source: &Path, libraries: &[&str], 
 }
 
 #[test]
-fn the_header_is_plain_c() {
+fn the_header_is_plain_c_and_plain_cpp_and_may_be_included_twice() {
     let place = Workplace::new();
-    let source = place
-        .write("one.c", "#include \"efference.h\"\nint main(void) { return sizeof(ef_Manifest) == 0; }\n");
+    let twice = "#include \"efference.h\"\n#include \"efference.h\"\n";
+    let main = "int main(void) { ef_ActionGroup group = ef_ActionGroup_VALUE; return sizeof(ef_Manifest) == group.choices; }\n";
+    let source = place.write("one.c", format!("{twice}{main}"));
     compile("cc", &["-std=c11", "-pedantic"], &source, &[], &place.path().join("one"));
+    let source =
+        place.write("one.cpp", format!("{twice}int main() {{ return sizeof(ef_Manifest) == 0; }}\n"));
+    compile("c++", &["-std=c++17", "-pedantic"], &source, &[], &place.path().join("one"));
+}
+
+/// What plays the environment in C: it predicts a ramp, whose next value is known.
+const COUNTS: &str = "name = \"counts\"\nsteps = 40\nthreads = 1\nenvironment = { plugin = \"counter\", period = 5 }\n\
+    state.size = 16\nlayer.plugin = \"dense\"\nrecord.every = 1\n";
+
+/// Runs the library in this folder, and stops and goes on.
+#[track_caller]
+fn counts(place: &Workplace) {
+    place.write("counts.toml", COUNTS);
+    let shown = place.efference(&["plugins", "show", "counter", "--path", "."]).expect(0);
+    assert!(
+        shown.stdout.starts_with("environment counter 0.1.0\n") && shown.stdout.contains("period"),
+        "{shown}"
+    );
+    let ran = place.efference(&["run", "counts.toml", "--plugins", ".", "--runs", "runs"]).expect(0);
+    assert!(ran.stdout.contains("exact"), "{ran}");
+    let lines = place.run("counts").metrics();
+    // The ramp goes up by 0.5 four times in five, and down by 2: half of the square of what the last value misses.
+    let errors: Vec<f64> = lines[2..12].iter().map(|line| line["error_last"].as_f64().unwrap()).collect();
+    assert_eq!(errors.iter().sum::<f64>(), 8.0 * 0.125 + 2.0 * 2.0, "{errors:?}");
+    let verified =
+        place.efference(&["verify-resume", "counts.toml", "--plugins", ".", "--at", "13"]).expect(0);
+    assert!(verified.stdout.contains("Equal, bit for bit"), "{verified}");
+}
+
+#[test]
+fn an_environment_in_c_is_an_environment_like_others() {
+    let place = Workplace::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/counter/counter.c");
+    let options = ["-std=c11", "-pedantic", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-s"];
+    compile("cc", &options, &source, &[], &place.path().join("libcounter.so"));
+    counts(&place);
+    place
+        .efference(&["check", "counts.toml", "--plugins", ".", "--set", "environment.period=1"])
+        .expect(2)
+        .says(&["`environment.period`"]);
+    place.efference(&["plugins", "check", "libcounter.so"]).expect(0);
+}
+
+/// Built from `counter.c` when the boundary was new, and never again.
+#[test]
+fn a_library_of_long_ago_goes_on_being_loaded() {
+    let place = Workplace::new();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/counter/libcounter-abi-2.so");
+    place.write("libcounter.so", fs::read(kept).unwrap());
+    counts(&place);
 }
 
 /// The layer in C++, compiled, in a directory of its own. It is kept until its sources change: libtorch's headers

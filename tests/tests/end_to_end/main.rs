@@ -5,6 +5,7 @@
 
 mod bench;
 mod bonus;
+mod book;
 mod browser;
 mod budget;
 mod check;

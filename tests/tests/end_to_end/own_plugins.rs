@@ -117,6 +117,20 @@ fn an_environment_in_python_is_made_tested_and_run() {
 }
 
 #[test]
+fn a_layer_in_cpp_is_made_built_checked_and_run() {
+    let place = Workplace::new();
+    efference(&place, &["plugins", "new", "layer", "own-layer", "--lang", "cpp"]).expect(0);
+    let folder = place.path().join("own-layer");
+    // Quickly built, not quick: libtorch's headers alone take seconds.
+    let built = Command::new("make").arg("CXXFLAGS=-O0 -Werror").current_dir(&folder).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let checked = efference(&place, &["plugins", "check", "own-layer"]).expect(0);
+    assert!(checked.stdout.contains("agree with finite differences"), "{checked}");
+    let run = ["run", "own-layer/own-layer.toml", "--set", "steps=20", "--runs", "runs"];
+    efference(&place, &run).expect(0);
+}
+
+#[test]
 fn what_cannot_be_made_is_refused_before_anything_is_written() {
     let place = Workplace::new();
     let refused = |arguments: &[&str], texts: &[&str]| {
@@ -124,6 +138,7 @@ fn what_cannot_be_made_is_refused_before_anything_is_written() {
     };
     refused(&["layer", "MyLayer"], &["'MyLayer' cannot be the name of a plugin", "did you mean 'my-layer'?"]);
     refused(&["layer", "match"], &["Rust or Python use it for something else", "my-match"]);
+    refused(&["goal", "mine", "--lang", "cpp"], &["only a layer can be made in C++"]);
     refused(&["layer", "mine", "--lang", "python"], &["only an environment can be written in Python"]);
     refused(
         &["layer", "mine", "--sources", "nowhere"],

@@ -3,11 +3,13 @@
 pub mod bench;
 pub mod check;
 pub mod compare;
+pub mod completions;
 pub mod diff;
 pub mod draw;
 pub mod evaluate;
 pub mod explain;
 pub mod fork;
+pub mod man;
 pub mod pictures;
 pub mod plugins;
 pub mod rerun;
@@ -22,7 +24,7 @@ pub mod view;
 pub mod watch;
 
 use crate::plugin_folders::PluginFolderArgs;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs experiments with agents that learn online from a stream.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ pub enum Command {
     Bench(bench::BenchArgs),
     VerifyResume(verify_resume::VerifyResumeArgs),
     SimulateDecisions(simulate_decisions::SimulateDecisionsArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -86,6 +90,8 @@ impl Command {
             Command::Bench(arguments) => bench::run(arguments),
             Command::VerifyResume(arguments) => verify_resume::run(arguments),
             Command::SimulateDecisions(arguments) => simulate_decisions::run(arguments),
+            Command::Completions(arguments) => completions::run(arguments, Cli::command()),
+            Command::Man(arguments) => man::run(arguments, Cli::command()),
         }
     }
 }
@@ -93,7 +99,6 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

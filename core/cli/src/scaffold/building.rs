@@ -65,14 +65,7 @@ impl Building {
                 sources.display()
             ));
         }
-        let libtorch = PathBuf::from(LIBTORCH);
-        if !libtorch.join("lib").is_dir() {
-            return Err(format!(
-                "libtorch is not in {LIBTORCH} any more, where it was when this program was built. Run `cargo xtask setup` in {}: \
-                 it finds or fetches one; then build efference again with `cargo xtask build`",
-                sources.display()
-            ));
-        }
+        let libtorch = libtorch(&sources)?;
         let version = env!("EFFERENCE_LIBTORCH_VERSION");
         let shared = user_directory().map(|cache| cache.join(format!("plugin-builds/libtorch-{version}")));
         let shared = shared.filter(|shared| shared.to_str().is_some());
@@ -125,6 +118,36 @@ impl Building {
         let (from, to) = (self.sources.join("Cargo.lock"), folder.join("Cargo.lock"));
         fs::copy(&from, &to).map(drop).map_err(|e| format!("{} cannot be copied: {e}", from.display()))
     }
+}
+
+/// The libtorch that this program was built with.
+fn libtorch(sources: &Path) -> Result<PathBuf, String> {
+    let libtorch = PathBuf::from(LIBTORCH);
+    if libtorch.join("lib").is_dir() {
+        return Ok(libtorch);
+    }
+    Err(format!(
+        "libtorch is not in {LIBTORCH} any more, where it was when this program was built. Run `cargo xtask setup` in {}: \
+         it finds or fetches one; then build efference again with `cargo xtask build`",
+        sources.display()
+    ))
+}
+
+/// What a plugin in C++ is made with, for its Makefile.
+///
+/// # Errors
+/// There is no such libtorch, or make could not read where it is.
+pub(super) fn libtorch_for_make() -> Result<String, String> {
+    let libtorch = libtorch(Path::new(SOURCES))?;
+    if LIBTORCH.contains(|c: char| c.is_whitespace() || "#$:".contains(c)) {
+        return Err(format!(
+            "make cannot read a path such as {LIBTORCH}: build efference with a libtorch in a folder without spaces"
+        ));
+    }
+    Ok(format!(
+        "# Made by `efference plugins new` for this machine; not for version control.\nLIBTORCH = {}\n",
+        libtorch.display()
+    ))
 }
 
 impl Glue {

@@ -17,5 +17,6 @@ pub enum NewKind {
 #[allow(missing_docs)] // the names say it
 pub enum Language {
     Rust,
+    Cpp,
     Python,
 }

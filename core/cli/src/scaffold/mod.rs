@@ -7,13 +7,13 @@ mod name;
 mod templates;
 
 use crate::output::print;
-use building::Building;
+use building::{Building, libtorch_for_make};
 use clap::Args;
 pub use kind::{Language, NewKind};
 use name::Name;
 use std::fs;
 use std::path::{Path, PathBuf};
-use templates::{Template, python, rust};
+use templates::{Template, cpp, python, rust};
 
 /// What is to be made.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct NewArgs {
     pub kind: NewKind,
     /// Its name, as specs say it: small letters, digits and hyphens. It is the name of the folder too.
     pub name: String,
-    /// The language. An environment in Python is a program of its own, which the plugin `process` talks to.
+    /// The language. C++ is for layers; an environment in Python is a program of its own, which the plugin `process` talks to.
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub lang: Language,
     /// The folder in which its folder is made; without, the current one.
@@ -41,6 +41,12 @@ pub fn make(arguments: &NewArgs) -> Result<(), String> {
     let name = Name::read(&arguments.name)?;
     let template = match (arguments.lang, arguments.kind) {
         (Language::Rust, kind) => rust(kind),
+        (Language::Cpp, NewKind::Layer) => cpp(),
+        (Language::Cpp, _) => {
+            return Err("only a layer can be made in C++: leave `--lang cpp` out, and it is made in Rust. Other kinds are \
+                        written against the same header, core/abi/include/efference.h"
+                .to_owned());
+        }
         (Language::Python, NewKind::Environment) => python(),
         (Language::Python, _) => {
             return Err("only an environment can be written in Python: leave `--lang python` out, and it is made in Rust"
@@ -57,8 +63,9 @@ pub fn make(arguments: &NewArgs) -> Result<(), String> {
     // Before anything is written: what it would be built with is there.
     let building = match arguments.lang {
         Language::Rust => Some(Building::find(arguments.sources.as_deref())?),
-        Language::Python => None,
+        Language::Cpp | Language::Python => None,
     };
+    let for_make = if arguments.lang == Language::Cpp { Some(libtorch_for_make()?) } else { None };
     write(&folder, &template, &name)?;
     if let Some(building) = building {
         let manifest = templates::manifest(&name, &building.packages(arguments.kind));
@@ -66,6 +73,10 @@ pub fn make(arguments: &NewArgs) -> Result<(), String> {
         write_file(&folder.join(".cargo/config.toml"), &building.config()?)?;
         write_file(&folder.join(".gitignore"), "/target\n/runs\n/.cargo\n")?;
         building.copy_lockfile(&folder)?;
+    }
+    if let Some(libtorch) = for_make {
+        write_file(&folder.join("libtorch.mk"), &libtorch)?;
+        write_file(&folder.join(".gitignore"), "*.so\n/runs\n/libtorch.mk\n")?;
     }
     print(&next(&folder, &template, &name));
     Ok(())

@@ -62,6 +62,40 @@ pub(super) fn rust(kind: NewKind) -> Template {
     }
 }
 
+/// A layer in C++.
+pub(super) fn cpp() -> Template {
+    Template {
+        files: &[
+            TemplateFile {
+                path: "my_plugin.cpp",
+                what: "the plugin",
+                template: include_str!("../../templates/cpp/layer.cpp"),
+            },
+            TemplateFile {
+                path: "Makefile",
+                what: "how it is built",
+                template: include_str!("../../templates/cpp/Makefile.in"),
+            },
+            TemplateFile {
+                path: "efference.h",
+                what: "the boundary; its first page has the rules",
+                template: include_str!("../../../abi/include/efference.h"),
+            },
+            TemplateFile {
+                path: "my-plugin.toml",
+                what: "an experiment with it",
+                template: include_str!("../../templates/cpp/spec.toml"),
+            },
+        ],
+        next: &[
+            "make",
+            "efference plugins check .",
+            "efference run my-plugin.toml",
+            "efference sweep my-plugin.toml && efference compare runs/my-plugin",
+        ],
+    }
+}
+
 /// An environment in Python.
 pub(super) fn python() -> Template {
     Template {

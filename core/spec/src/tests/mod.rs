@@ -7,6 +7,7 @@ mod limits;
 mod one_plugin;
 mod overrides;
 mod registry;
+mod renamed;
 mod resolved;
 mod sweeps;
 mod tables;

@@ -155,7 +155,7 @@ options! {
     /// Options of `bptt`.
     struct Bptt {
         /// Steps between updates.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1), extend("x-old-names" = ["unrolls"]))]
         unroll_length: i64 = 1,
         /// What stands for the gradients of the future.
         synthetic_gradient: Option<SyntheticGradient> = Some(SyntheticGradient::default()),

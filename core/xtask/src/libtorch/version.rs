@@ -1,6 +1,6 @@
 //! Is this folder a libtorch, and is it the right one?
 
-#[path = "../../../abi/build-support/libtorch_version.rs"]
+#[path = "../../../sdk/build-support/libtorch_version.rs"]
 mod header;
 
 use crate::error::{Error, Result};

@@ -3,11 +3,14 @@
 //! Each check is a function of the tree that returns what it refuses, with place, sentence and help. The checks read
 //! text and tokens, never types: they are quick, need no build, and now and then let something pass.
 
+mod abi;
+mod book;
 mod circles;
 mod commands;
 mod dead;
 mod documents;
 mod keys;
+mod layout;
 mod length;
 mod lexer;
 mod modules;
@@ -32,7 +35,7 @@ use violation::Violation;
 
 type Check = fn(&Tree<'_>) -> Vec<Violation>;
 
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 9] = [
     ("words", wording::check),
     ("length", length::check),
     ("circles", circles::check),
@@ -40,6 +43,8 @@ const CHECKS: [(&str, Check); 7] = [
     ("uses", uses::check),
     ("documents", documents::check),
     ("workplace", workplace::check),
+    ("book", book::check),
+    ("abi", abi::check),
 ];
 
 /// The names of the checks.
@@ -57,6 +62,13 @@ pub(crate) fn run(places: &Places, only: &[String], fix: bool) -> Result<ExitCod
                 fs::write(&whole, &fixed).map_err(|e| Error::file("write", &whole, &e))?;
                 *text = fixed;
             }
+        }
+        let layout = abi::fix(&Tree::new(texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))));
+        if let Some(layout) = layout {
+            let whole = places.root.join(abi::LAYOUT);
+            fs::write(&whole, &layout).map_err(|e| Error::file("write", &whole, &e))?;
+            texts.retain(|(path, _)| path != abi::LAYOUT);
+            texts.push((abi::LAYOUT.to_owned(), layout));
         }
     }
     let tree = Tree::new(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())));
