@@ -3,6 +3,7 @@ use super::checkpoint::Checkpoints;
 use super::evaluations::Evaluations;
 use super::failure::failure;
 use super::state::restored;
+use super::threads;
 use super::viewing::Viewing;
 use super::{
     Beside, Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
@@ -132,6 +133,7 @@ impl Begun {
         }
         let mut experiment = prepared.open(Some(self.directory.path()), true)?;
         if let Some(from) = &self.from {
+            threads::keep(from.manifest.libtorch_threads);
             let fit = if self.resumed { Fit::All } else { Fit::WhatFits };
             for left in experiment.restore(from, fit)? {
                 tracing::warn!("not taken over from the other run: {left}");
