@@ -2,17 +2,15 @@
 mod peak;
 mod report;
 
-pub use peak::Peak;
-pub use report::{Parts, Rates, Report};
-
 use crate::forecast::check_memory;
 use crate::run::checkpoint::Checkpoints;
-use crate::run::threads;
-use crate::run::{Beside, Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
+use crate::run::{Beside, Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps, threads};
 use efference_cli::temporary::TemporaryPlace;
 use efference_runs::directory::RunDirectory;
 use efference_sdk::{Result, ResultExt, autograd, bail};
 use efference_spec::Spec;
+pub use peak::Peak;
+pub use report::{Parts, Rates, Report};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How an experiment is measured.

@@ -2,11 +2,10 @@
 //!
 //! A checkpoint is copied between two steps, and written by a thread of its own, after all that was recorded until then is
 //! on the disk. One that is due in the middle of an unroll, or while the one before is still being written, waits.
-use super::device;
 use super::experiment::Experiment;
 use super::recording::Recording;
 use super::state::restored;
-use super::threads;
+use super::{device, threads};
 use efference_runs::checkpoint::{Array, Checkpoint, CheckpointError, CheckpointFiles, Manifest, Written};
 use efference_runs::directory::RunDirectory;
 use efference_runs::metric;

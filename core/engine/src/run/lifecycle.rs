@@ -3,10 +3,10 @@ use super::checkpoint::Checkpoints;
 use super::evaluations::Evaluations;
 use super::failure::failure;
 use super::state::restored;
-use super::threads;
 use super::viewing::Viewing;
 use super::{
     Beside, Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
+    threads,
 };
 use crate::forecast::check_memory;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};

@@ -24,7 +24,7 @@ const BEFORE: usize = 2;
 const TURN: usize = 3;
 
 #[derive(Debug, Clone, PartialEq)]
-enum Choice {
+enum Decision {
     /// The spec says how many, or there is nothing to choose.
     Said,
     /// Not yet. How long steps took, on our threads.
@@ -36,14 +36,14 @@ enum Choice {
 }
 
 struct Threads {
-    choice: Choice,
+    decision: Decision,
     /// As many as compute at once.
     all: usize,
-    /// What libtorch was told.
+    /// What libtorch got.
     libtorchs: Option<usize>,
 }
 
-static THREADS: Mutex<Threads> = Mutex::new(Threads { choice: Choice::Said, all: 1, libtorchs: None });
+static THREADS: Mutex<Threads> = Mutex::new(Threads { decision: Decision::Said, all: 1, libtorchs: None });
 /// What libtorch finds by itself: as many as there are physical cores.
 static FOUND_BY_LIBTORCH: LazyLock<usize> =
     LazyLock::new(|| usize::try_from(tch::get_num_threads()).unwrap_or(1));
@@ -77,12 +77,12 @@ impl Threads {
         self.libtorchs = Some(libtorchs);
     }
 
-    fn settle(&mut self, choice: Choice) {
-        match choice {
-            Choice::Libtorchs(count) => self.set(Way::Libtorchs, count),
+    fn settle(&mut self, decision: Decision) {
+        match decision {
+            Decision::Libtorchs(count) => self.set(Way::Libtorchs, count),
             _ => self.set(Way::Ours, 1),
         }
-        self.choice = choice;
+        self.decision = decision;
     }
 }
 
@@ -95,14 +95,14 @@ pub(super) fn choose(said: Option<usize>, device: Device) {
     threads.all = all;
     if said.is_some() || all == 1 || device != Device::Cpu {
         threads.set(Way::Libtorchs, all);
-        threads.choice = Choice::Said;
+        threads.decision = Decision::Said;
     } else {
         threads.set(Way::Ours, 1);
-        threads.choice = Choice::Trial(Vec::new());
+        threads.decision = Decision::Trial(Vec::new());
     }
 }
 
-/// How many threads libtorch was told to use; `None`: nobody has told it.
+/// How many threads libtorch got; `None`: nobody has set it.
 pub(super) fn of_libtorch() -> Option<usize> {
     state().libtorchs
 }
@@ -110,15 +110,15 @@ pub(super) fn of_libtorch() -> Option<usize> {
 /// The same, if it is settled for the whole run.
 pub(super) fn settled_for_libtorch() -> Option<usize> {
     let threads = state();
-    if matches!(threads.choice, Choice::Trial(_)) { None } else { threads.libtorchs }
+    if matches!(threads.decision, Decision::Trial(_)) { None } else { threads.libtorchs }
 }
 
 /// Keeps what was chosen in the run that goes on, unless the spec says it.
 pub(super) fn keep(libtorchs: Option<usize>) {
     let mut threads = state();
-    if let (Choice::Trial(_), Some(count)) = (&threads.choice, libtorchs) {
+    if let (Decision::Trial(_), Some(count)) = (&threads.decision, libtorchs) {
         let count = count.min(threads.all);
-        threads.settle(if count > 1 { Choice::Libtorchs(count) } else { Choice::Ours });
+        threads.settle(if count > 1 { Decision::Libtorchs(count) } else { Decision::Ours });
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn all_to_libtorch() {
 /// Notes how long the trainer's part of a step took, as long as nothing is chosen.
 pub(super) fn after_step(took: Duration) {
     let mut threads = state();
-    let Choice::Trial(steps) = &mut threads.choice else { return };
+    let Decision::Trial(steps) = &mut threads.decision else { return };
     steps.push(took);
     let steps = steps.clone();
     let all = threads.all;
@@ -144,7 +144,7 @@ pub(super) fn after_step(took: Duration) {
     };
     let first_turn = steps.len() == BEFORE + TURN;
     match plan(steps.len()) {
-        Some(_) if first_turn && of(Way::Ours) < WORTH_A_TRIAL => threads.settle(Choice::Ours),
+        Some(_) if first_turn && of(Way::Ours) < WORTH_A_TRIAL => threads.settle(Decision::Ours),
         Some((way, _)) => threads.set(way, all),
         None => {
             let (ours, libtorchs) = (of(Way::Ours), of(Way::Libtorchs));
@@ -154,7 +154,7 @@ pub(super) fn after_step(took: Duration) {
                 "a step takes {ours:.2?} on {all} threads of our own and {libtorchs:.2?} on as many of libtorch's: it is made on \
                  {taken}"
             );
-            threads.settle(if faster { Choice::Libtorchs(all) } else { Choice::Ours });
+            threads.settle(if faster { Decision::Libtorchs(all) } else { Decision::Ours });
         }
     }
 }
@@ -188,26 +188,26 @@ mod tests {
                 let mut threads = state();
                 threads.all = 2;
                 threads.set(Way::Ours, 1);
-                threads.choice = Choice::Trial(Vec::new());
+                threads.decision = Decision::Trial(Vec::new());
             }
             let mut steps = 0;
-            while matches!(state().choice, Choice::Trial(_)) {
+            while matches!(state().decision, Decision::Trial(_)) {
                 let on_ours = autograd::workers() == 2;
                 assert_eq!(of_libtorch(), Some(if on_ours { 1 } else { 2 }));
                 assert_eq!(settled_for_libtorch(), None, "nothing is recorded as chosen before it is");
                 after_step(ms(if on_ours { ours } else { libtorchs }));
                 steps += 1;
             }
-            let choice = state().choice.clone();
-            (choice, settled_for_libtorch(), autograd::workers(), steps)
+            let decision = state().decision.clone();
+            (decision, settled_for_libtorch(), autograd::workers(), steps)
         };
-        assert_eq!(trial(10.0, 5.0), (Choice::Libtorchs(2), Some(2), 0, 17));
-        assert_eq!(trial(10.0, 9.5), (Choice::Ours, Some(1), 2, 17), "so little is not worth it");
-        assert_eq!(trial(1.0, 0.1), (Choice::Ours, Some(1), 2, 5), "small steps");
+        assert_eq!(trial(10.0, 5.0), (Decision::Libtorchs(2), Some(2), 0, 17));
+        assert_eq!(trial(10.0, 9.5), (Decision::Ours, Some(1), 2, 17), "so little is not worth it");
+        assert_eq!(trial(1.0, 0.1), (Decision::Ours, Some(1), 2, 5), "small steps");
 
         choose(None, Device::Cpu);
         state().all = 2;
-        state().choice = Choice::Trial(Vec::new());
+        state().decision = Decision::Trial(Vec::new());
         keep(Some(2));
         assert_eq!((settled_for_libtorch(), autograd::workers()), (Some(2), 0), "as in the run before");
         choose(Some(3), Device::Cpu);
