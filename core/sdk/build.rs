@@ -28,7 +28,7 @@ fn main() {
 
     // The C++ part of `efference_sdk::autograd`.
     let include = lib.join("../include");
-    for file in ["shim", "pool"] {
+    for file in ["shim", "leaves", "pool"] {
         println!("cargo::rerun-if-changed=src/autograd/{file}.cpp");
     }
     cc::Build::new()
@@ -38,6 +38,7 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("src/autograd/shim.cpp")
+        .file("src/autograd/leaves.cpp")
         .file("src/autograd/pool.cpp")
         .compile("efference_autograd_shim");
 

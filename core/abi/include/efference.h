@@ -1143,6 +1143,15 @@ typedef struct ef_HostApi {
     ef_Status (*step_seed)(struct ef_Str purpose, uint64_t *out, struct ef_Error *err);
     // As `metric`, but of several values between two recordings the last one counts. A host of before ends its table here.
     ef_Status (*latest)(struct ef_Str name, double value, void *out, struct ef_Error *err);
+    // Calls `task` once with each number in `0..tasks`, on the threads that the host has for kernels, this one among them, and
+    // returns when all calls have returned. `task` must not unwind. Within a call of `task`, all runs on the thread itself.
+    ef_Status (*parallel)(size_t tasks,
+                          void (*task)(const void *argument, size_t i),
+                          const void *argument,
+                          void *out,
+                          struct ef_Error *err);
+    // How many threads these are now. A host of before ends its table before `parallel`.
+    ef_Status (*threads)(size_t *out, struct ef_Error *err);
 } ef_HostApi;
 
 // How the input that a trainer passes to the cell is laid out.

@@ -28,6 +28,19 @@ pub struct HostApi {
     /// As `metric`, but of several values between two recordings the last one counts. A host of before ends its table here.
     pub latest:
         Option<unsafe extern "C" fn(name: Str, value: f64, out: *mut c_void, err: *mut Error) -> Status>,
+    /// Calls `task` once with each number in `0..tasks`, on the threads that the host has for kernels, this one among them, and
+    /// returns when all calls have returned. `task` must not unwind. Within a call of `task`, all runs on the thread itself.
+    pub parallel: Option<
+        unsafe extern "C" fn(
+            tasks: usize,
+            task: unsafe extern "C" fn(argument: *const c_void, i: usize),
+            argument: *const c_void,
+            out: *mut c_void,
+            err: *mut Error,
+        ) -> Status,
+    >,
+    /// How many threads these are now. A host of before ends its table before `parallel`.
+    pub threads: Option<unsafe extern "C" fn(out: *mut usize, err: *mut Error) -> Status>,
 }
 
 // SAFETY: a table is constant data.

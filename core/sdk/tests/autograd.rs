@@ -1,5 +1,7 @@
 //! What libtorch's autograd makes of an operation written in Rust.
-use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, bump_version, slice};
+use efference_sdk::autograd::{
+    Context, Gradients, Op, OutputBuffer, apply, backward, bump_version, gradients, slice,
+};
 use efference_sdk::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -100,6 +102,37 @@ fn gradients_arrive_through_what_stands_around_it() {
     let (expected_x, expected_w) = ([128.0, 400.0, 864.0], [32.0, 160.0, 432.0]);
     assert_eq!(slice(&x.grad()).unwrap(), expected_x);
     assert_eq!(slice(&w.grad()).unwrap(), expected_w);
+}
+
+#[test]
+fn what_arrives_at_leaves_is_gathered_as_libtorch_gathers_it() {
+    let of = |by_libtorch: bool| {
+        let leaves = [leaf(&[1.0, 2.0]), leaf(&[4.0, 5.0]), leaf(&[0.5, 0.25]), leaf(&[7.0, 7.0])];
+        let [x, w, v, unused] = &leaves;
+        for _ in 0..2 {
+            // `x` is reached along two ways, `v` by an operation of libtorch's. The second pass adds to the first one's.
+            let y = scaled(Scale::new(), &scaled(Scale::new(), x, w).unwrap(), x).unwrap() * v;
+            let gradient = Tensor::from_slice(&[3.0f32, -2.0]);
+            match by_libtorch {
+                true => (&y * &gradient).sum(Kind::Float).backward(),
+                false => backward(&[(&y, &gradient)]).unwrap(),
+            }
+        }
+        assert!(!unused.grad().defined());
+        [x, w, v].map(|leaf| slice(&leaf.grad()).unwrap().to_vec())
+    };
+    assert_eq!(of(false), of(true));
+
+    // The graph is what it was, also after a pass that failed.
+    let (a, b) = (leaf(&[1.0]), leaf(&[2.0]));
+    let sum = &a + &b;
+    let one = sum.ones_like();
+    backward(&[(&sum, &one)]).unwrap();
+    let failing = scaled(Scale::failing("backward"), &sum, &leaf(&[1.0])).unwrap();
+    assert!(backward(&[(&failing, &one)]).is_err());
+    let found = gradients(&[(&sum, &one)], &[&a, &b]).unwrap();
+    assert!(found.iter().all(|g| slice(g.as_ref().unwrap()).unwrap() == [1.0]));
+    assert_eq!(slice(&a.grad()).unwrap(), [1.0]);
 }
 
 #[test]

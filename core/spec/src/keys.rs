@@ -23,8 +23,9 @@ pub(super) struct HostKeys {
     pub(super) steps: Option<u64>,
     /// Where tensors live: "auto", "cpu", "cuda" or "cuda:N". "auto" takes the first usable GPU, else the CPU.
     pub(super) device: String,
-    /// CPU threads of libtorch; without, as many as the machine has physical cores, but no more than affinity and quota
-    /// (control groups) let compute at once.
+    /// CPU threads: libtorch has so many, and all is computed on them. Without, kernels take as many threads as the machine has
+    /// physical cores, but no more than affinity and quota (control groups) let compute at once, and wait for none that gets no
+    /// core; libtorch's own operations have several where that was faster in the first steps.
     #[schemars(range(min = 1, max = 4096))]
     pub(super) threads: Option<usize>,
     pub(super) state: State,

@@ -252,6 +252,27 @@ fn threads_keep_to_the_affinity() {
     assert_eq!((threads, processors["affinity"].as_u64()), (1, Some(1)));
 }
 
+#[test]
+fn a_run_has_the_same_numbers_on_one_thread_on_two_and_on_as_many_as_there_are() {
+    let place = Workplace::new();
+    place.write("small.toml", SMALL.replace("threads = 1\n", ""));
+    // Large enough for all kernels to share their work.
+    let large =
+        ["state.size=65_536", "layer.plugin=ldl", "goal.plugin=maximize", "steps=8", "record.every=4"];
+    let run = |id: &str, threads: &[&str]| {
+        let mut words = vec!["run", "small.toml", "--id", id];
+        words.extend(large.iter().chain(threads).flat_map(|set| ["--set", set]));
+        place.efference(&words).expect(0);
+    };
+    run("one", &["threads=1"]);
+    run("two", &["threads=2"]);
+    run("auto", &[]);
+    for other in ["two", "auto"] {
+        let answer = place.efference(&["diff", "runs/small/one", &format!("runs/small/{other}")]).expect(0);
+        assert!(answer.stdout.contains("the same, bit for bit, by 8 fingerprints"), "{answer}");
+    }
+}
+
 /// A control group with half a processor; removed when it is dropped.
 struct HalfAProcessor {
     group: std::path::PathBuf,

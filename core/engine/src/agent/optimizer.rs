@@ -1,8 +1,8 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
 use super::adam::{Factors, Updates};
 use super::fingerprints::{self, GroupFingerprint};
-use efference_sdk::autograd::{count, is_contiguous_cpu_f32};
-use efference_sdk::{Result, Saved, autograd, weighted_traces};
+use efference_sdk::autograd::{count, is_contiguous_cpu_f32, sum_of};
+use efference_sdk::{Result, Saved, autograd, elementwise, weighted_traces};
 use efference_spec::{NormaliseBy, OptimizerKind, OptimizerSettings};
 use std::collections::BTreeMap;
 use tch::{self, Kind, Tensor};
@@ -142,7 +142,7 @@ impl Optimizer {
         let of_group = if s.normalise_by == NormaliseBy::Group {
             let (mut squares, mut elements) = (0.0, 0);
             for g in gradients.iter().flatten() {
-                squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+                squares += sum_of_squares(g)?;
                 elements += g.numel();
             }
             if elements == 0 {
@@ -211,7 +211,7 @@ impl Optimizer {
         let Some(limit) = self.settings.clip else { return Ok(1.0) };
         let mut squares = 0.0;
         for g in gradients.iter().flatten() {
-            squares += g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+            squares += sum_of_squares(g)?;
         }
         Ok((limit / (squares.sqrt() * factor.abs()).max(f64::MIN_POSITIVE)).min(1.0))
     }
@@ -305,6 +305,16 @@ impl Optimizer {
             }
         }
         saved
+    }
+}
+
+/// On the CPU the same to the bit, however many threads there are.
+fn sum_of_squares(g: &Tensor) -> Result<f64> {
+    match autograd::slice_in_memory_order(g) {
+        Ok(g) => {
+            Ok(elementwise!(g.len(), [], |range, []| sum_of(&g[range.clone()], &g[range], |a, b| a * b)))
+        }
+        Err(_) => Ok(g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?),
     }
 }
 

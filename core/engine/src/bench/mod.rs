@@ -2,16 +2,15 @@
 mod peak;
 mod report;
 
-pub use peak::Peak;
-pub use report::{Parts, Rates, Report};
-
 use crate::forecast::check_memory;
 use crate::run::checkpoint::Checkpoints;
-use crate::run::{Beside, Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps};
+use crate::run::{Beside, Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps, threads};
 use efference_cli::temporary::TemporaryPlace;
 use efference_runs::directory::RunDirectory;
-use efference_sdk::{Result, ResultExt, bail};
+use efference_sdk::{Result, ResultExt, autograd, bail};
 use efference_spec::Spec;
+pub use peak::Peak;
+pub use report::{Parts, Rates, Report};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How an experiment is measured.
@@ -34,6 +33,7 @@ pub fn measure(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) ->
     check_memory(prepared)?;
     let mut report = measure_steps(spec, prepared, request)?;
     // By now the experiment is gone, and with it what it may have had running beside it, such as a browser.
+    threads::all_to_libtorch();
     let peak = Peak::measure(prepared.device());
     let peak =
         peak.inspect_err(|e| tracing::warn!("what the machine can do could not be measured: {e:#}")).ok();
@@ -113,7 +113,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         },
         peak_memory: peak_memory(),
         parameters: experiment.model().store().trained_count(),
-        threads: tch::get_num_threads(),
+        threads: autograd::threads(),
         rates: Rates {
             flop: work.flop as f64 / steps as f64,
             flop_is_lower_bound: work.flop_is_lower_bound,

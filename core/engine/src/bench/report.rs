@@ -22,8 +22,8 @@ pub struct Report {
     pub peak_memory: f64,
     /// Numbers that are trained.
     pub parameters: i64,
-    /// Threads of libtorch.
-    pub threads: i32,
+    /// Threads that compute.
+    pub threads: usize,
     /// How much was done, and how much can be.
     #[serde(flatten)]
     pub rates: Rates,

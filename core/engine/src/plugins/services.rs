@@ -4,6 +4,7 @@
 //! bridge.
 #![allow(unsafe_code)]
 use efference_abi::{Error, FEATURES, HostApi, Slice, Status, Str};
+use efference_sdk::autograd::{self, Task, run_tasks};
 use efference_sdk::bridge::{guard, read_str};
 use efference_sdk::derive_seed;
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub(super) static HOST: &HostApi = &HostApi {
     metric,
     step_seed,
     latest: Some(latest),
+    parallel: Some(parallel),
+    threads: Some(threads),
 };
 
 const FEATURE_NAMES: &[Str] = &{
@@ -139,6 +142,32 @@ unsafe extern "C" fn metric(name: Str, value: f64, _: *mut c_void, err: *mut Err
 
 unsafe extern "C" fn latest(name: Str, value: f64, _: *mut c_void, err: *mut Error) -> Status {
     record(name, value, true, err)
+}
+
+unsafe extern "C" fn parallel(
+    tasks: usize,
+    task: unsafe extern "C" fn(*const c_void, usize),
+    argument: *const c_void,
+    _: *mut c_void,
+    err: *mut Error,
+) -> Status {
+    // SAFETY: the plugin promises that `task` may be called so, by several threads at once; `err` is writable.
+    unsafe {
+        guard(err, || {
+            run_tasks(tasks, &Task { call: task, argument });
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn threads(out: *mut usize, err: *mut Error) -> Status {
+    // SAFETY: `out` and `err` are writable.
+    unsafe {
+        guard(err, || {
+            out.write(autograd::threads());
+            Ok(())
+        })
+    }
 }
 
 /// What the seeds of the current step are derived from.

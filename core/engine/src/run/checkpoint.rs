@@ -2,15 +2,14 @@
 //!
 //! A checkpoint is copied between two steps, and written by a thread of its own, after all that was recorded until then is
 //! on the disk. One that is due in the middle of an unroll, or while the one before is still being written, waits.
-use super::device;
 use super::experiment::Experiment;
 use super::recording::Recording;
 use super::state::restored;
+use super::{device, threads};
 use efference_runs::checkpoint::{Array, Checkpoint, CheckpointError, CheckpointFiles, Manifest, Written};
 use efference_runs::directory::RunDirectory;
 use efference_runs::metric;
-use efference_sdk::tch::get_num_threads;
-use efference_sdk::{self as sdk, Result, ResultExt, bail};
+use efference_sdk::{self as sdk, Result, ResultExt, autograd, bail};
 use efference_spec::{BestIs, Checkpoint as Settings, CheckpointEvery, Keep};
 use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvError};
@@ -235,7 +234,8 @@ pub(super) fn snapshot(
         efference: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: sdk::export::libtorch_version().to_owned(),
         device: device::name(experiment.model().device()),
-        threads: get_num_threads() as usize,
+        threads: autograd::threads(),
+        libtorch_threads: threads::settled_for_libtorch(),
         lines: recording.lines(),
         metrics: Vec::new(),
         figure: None,
@@ -361,6 +361,7 @@ mod tests {
                     libtorch: String::new(),
                     device: String::new(),
                     threads: 1,
+                    libtorch_threads: None,
                     lines: 0,
                     metrics: Vec::new(),
                     // JSON knows no NaN: such a checkpoint has none.

@@ -3,6 +3,7 @@ use super::actions::{LastActions, perform};
 use super::answers::{columns, gather};
 use super::episodes::{Episode, Episodes};
 use super::frames::{Active, FrameBuffer};
+use super::threads;
 use crate::agent::Model;
 use crate::plugins::{all_finite, is_finite};
 use efference_abi::Kind;
@@ -113,8 +114,6 @@ pub struct Experiment {
     greedy: bool,
     /// Of the last step's observation and response, if fingerprints are wanted.
     prints: Option<[u32; 2]>,
-    /// libtorch's, which sums depend on in their last bits.
-    threads: i32,
     /// Where time went since it was last set to zero.
     pub times: Times,
 }
@@ -152,7 +151,6 @@ impl Experiment {
             answers: Vec::new(),
             greedy: false,
             prints: None,
-            threads: tch::get_num_threads(),
             times: Times::default(),
         }
     }
@@ -279,14 +277,14 @@ impl Experiment {
 
     /// Sets libtorch's number of threads back if a plugin has changed it.
     fn restore_threads(&self) {
+        let Some(threads) = threads::of_libtorch() else { return };
         let found = tch::get_num_threads();
-        if found != self.threads {
-            tch::set_num_threads(self.threads);
+        if found != threads as i32 {
+            tch::set_num_threads(threads as i32);
             tracing::warn!(
-                "in step {} a plugin changed libtorch's number of threads from {} to {found}; it was set back. Use `threads` \
-                 in the spec",
-                self.step,
-                self.threads
+                "in step {} a plugin changed libtorch's number of threads from {threads} to {found}; it was set back. Use \
+                 `threads` in the spec",
+                self.step
             );
         }
     }

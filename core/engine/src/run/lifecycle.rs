@@ -6,6 +6,7 @@ use super::state::restored;
 use super::viewing::Viewing;
 use super::{
     Beside, Ended, Experiment, Fit, LoadedSpec, Origin, Recording, RunError, Stop, device, make_steps,
+    threads,
 };
 use crate::forecast::check_memory;
 use efference_runs::checkpoint::{Checkpoint, CheckpointFiles};
@@ -132,6 +133,7 @@ impl Begun {
         }
         let mut experiment = prepared.open(Some(self.directory.path()), true)?;
         if let Some(from) = &self.from {
+            threads::keep(from.manifest.libtorch_threads);
             let fit = if self.resumed { Fit::All } else { Fit::WhatFits };
             for left in experiment.restore(from, fit)? {
                 tracing::warn!("not taken over from the other run: {left}");

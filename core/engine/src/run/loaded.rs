@@ -1,14 +1,14 @@
 //! A spec with its plugins, and how the parts of an experiment are made of it.
 use super::experiment::{Attribution, Experiment};
-use super::{RunError, device};
+use super::{RunError, device, threads};
 use crate::agent::{AgentConfig, GraphSharing, Model, PluginConfig, Rehearsed, check_comparison};
 use crate::plugins::{CallMonitor, Registry};
 use efference_abi::Kind;
 use efference_runs::directory::RunDirectory;
-use efference_runs::limits::Limits;
 use efference_runs::provenance::{Known, PluginFile};
 use efference_sdk::{
-    self as sdk, Comparison, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, derive_seed,
+    self as sdk, Comparison, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, autograd,
+    derive_seed,
 };
 use efference_spec::{PluginChoice, Section, Spec, StateSize};
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub struct LoadedSpec<'a> {
 }
 
 impl<'a> LoadedSpec<'a> {
-    /// Loads the plugins of a spec, chooses its device and sets libtorch's number of threads.
+    /// Loads the plugins of a spec, chooses its device and its threads.
     pub fn new(spec: &'a Spec, registry: &'a Registry) -> Result<Self, RunError> {
         let choose = |(section, said): (&Section, &PluginChoice)| -> Result<_, RunError> {
             let plugin = registry.load(section.kind(), &said.plugin)?;
@@ -39,12 +39,7 @@ impl<'a> LoadedSpec<'a> {
         };
         let plugins = spec.plugins.iter().map(choose).collect::<Result<Vec<_>, _>>()?;
         let device = device::choose(spec.device)?;
-        // libtorch knows which processors there are, and nothing of how long it may use them.
-        let threads = match spec.threads {
-            Some(threads) => threads,
-            None => Limits::of_this_process().processors().threads().min(tch::get_num_threads() as usize),
-        };
-        tch::set_num_threads(threads as i32);
+        threads::choose(spec.threads, device);
         let (state, sharing) = (spec.state.size, GraphSharing::ForwardBackward);
         Ok(LoadedSpec { spec, registry, state, device, plugins, force: false, sharing })
     }
@@ -220,7 +215,7 @@ impl<'a> LoadedSpec<'a> {
             plugins: self.plugins().map(plugin).collect(),
             libtorch: sdk::export::libtorch_version().to_owned(),
             device: device::name(self.device),
-            threads: tch::get_num_threads() as usize,
+            threads: autograd::threads(),
         }
     }
 }

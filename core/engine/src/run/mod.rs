@@ -20,6 +20,7 @@ mod recording;
 mod signals;
 mod state;
 mod steps;
+pub(crate) mod threads;
 mod viewing;
 
 pub use episodes::Episode;

@@ -4,6 +4,7 @@ use super::evaluations::Evaluations;
 use super::experiment::{Experiment, StepOutcome};
 use super::recording::Recording;
 use super::signals::Stop;
+use super::threads;
 use super::viewing::Viewing;
 use efference_sdk::Result;
 use efference_supervision::of_this_process;
@@ -63,13 +64,14 @@ pub fn make_steps(
         if stop.wanted() {
             return Ok(Ended::Stopped);
         }
-        let began = Instant::now();
+        let (began, trainers) = (Instant::now(), experiment.times.trainer);
         match experiment.advance(&|| stop.wanted())? {
             StepOutcome::Closed => return Ok(Ended::Closed),
             StepOutcome::Stopped => return Ok(Ended::Stopped),
             StepOutcome::Step => {}
         }
         let advanced = Instant::now();
+        threads::after_step(experiment.times.trainer.saturating_sub(trainers));
         activity.set_step(experiment.step());
         recording.gather(experiment);
         if let Some(evaluations) = &mut beside.evaluations {

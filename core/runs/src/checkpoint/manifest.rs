@@ -59,6 +59,9 @@ pub struct Manifest {
     pub device: String,
     /// CPU threads.
     pub threads: usize,
+    /// How many of them libtorch's own operations use, on which their last bits depend; absent if that was not chosen yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libtorch_threads: Option<usize>,
     /// Lines of metrics that had been recorded.
     pub lines: u64,
     /// The metrics in them, in the order of their first use.

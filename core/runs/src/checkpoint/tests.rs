@@ -14,6 +14,7 @@ fn manifest(step: u64) -> Manifest {
         libtorch: "2.13.0".into(),
         device: "cpu".into(),
         threads: 1,
+        libtorch_threads: None,
         lines: 3,
         metrics: vec!["loss".into()],
         figure: Some(0.25),

@@ -1,10 +1,10 @@
-//! Elementwise loops, spread over libtorch's threads.
-use super::parallel::{parallel, threads};
+//! Elementwise loops, spread over threads.
+use super::parallel::parallel;
 use super::simd;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Elements that one thread takes at least: below, waking another costs more than it gains.
+/// Elements of one part, about: with fewer, waking another thread costs more than it gains.
 const GRAIN: usize = 16_384;
 
 /// Elements that are computed along one path before the next path's turn: what all paths read is then still in the
@@ -15,7 +15,7 @@ const BLOCK: usize = 2_048;
 /// [`threads`](crate::autograd::threads) threads, compiled for the instructions that the processor has; returns the sum
 /// of what the calls return. Outputs are as long as `length`, or empty.
 ///
-/// The ranges depend on `length` and the number of threads alone, so sums are the same each time.
+/// The ranges depend on `length` alone, so sums are the same to the bit, however many threads there are.
 ///
 /// ```
 /// let x = [1.0f32, 2.0, 3.0];
@@ -68,7 +68,7 @@ pub fn elementwise_paths_by<const N: usize, const SIMD: bool>(
     outputs: [&mut [f32]; N],
     f: impl Fn(usize, Range<usize>, [&mut [f32]; N]) -> f64 + Sync,
 ) -> f64 {
-    let parts = threads().min(paths * length / GRAIN).max(1);
+    let parts = (paths * length / GRAIN).max(1);
     if parts == 1 && paths == 1 {
         return call::<N, SIMD>(&f, 0, 0..length, outputs);
     }

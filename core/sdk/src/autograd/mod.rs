@@ -47,7 +47,7 @@
 //! ```
 //!
 //! [`gradients`] runs backward through a graph that is kept, [`backward`] from outputs whose gradients are known, and
-//! [`parallel`] spreads a kernel over libtorch's own threads.
+//! [`parallel`] spreads a kernel over the threads that the host has for it.
 
 mod apply;
 mod data;
@@ -61,6 +61,7 @@ mod parallel;
 mod shared_vjp;
 mod simd;
 pub(crate) mod vjp;
+mod workers;
 
 pub use apply::apply;
 pub use data::{
@@ -75,9 +76,10 @@ pub use elementwise::sum_of;
 pub use ffi::grad_enabled;
 pub use graph::{backward, bump_version, clear_gradient, gradients};
 pub use op::{Context, Gradients, Op};
-pub use parallel::{parallel, threads};
+pub use parallel::{parallel, run_tasks, threads};
 pub use shared_vjp::{NamedVjp, SharedVjp};
 #[doc(hidden)]
 pub use simd::simd_by;
 pub use simd::{has_simd, simd};
 pub use vjp::{GradInput, GradOutput, Vjp, pack_saved, required, unpack_saved};
+pub use workers::{Task, set_workers, workers};

@@ -1,46 +1,94 @@
-//! Kernels on libtorch's own threads.
+//! Kernels on several threads.
+//!
+//! `unsafe` is allowed in this file to pass a closure on as a function and a pointer: the closure outlives the call.
+#![allow(unsafe_code)]
 use super::ffi;
+use super::workers::{self, Task};
+use crate::bridge::host_threads;
 use std::any::Any;
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How many threads libtorch uses for one operation (`torch::set_num_threads`).
+/// How many threads [`parallel`] spreads tasks over: the host's (`threads` in the spec), or libtorch's where no host has loaded
+/// this plugin. It may change between two calls: what is computed must not depend on it.
 pub fn threads() -> usize {
-    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+    if let Some(host) = host_threads() {
+        return host.threads();
+    }
+    match workers::workers() {
+        0 => usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1),
+        own => own,
+    }
 }
 
-/// Calls `task(i)` once for each `i` in `0..tasks`, on up to [`threads`] of libtorch's threads, and waits for all.
+/// Calls `task(i)` once for each `i` in `0..tasks`, on up to [`threads`] threads, and waits for all.
 ///
-/// The threads are those of libtorch's own operations: there is no second pool to fight with over the cores.
-/// Whoever is free takes the next task, so tasks need not be equally long. From within libtorch's parallel regions,
-/// with one thread, or with one task, all runs on the calling thread. A panic of a task comes out of this call when
-/// the others have ended; tasks not begun by then are left out.
+/// Whoever is free takes the next task, so tasks need not be equally long; a thread that gets no core is not waited for. From
+/// within a parallel region, with one thread, or with one task, all runs on the calling thread. A panic of a task comes out of
+/// this call when the others have ended; tasks not begun by then are left out.
 pub fn parallel(tasks: usize, task: impl Fn(usize) + Sync) {
-    let threads = threads().min(tasks);
-    if threads <= 1 {
+    if tasks <= 1 || threads() <= 1 {
         return (0..tasks).for_each(task);
     }
-    let next = AtomicUsize::new(0);
+    let panicked = AtomicBool::new(false);
     let panic: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
-    let work = || {
-        let all = || {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= tasks {
-                    break;
-                }
-                task(i);
-            }
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(all)) {
-            next.store(tasks, Ordering::Relaxed);
+    spread(tasks, &|i| {
+        if panicked.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(i))) {
+            panicked.store(true, Ordering::Relaxed);
             panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
-    };
-    ffi::on_threads(threads, &work);
+    });
     if let Some(payload) = panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
         resume_unwind(payload);
+    }
+}
+
+/// The same for a task that does not panic.
+fn spread<F: Fn(usize) + Sync>(tasks: usize, task: &F) {
+    unsafe extern "C" fn call<F: Fn(usize) + Sync>(task: *const c_void, i: usize) {
+        // SAFETY: `spread` passes a pointer to its `task`, which lives until all calls have ended.
+        let task = unsafe { &*task.cast::<F>() };
+        task(i);
+    }
+    let task = Task { call: call::<F>, argument: std::ptr::from_ref(task).cast() };
+    match host_threads() {
+        // SAFETY: `task` is `Sync`, does not panic, and lives until all calls have ended.
+        Some(host) => unsafe { host.parallel(tasks, &task) },
+        // SAFETY: as above.
+        None => unsafe { run_tasks(tasks, &task) },
+    }
+}
+
+/// Calls `task` once for each number in `0..tasks`, on the threads that are there for kernels in this process, and returns when
+/// all are done. For the host.
+///
+/// # Safety
+/// See [`Task`].
+pub unsafe fn run_tasks(tasks: usize, task: &Task) {
+    if workers::workers() > 0 {
+        // SAFETY: by the caller's promise.
+        return unsafe { workers::run(tasks, task) };
+    }
+    let threads = threads().min(tasks);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= tasks {
+                break;
+            }
+            // SAFETY: by the caller's promise.
+            unsafe { (task.call)(task.argument, i) };
+        }
+    };
+    match threads {
+        0 | 1 => work(),
+        _ => ffi::on_threads(threads, &work),
     }
 }
 

@@ -223,22 +223,6 @@ void efference_autograd_bump_version(const Tensor *tensor) {
   if (tensor->defined() && !tensor->is_inference()) tensor->unsafeGetTensorImpl()->bump_version();
 }
 
-// Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
-int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
-  try {
-    variable_list of, from;
-    for (size_t i = 0; i < n_outputs; i++) {
-      of.push_back(*outputs[i]);
-      from.push_back(*grads[i]);
-    }
-    torch::autograd::backward(of, from);
-    return 0;
-  } catch (const std::exception &e) {
-    *message = copy_message(e.what());
-    return 1;
-  }
-}
-
 // Whether the elements of a tensor fill one stretch of memory, each once, in whatever order.
 bool efference_autograd_non_overlapping_and_dense(const Tensor *tensor) {
   return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();

@@ -3,6 +3,7 @@ use super::call::{Caller, Method, call, guard};
 use super::cross::Ret;
 use super::lists::{list, read_str, take_list};
 use super::panics::{collect_panics, has_made};
+use crate::autograd::Task;
 use crate::{IntoKind, Options, Outline, Plugin, PluginId, PluginKind, Result, Spaces, ensure, options};
 use efference_abi::{self as abi, Entry, HostApi, List, Object, Status, Str};
 use std::ffi::c_void;
@@ -67,6 +68,49 @@ pub fn latest_metric(name: &str, value: f64) {
     if let Some(latest) = host.latest {
         // SAFETY: the host's own function, which its table has.
         let _ = call(|err| unsafe { latest(Str::new(name), value, null_mut(), err) });
+    }
+}
+
+/// The threads that the host has for kernels.
+pub(crate) struct HostThreads {
+    parallel: unsafe extern "C" fn(
+        tasks: usize,
+        task: unsafe extern "C" fn(argument: *const c_void, i: usize),
+        argument: *const c_void,
+        out: *mut c_void,
+        err: *mut abi::Error,
+    ) -> Status,
+    threads: unsafe extern "C" fn(out: *mut usize, err: *mut abi::Error) -> Status,
+}
+
+/// The host's threads; none in a plugin that no host has loaded, and under a host of before.
+pub(crate) fn host_threads() -> Option<HostThreads> {
+    let host = HOST.get()?;
+    if host.size < std::mem::offset_of!(HostApi, threads) + size_of::<usize>() {
+        return None;
+    }
+    Some(HostThreads { parallel: host.parallel?, threads: host.threads? })
+}
+
+impl HostThreads {
+    /// How many there are now.
+    pub(crate) fn threads(&self) -> usize {
+        let mut threads = 1;
+        // SAFETY: the host's own function. Without a reply, it is one.
+        let _ = call(|err| unsafe { (self.threads)(&raw mut threads, err) });
+        threads
+    }
+
+    /// Calls `task` once for each number in `0..tasks` on them.
+    ///
+    /// # Safety
+    /// See [`Task`].
+    pub(crate) unsafe fn parallel(&self, tasks: usize, task: &Task) {
+        // SAFETY: the host's own function; by the caller's promise.
+        let done = call(|err| unsafe { (self.parallel)(tasks, task.call, task.argument, null_mut(), err) });
+        if let Err(error) = done {
+            panic!("the host's threads did not do all that there was to do: {error:#}");
+        }
     }
 }
 

@@ -37,4 +37,6 @@ pub use panics::{caught, collect_panics, panicked_while_dropped};
 
 pub(crate) use answer::{check_answer, check_numbers, check_shape};
 pub(crate) use interface::interface;
-pub(crate) use library::{check_options_of, create_of, init_library, options_schema_of, outline_of};
+pub(crate) use library::{
+    check_options_of, create_of, host_threads, init_library, options_schema_of, outline_of,
+};

@@ -228,6 +228,10 @@ pub(super) fn normalising_factor(
     let x = params.random(name)?.f_normal(&[rows, size.ins], 1.0)?.f_to_device(params.device()?)?;
     let _no_grad = tch::no_grad_guard();
     let y = layer.forward(&before.apply(&x)?, 0..size.outs)?;
-    let deviation = y.f_to_kind(Kind::Double)?.f_std(false)?.f_double_value(&[])?;
+    // Not by libtorch, whose sums depend on its number of threads in their last bits.
+    let y = Vec::<f64>::try_from(y.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_flatten(0, -1)?)?;
+    let mean_of = |of: &dyn Fn(f64) -> f64| y.iter().map(|y| of(*y)).sum::<f64>() / y.len() as f64;
+    let mean = mean_of(&|y| y);
+    let deviation = mean_of(&|y| (y - mean).powi(2)).sqrt();
     Ok(if deviation.is_normal() { 1.0 / deviation } else { 1.0 })
 }

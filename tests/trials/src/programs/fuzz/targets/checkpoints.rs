@@ -25,6 +25,7 @@ pub(crate) fn make(scratch: &Scratch) -> Result<Box<dyn Target>, String> {
         libtorch: "2.13.0".to_owned(),
         device: "cpu".to_owned(),
         threads: 2,
+        libtorch_threads: None,
         lines: 3,
         metrics: vec!["loss".to_owned(), "error".to_owned()],
         figure: Some(0.25),

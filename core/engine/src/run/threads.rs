@@ -1,0 +1,219 @@
+//! Which threads compute: kernels' own, or libtorch's.
+//!
+//! With `threads` in the spec, libtorch has so many, and kernels run on them. Without, kernels run on threads of our own, as many
+//! as there are processors, of which one that gets no core keeps nobody waiting (`core/sdk/src/autograd/workers.rs`), and libtorch
+//! has one. What kernels compute does not depend on how many take part, so the numbers of a run do not depend on what else the
+//! machine does.
+//!
+//! An agent may compute much by libtorch's operations. Those gain by several threads of libtorch's, whose number changes their
+//! sums in the last bits. So that is chosen once, where steps are long: a few of the first are made one way and the other, and
+//! the faster one is kept, also when the run is resumed.
+use efference_runs::limits::Limits;
+use efference_sdk::autograd;
+use efference_sdk::tch::{self, Device};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Shorter steps are made on our threads without a trial: libtorch spreads no work that is so small.
+const WORTH_A_TRIAL: Duration = Duration::from_millis(2);
+/// So much faster libtorch's threads must be to be taken: our own do not stall when a core is taken away.
+const WORTH_LIBTORCHS: f64 = 1.15;
+/// Steps before the trial begins: the first ones make memory ready.
+const BEFORE: usize = 2;
+/// Steps of one turn; before each but the first, one more is not counted, in which threads and caches are made ready.
+const TURN: usize = 3;
+
+#[derive(Debug, Clone, PartialEq)]
+enum Decision {
+    /// The spec says how many, or there is nothing to choose.
+    Said,
+    /// Not yet. How long steps took, on our threads.
+    Trial(Vec<Duration>),
+    /// Our own.
+    Ours,
+    /// So many of libtorch's.
+    Libtorchs(usize),
+}
+
+struct Threads {
+    decision: Decision,
+    /// As many as compute at once.
+    all: usize,
+    /// What libtorch got.
+    libtorchs: Option<usize>,
+}
+
+static THREADS: Mutex<Threads> = Mutex::new(Threads { decision: Decision::Said, all: 1, libtorchs: None });
+/// What libtorch finds by itself: as many as there are physical cores.
+static FOUND_BY_LIBTORCH: LazyLock<usize> =
+    LazyLock::new(|| usize::try_from(tch::get_num_threads()).unwrap_or(1));
+
+fn state() -> MutexGuard<'static, Threads> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which way steps are made at one place of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Ours,
+    Libtorchs,
+}
+
+/// The way of a step, and whether it counts, by the number of steps that were made before.
+fn plan(made: usize) -> Option<(Way, bool)> {
+    let Some(within) = made.checked_sub(BEFORE) else { return Some((Way::Ours, false)) };
+    let Some(after) = within.checked_sub(TURN) else { return Some((Way::Ours, true)) };
+    let (turn, place) = (after / (TURN + 1), after % (TURN + 1));
+    let way = [Way::Libtorchs, Way::Ours, Way::Libtorchs].get(turn)?;
+    Some((*way, place > 0))
+}
+
+impl Threads {
+    fn set(&mut self, way: Way, libtorchs: usize) {
+        let ours = if way == Way::Ours { self.all } else { 0 };
+        let libtorchs = if way == Way::Ours { 1 } else { libtorchs };
+        autograd::set_workers(ours);
+        tch::set_num_threads(libtorchs as i32);
+        self.libtorchs = Some(libtorchs);
+    }
+
+    fn settle(&mut self, decision: Decision) {
+        match decision {
+            Decision::Libtorchs(count) => self.set(Way::Libtorchs, count),
+            _ => self.set(Way::Ours, 1),
+        }
+        self.decision = decision;
+    }
+}
+
+/// Sets the number of threads: that of the spec, or as many as this process may use at once.
+pub(super) fn choose(said: Option<usize>, device: Device) {
+    // libtorch knows which processors there are, and nothing of how long it may use them.
+    let found = *FOUND_BY_LIBTORCH;
+    let all = said.unwrap_or_else(|| Limits::of_this_process().processors().threads().min(found));
+    let mut threads = state();
+    threads.all = all;
+    if said.is_some() || all == 1 || device != Device::Cpu {
+        threads.set(Way::Libtorchs, all);
+        threads.decision = Decision::Said;
+    } else {
+        threads.set(Way::Ours, 1);
+        threads.decision = Decision::Trial(Vec::new());
+    }
+}
+
+/// How many threads libtorch got; `None`: nobody has set it.
+pub(super) fn of_libtorch() -> Option<usize> {
+    state().libtorchs
+}
+
+/// The same, if it is settled for the whole run.
+pub(super) fn settled_for_libtorch() -> Option<usize> {
+    let threads = state();
+    if matches!(threads.decision, Decision::Trial(_)) { None } else { threads.libtorchs }
+}
+
+/// Keeps what was chosen in the run that goes on, unless the spec says it.
+pub(super) fn keep(libtorchs: Option<usize>) {
+    let mut threads = state();
+    if let (Decision::Trial(_), Some(count)) = (&threads.decision, libtorchs) {
+        let count = count.min(threads.all);
+        threads.settle(if count > 1 { Decision::Libtorchs(count) } else { Decision::Ours });
+    }
+}
+
+/// Gives all threads to libtorch: what the machine can do is to be measured by it.
+pub(crate) fn all_to_libtorch() {
+    let mut threads = state();
+    let all = threads.all;
+    threads.set(Way::Libtorchs, all);
+}
+
+/// Notes how long the trainer's part of a step took, as long as nothing is chosen.
+pub(super) fn after_step(took: Duration) {
+    let mut threads = state();
+    let Decision::Trial(steps) = &mut threads.decision else { return };
+    steps.push(took);
+    let steps = steps.clone();
+    let all = threads.all;
+    let of = |way: Way| {
+        let counted = |i: &usize| plan(*i) == Some((way, true));
+        let mut times: Vec<_> = (0..steps.len()).filter(counted).map(|i| steps[i]).collect();
+        times.sort();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    };
+    let first_turn = steps.len() == BEFORE + TURN;
+    match plan(steps.len()) {
+        Some(_) if first_turn && of(Way::Ours) < WORTH_A_TRIAL => threads.settle(Decision::Ours),
+        Some((way, _)) => threads.set(way, all),
+        None => {
+            let (ours, libtorchs) = (of(Way::Ours), of(Way::Libtorchs));
+            let faster = ours.as_secs_f64() > WORTH_LIBTORCHS * libtorchs.as_secs_f64();
+            let taken = if faster { "those of libtorch, for all of the run" } else { "our own" };
+            tracing::info!(
+                "a step takes {ours:.2?} on {all} threads of our own and {libtorchs:.2?} on as many of libtorch's: it is made on \
+                 {taken}"
+            );
+            threads.settle(if faster { Decision::Libtorchs(all) } else { Decision::Ours });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_takes_turns_and_ends() {
+        let ways: Vec<_> = (0..17).map(plan).collect();
+        let counted = |way| ways.iter().filter(|w| **w == Some((way, true))).count();
+        assert_eq!((counted(Way::Ours), counted(Way::Libtorchs)), (6, 6));
+        // An unroll makes steps unequal: as many of each kind count one way and the other.
+        let by_place = |way: Way, unroll: usize| {
+            let counted = (0..17).filter(|i| ways[*i] == Some((way, true)));
+            let mut places: Vec<_> = counted.map(|i| i % unroll).collect();
+            places.sort();
+            places
+        };
+        assert_eq!(by_place(Way::Ours, 4), by_place(Way::Libtorchs, 4));
+        assert_eq!(plan(17), None);
+    }
+
+    // One test, for threads are those of the process.
+    #[test]
+    fn the_faster_way_is_kept() {
+        let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
+        let trial = |ours: f64, libtorchs: f64| {
+            {
+                let mut threads = state();
+                threads.all = 2;
+                threads.set(Way::Ours, 1);
+                threads.decision = Decision::Trial(Vec::new());
+            }
+            let mut steps = 0;
+            while matches!(state().decision, Decision::Trial(_)) {
+                let on_ours = autograd::workers() == 2;
+                assert_eq!(of_libtorch(), Some(if on_ours { 1 } else { 2 }));
+                assert_eq!(settled_for_libtorch(), None, "nothing is recorded as chosen before it is");
+                after_step(ms(if on_ours { ours } else { libtorchs }));
+                steps += 1;
+            }
+            let decision = state().decision.clone();
+            (decision, settled_for_libtorch(), autograd::workers(), steps)
+        };
+        assert_eq!(trial(10.0, 5.0), (Decision::Libtorchs(2), Some(2), 0, 17));
+        assert_eq!(trial(10.0, 9.5), (Decision::Ours, Some(1), 2, 17), "so little is not worth it");
+        assert_eq!(trial(1.0, 0.1), (Decision::Ours, Some(1), 2, 5), "small steps");
+
+        choose(None, Device::Cpu);
+        state().all = 2;
+        state().decision = Decision::Trial(Vec::new());
+        keep(Some(2));
+        assert_eq!((settled_for_libtorch(), autograd::workers()), (Some(2), 0), "as in the run before");
+        choose(Some(3), Device::Cpu);
+        keep(Some(1));
+        after_step(ms(10.0));
+        assert_eq!((settled_for_libtorch(), autograd::workers()), (Some(3), 0), "the spec says it");
+        choose(Some(1), Device::Cpu);
+    }
+}
