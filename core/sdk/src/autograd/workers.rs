@@ -219,10 +219,10 @@ fn work(own: &Worker) {
         if claim_and_do(End::Back) {
             CALL.done.fetch_add(1, Ordering::Release);
             fence(Ordering::SeqCst);
-            if CALL.caller_sleeps.load(Ordering::Relaxed) {
-                if let Some(caller) = &*CALL.caller.lock().unwrap_or_else(PoisonError::into_inner) {
-                    caller.unpark();
-                }
+            if CALL.caller_sleeps.load(Ordering::Relaxed)
+                && let Some(caller) = &*CALL.caller.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                caller.unpark();
             }
             looks = 0;
         } else if looks < LOOKS {

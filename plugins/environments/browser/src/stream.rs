@@ -12,7 +12,7 @@ use crate::tasks::{Episodes, Moment, Turn, Wish};
 use crate::travel;
 use crate::troubles::Troubles;
 use crate::view::Window;
-use efference_sdk::{Random, StepType, derive_seed, metric};
+use efference_sdk::{Random, StepType, derive_seed, metric, tracing};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -259,7 +259,16 @@ impl Stream {
             self.reaction = Some(self.acted.duration_since(self.pictured));
         }
         let most = self.most_remembered;
-        self.history.iter_mut().for_each(|history| history.acted(action, most));
+        if let Some(history) = &mut self.history {
+            let was_whole = history.is_whole();
+            history.acted(action, most);
+            if was_whole && !history.is_whole() {
+                let number = self.number;
+                tracing::info!(
+                    "stream {number}: the agent has acted {most} times since the page was loaded, and more is not remembered: a run                      that is resumed from now on begins it anew (`replay` says how much is)"
+                );
+            }
+        }
         let now = self.tab.time().unwrap_or_else(|| self.opened.elapsed());
         let tab = &self.tab;
         let send = |event: Event| tab.input(event.method, &event.params);

@@ -63,7 +63,7 @@ fn whatever_of_the_browser_is_killed_its_pages_go_on_and_nothing_stays_behind() 
     let mut last_end: Option<Instant> = None;
     for n in 0..wanted.unwrap_or(TRIED) {
         let (kind, signal) = match wanted {
-            None => VICTIMS[n],
+            None => VICTIMS[n % VICTIMS.len()],
             Some(_) => VICTIMS[random.below(VICTIMS.len() as u64) as usize],
         };
         // A browser that ends more than five times a minute is given up.
