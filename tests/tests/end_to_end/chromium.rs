@@ -47,7 +47,12 @@ impl Browser {
             // Chromium has no sandbox for root. The one page that is opened is efference's own.
             command.arg("--no-sandbox");
         }
-        command.env("HOME", folder).env_remove("DISPLAY").env_remove("DBUS_SESSION_BUS_ADDRESS");
+        // Killed, it leaves its temporary files.
+        command
+            .env("HOME", folder)
+            .env("TMPDIR", folder)
+            .env_remove("DISPLAY")
+            .env_remove("DBUS_SESSION_BUS_ADDRESS");
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (requests, replies) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

@@ -60,6 +60,7 @@ impl Chromium {
         command.args(["--disable-background-timer-throttling", "--disable-renderer-backgrounding"]);
         // So that one page of the folder may ask another one to go.
         command.arg("--allow-file-access-from-files");
+        command.env("TMPDIR", &folder);
         command.arg(folder.join("tabs.html")).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.process_group(0).spawn().ok()?;
         Some(Chromium { process, folder })
