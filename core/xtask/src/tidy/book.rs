@@ -1,5 +1,6 @@
 //! The book as mdBook would build it: each page is in the summary, and each include, link and anchor leads somewhere.
 
+use super::documents::normal;
 use super::tree::{File, Tree};
 use super::violation::Violation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -239,15 +240,7 @@ fn anchor(heading: &str) -> String {
 
 /// A path relative to the folder of a file.
 fn within(file: &str, path: &str) -> String {
-    let mut folders: Vec<&str> = file.split('/').collect();
-    folders.pop();
-    for part in path.split('/').filter(|part| *part != ".") {
-        match part {
-            ".." => drop(folders.pop()),
-            part => folders.push(part),
-        }
-    }
-    folders.join("/")
+    normal(file.rsplit_once('/').map_or("", |(folder, _)| folder), path)
 }
 
 #[cfg(test)]

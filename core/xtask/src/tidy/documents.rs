@@ -320,7 +320,8 @@ fn is_path(word: &str) -> bool {
         && !word.starts_with("../..")
 }
 
-fn normal(folder: &str, path: &str) -> String {
+/// A path relative to a folder, without `.` and `..`.
+pub(super) fn normal(folder: &str, path: &str) -> String {
     let mut folders: Vec<&str> = folder.split('/').filter(|folder| !folder.is_empty()).collect();
     for part in path.split('/').filter(|part| *part != ".") {
         match part {
