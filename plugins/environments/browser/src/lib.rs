@@ -65,9 +65,9 @@
 //! frames or by CSS. Timers (`setTimeout`) may come some milliseconds of the page's time earlier or later than in another run. A
 //! request that does not end within `patience` holds a page up once. A run that is resumed **plays again** what the agent had done
 //! since each page was loaded, of which `replay` actions are remembered, and goes on where it was, if the page does the same
-//! again; if not, it says so, and goes on with the page as it is. All streams step at once, and are drawn one after the other. Choose
-//! `image = "png"`: at 640 × 480 with "jpeg" one step in some thousands was seen whose picture did not come (its page is loaded anew then, after
-//! twice `patience`), and none with "png", of 200,000 at 160 × 210 and some 3,000 at 640 × 480. Lock-step needs Chromium's headless shell (on Debian the package
+//! again; if not, it says so, and goes on with the page as it is. All streams step at once, and are drawn one after the other. Now and
+//! then Chromium does not answer when it is to draw: the page is loaded anew then, after twice `patience`. On a quiet machine that is rare; where
+//! others took the cores, it was so once in one of four to ten runs of 120 steps, with "png" as with "jpeg". Lock-step needs Chromium's headless shell (on Debian the package
 //! `chromium-headless-shell`). `frame_time`, `cooldown` and `interval` are in seconds of the page's time.
 //!
 //! Pages are not trusted. What one may do is bounded: it runs in Chromium's sandbox (as root: as a user that owns
