@@ -28,8 +28,8 @@ fn main() {
 
     // The C++ part of `efference_sdk::autograd`.
     let include = lib.join("../include");
-    for file in ["shim", "leaves", "pool"] {
-        println!("cargo::rerun-if-changed=src/autograd/{file}.cpp");
+    for file in ["backward.cpp", "pool.cpp", "rust_node.h", "shim.cpp"] {
+        println!("cargo::rerun-if-changed=src/autograd/{file}");
     }
     cc::Build::new()
         .cpp(true)
@@ -38,7 +38,7 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("src/autograd/shim.cpp")
-        .file("src/autograd/leaves.cpp")
+        .file("src/autograd/backward.cpp")
         .file("src/autograd/pool.cpp")
         .compile("efference_autograd_shim");
 

@@ -4,7 +4,6 @@ use super::fingerprints::{self, GroupFingerprint};
 use efference_sdk::autograd::{count, is_contiguous_cpu_f32, sum_of};
 use efference_sdk::{Result, Saved, autograd, elementwise, weighted_traces};
 use efference_spec::{NormaliseBy, OptimizerKind, OptimizerSettings};
-use std::collections::BTreeMap;
 use tch::{self, Kind, Tensor};
 
 mod intentional;
@@ -15,6 +14,34 @@ struct State {
     steps: i64,
     /// Adam: the means `m` and `v`. Sgd: the velocity alone. Rmsprop by elements, intentional: `v`.
     tensors: Vec<Tensor>,
+}
+
+/// What is kept of each parameter, in the order in which they came first. They come in the same order each time, so one is
+/// found without looking for it.
+#[derive(Default)]
+struct States(Vec<(String, State)>);
+
+impl States {
+    fn place(&self, i: usize, name: &str) -> Option<usize> {
+        match self.0.get(i) {
+            Some((found, _)) if found == name => Some(i),
+            _ => self.0.iter().position(|(found, _)| found == name),
+        }
+    }
+
+    /// That of the parameter of this name, which is likely number `i`.
+    fn get(&self, i: usize, name: &str) -> Option<&State> {
+        self.place(i, name).map(|place| &self.0[place].1)
+    }
+
+    /// The same, made where there is none.
+    fn get_or_add(&mut self, i: usize, name: &str) -> &mut State {
+        let place = self.place(i, name).unwrap_or_else(|| {
+            self.0.push((name.to_owned(), State::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
+    }
 }
 
 /// A row whose traces are followed: its error, and for each parameter the trace and the gradient that it was extended by.
@@ -36,8 +63,7 @@ pub(super) struct Rows<'a> {
 /// Updates the parameters of one group.
 pub(super) struct Optimizer {
     settings: OptimizerSettings,
-    /// By name: a few, so that comparing names is quicker than hashing them.
-    states: BTreeMap<String, State>,
+    states: States,
     /// What all parameters of the group have in common: of rmsprop by groups, and of intentional.
     shared: Vec<f64>,
     /// Numbers that had a gradient in the last update.
@@ -50,19 +76,16 @@ pub(super) struct Optimizer {
 
 impl Optimizer {
     pub(super) fn new(settings: OptimizerSettings) -> Self {
-        let (states, shared, scratch) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (states, shared, scratch) = (States::default(), Vec::new(), Vec::new());
         Optimizer { settings, states, shared, updated: 0, scratch, fingerprint: None }
     }
 
     /// Uses the gradients gathered in `parameters` and clears them. A parameter without a gradient keeps its value, but
     /// for Adam's weight decay, as in torch. Returns how many elements had a gradient.
     pub(super) fn update(&mut self, parameters: &[(String, Tensor)]) -> Result<u64> {
-        let gradients = parameters.iter().map(|(_, p)| Ok(p.f_grad()?)).collect::<Result<Vec<_>>>()?;
-        let gradients: Vec<_> = gradients.iter().map(|g| g.defined().then_some(g)).collect();
-        let updated = self.descend(parameters, &gradients)?;
-        drop(gradients);
-        clear_gradients(parameters)?;
-        Ok(updated)
+        let leaves: Vec<_> = parameters.iter().map(|(_, p)| p).collect();
+        let gradients = autograd::take_gradients(&leaves);
+        self.descend(parameters, &gradients.iter().map(Option::as_ref).collect::<Vec<_>>())
     }
 
     /// The same by these gradients, one a parameter; what is gathered in the parameters stays.
@@ -114,14 +137,14 @@ impl Optimizer {
         if self.settings.kind == OptimizerKind::Rmsprop {
             return self.rmsprop(parameters, gradients, scale);
         }
-        let given = parameters.iter().zip(gradients);
-        let prepared = given.map(|((name, p), g)| self.prepare(name, p, *g, scale));
+        let given = parameters.iter().zip(gradients).enumerate();
+        let prepared = given.map(|(i, ((name, p), g))| self.prepare((i, name), p, *g, scale));
         let prepared = prepared.collect::<Result<Vec<_>>>()?;
         let mut updates = Updates::default();
-        for (((name, p), given), step) in parameters.iter().zip(gradients).zip(&prepared) {
+        for (i, (((name, p), given), step)) in parameters.iter().zip(gradients).zip(&prepared).enumerate() {
             let Some((copy, factors)) = step else { continue };
             let Some(g) = copy.as_ref().or(*given) else { continue };
-            let Some([m, v]) = self.states.get(name).map(|s| s.tensors.as_slice()) else { continue };
+            let Some([m, v]) = self.states.get(i, name).map(|s| s.tensors.as_slice()) else { continue };
             if !updates.add([p, g, m, v], *factors) {
                 adam_by_libtorch(p, g, m, v, *factors)?;
             }
@@ -156,10 +179,10 @@ impl Optimizer {
         } else {
             None
         };
-        for ((name, p), g) in parameters.iter().zip(gradients) {
+        for (i, ((name, p), g)) in parameters.iter().zip(gradients).enumerate() {
             let Some(g) = g else { continue };
             self.updated += p.numel() as u64;
-            let state = self.states.entry(name.clone()).or_default();
+            let state = self.states.get_or_add(i, name);
             state.steps += 1;
             let mut p = p.shallow_clone();
             match of_group {
@@ -185,18 +208,17 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Counts an update of a parameter.
-    fn count_update(&mut self, name: &str, p: &Tensor) {
+    /// Counts an update of the parameter `i` of those that are updated, and returns what is kept of it.
+    fn count_update(&mut self, i: usize, name: &str, p: &Tensor) -> &mut State {
         self.updated += count(p) as u64;
-        match self.states.get_mut(name) {
-            Some(state) => state.steps += 1,
-            None => drop(self.states.insert(name.to_owned(), State { steps: 1, tensors: Vec::new() })),
-        }
+        let state = self.states.get_or_add(i, name);
+        state.steps += 1;
+        state
     }
 
     /// Whether a parameter ever had a gradient.
     pub(super) fn has_updated(&self, parameter: &str) -> bool {
-        self.states.contains_key(parameter)
+        self.states.0.iter().any(|(name, _)| name == parameter)
     }
 
     /// Bytes that the update of one number reads and writes at least.
@@ -219,7 +241,7 @@ impl Optimizer {
     /// What Adam multiplies with, and the gradient if it has to be another than `g`; `None` where that was all there was to do.
     fn prepare(
         &mut self,
-        name: &str,
+        (i, name): (usize, &str),
         p: &Tensor,
         g: Option<&Tensor>,
         scale: f64,
@@ -235,11 +257,8 @@ impl Optimizer {
             }
             return Ok(None);
         };
-        if !self.states.contains_key(name) {
-            self.states.insert(name.to_owned(), State::default());
-        }
         self.updated += count(p) as u64;
-        let Some(state) = self.states.get_mut(name) else { return Ok(None) };
+        let state = self.states.get_or_add(i, name);
         state.steps += 1;
         if s.kind == OptimizerKind::Sgd {
             sgd(p, g, state, s, scale)?;
@@ -280,7 +299,7 @@ impl Optimizer {
             Ok(moment)
         });
         let tensors = tch::no_grad(|| tensors.collect::<Result<Vec<_>>>())?;
-        self.states.insert(name.to_owned(), State { steps, tensors });
+        *self.states.get_or_add(self.states.0.len(), name) = State { steps, tensors };
         Ok(())
     }
 
@@ -295,10 +314,9 @@ impl Optimizer {
         if !self.shared.is_empty() {
             saved.push((format!("{prefix}{group}{SHARED}"), Tensor::from_slice(&self.shared)));
         }
-        let mut names: Vec<_> = self.states.keys().collect();
-        names.sort();
-        for name in names {
-            let state = &self.states[name];
+        let mut states: Vec<_> = self.states.0.iter().collect();
+        states.sort_by_key(|(name, _)| name);
+        for (name, state) in states {
             saved.push((format!("{prefix}{name}.steps"), Tensor::from(state.steps)));
             for (i, t) in state.tensors.iter().enumerate() {
                 saved.push((format!("{prefix}{name}.moment.{i}"), t.shallow_clone()));

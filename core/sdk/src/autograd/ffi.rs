@@ -6,8 +6,8 @@
 //! * Whoever makes a message frees it.
 #![allow(unsafe_code)]
 use super::op::{Gradients, Op};
+use crate::error::panic_text;
 use crate::{Error, Result, ensure, tracing};
-use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,6 +67,11 @@ unsafe extern "C" {
         message: *mut *mut c_char,
     ) -> c_int;
     fn efference_autograd_clear_gradient(leaf: *mut C_tensor);
+    fn efference_autograd_take_gradients(
+        leaves: *const *const C_tensor,
+        n_leaves: usize,
+        out: *mut *mut C_tensor,
+    );
     fn efference_autograd_bump_version(tensor: *const C_tensor);
     fn efference_autograd_unique(tensor: *const C_tensor) -> bool;
     fn efference_autograd_contiguous_f32(
@@ -245,6 +250,16 @@ pub(super) fn clear_gradient(leaf: &Tensor) {
     unsafe { efference_autograd_clear_gradient(leaf.as_ptr().cast_mut()) };
 }
 
+/// See [`super::take_gradients`].
+pub(super) fn take_gradients(leaves: &[&Tensor]) -> Vec<Option<Tensor>> {
+    let leaves: Vec<_> = leaves.iter().map(|t| t.as_ptr()).collect();
+    let mut out = vec![ptr::null_mut(); leaves.len()];
+    // SAFETY: the tensors live through the call, and `out` has room for one each.
+    unsafe { efference_autograd_take_gradients(leaves.as_ptr(), leaves.len(), out.as_mut_ptr()) };
+    // SAFETY: each handle that is not null is a new one and ours.
+    out.into_iter().map(|t| (!t.is_null()).then(|| unsafe { Tensor::from_ptr(t) })).collect()
+}
+
 /// See [`super::bump_version`].
 pub(super) fn bump_version(tensor: &Tensor) {
     // SAFETY: the tensor lives through the call, which adds to an atomic counter that all its handles share.
@@ -369,7 +384,7 @@ impl<O: Op> Methods<O> {
         let text = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => return 0,
             Ok(Err(error)) => format!("operation '{}', backward: {error:#}", O::NAME),
-            Err(payload) => format!("operation '{}', backward panicked: {}", O::NAME, panic_text(&*payload)),
+            Err(payload) => format!("operation '{}', backward panicked: {}", O::NAME, panic_text(payload)),
         };
         let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
         // SAFETY: C++ passes a place for the message, and gives it back to `release_message`.
@@ -390,9 +405,4 @@ unsafe extern "C" fn release_message(message: *mut c_char) {
         // SAFETY: the message was made by `CString::into_raw` in `backward`, and is given back once.
         drop(unsafe { CString::from_raw(message) });
     }
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -38,6 +38,11 @@ pub fn clear_gradient(leaf: &Tensor) {
     ffi::clear_gradient(leaf);
 }
 
+/// Takes away the gradients gathered in leaves, all at once; `None` for one that has none. See [`clear_gradient`].
+pub fn take_gradients(leaves: &[&Tensor]) -> Vec<Option<Tensor>> {
+    ffi::take_gradients(leaves)
+}
+
 /// Reports to autograd that a tensor's elements were changed through its memory, not by an operation of libtorch's.
 ///
 /// A backward pass that saved the tensor before the change is then an error ("modified by an inplace operation"), as after

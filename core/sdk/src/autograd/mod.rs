@@ -74,7 +74,7 @@ pub use elementwise::elementwise_paths_by;
 pub use elementwise::sum_of;
 #[doc(hidden)]
 pub use ffi::grad_enabled;
-pub use graph::{backward, bump_version, clear_gradient, gradients};
+pub use graph::{backward, bump_version, clear_gradient, gradients, take_gradients};
 pub use op::{Context, Gradients, Op};
 pub use parallel::{parallel, run_tasks, threads};
 pub use shared_vjp::{NamedVjp, SharedVjp};

@@ -92,17 +92,17 @@ impl Optimizer {
         inverses.resize(parameters.iter().map(|(_, p)| count(p)).sum(), 0.0);
         let mut rest = &mut inverses[..];
         for (i, (name, p)) in parameters.iter().enumerate() {
-            self.count_update(name, p);
-            let Some(state) = self.states.get_mut(name) else { continue };
+            let (beta2, epsilon) = (self.settings.beta2, self.settings.epsilon);
+            let state = self.count_update(i, name, p);
             if state.tensors.is_empty() {
                 state.tensors.push(p.f_zeros_like()?);
             }
-            let (v, unbiased) = (&state.tensors[0], 1.0 / (1.0 - power(self.settings.beta2, state.steps)));
+            let (v, unbiased) = (&state.tensors[0], 1.0 / (1.0 - power(beta2, state.steps)));
             let scale = Scale {
-                decay: self.settings.beta2 as f32,
-                share: ((1.0 - self.settings.beta2) / n) as f32,
+                decay: beta2 as f32,
+                share: ((1.0 - beta2) / n) as f32,
                 unbiased: unbiased as f32,
-                epsilon: self.settings.epsilon as f32,
+                epsilon: epsilon as f32,
             };
             let (inverse, behind) = std::mem::take(&mut rest).split_at_mut(count(p));
             rest = behind;

@@ -35,7 +35,7 @@ impl Optimizer {
                     simd!(p.iter_mut().zip(z).for_each(|(p, z)| *p += step * z));
                 })?;
             }
-            self.count_update(name, p);
+            self.count_update(i, name, p);
         }
         Ok(())
     }

@@ -1,0 +1,182 @@
+// A backward pass without libtorch's engine. The engine serves threads, devices, streams and hooks; for each pass it makes a
+// task, and for each node it sets the state of the thread, queues, and makes buffers. For a small agent that takes as long as
+// what its operations compute. Here the nodes of a graph on the CPU are called one after the other, in the engine's order.
+//
+// A graph that needs more (another device, hooks, anomaly detection) is libtorch's. Rules: those of shim.cpp.
+#include <torch/csrc/autograd/anomaly_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/autograd/utils/grad_layout_contract.h>
+
+#include <cstring>
+#include <queue>
+#include <unordered_map>
+
+#include "rust_node.h"
+
+using at::Tensor;
+using efference::RustNode;
+using torch::autograd::AccumulateGrad;
+using torch::autograd::Edge;
+using torch::autograd::Node;
+using torch::autograd::variable_list;
+
+namespace {
+
+using NodeHandle = decltype(Edge::function);
+
+// Whether the engine would do no more with this node than call it.
+bool is_plain(Node &node) {
+  if (!node.pre_hooks().empty() || !node.post_hooks().empty() || !node.tensor_pre_hooks().empty() ||
+      node.tensor_post_acc_grad_hooks())
+    return false;
+  for (uint32_t i = 0; i < node.num_inputs(); i++) {
+    if (!node.input_metadata(i).device().is_cpu()) return false;
+  }
+  return true;
+}
+
+// Adds a gradient to the one that a leaf has gathered.
+void gather(AccumulateGrad &leaf, Tensor &&grad) {
+  // The first gradient that nobody else holds is taken as it is.
+  if (!leaf.variable.grad().defined() && grad.use_count() == 1 && grad.layout() == at::kStrided && !grad.requires_grad() &&
+      !grad.is_view() && torch::autograd::utils::obeys_layout_contract(grad, leaf.variable)) {
+    leaf.variable.mutable_grad() = std::move(grad);
+    return;
+  }
+  variable_list one;
+  one.push_back(std::move(grad));
+  leaf.apply(std::move(one));
+}
+
+void add(Tensor &sum, Tensor &&grad) {
+  if (!sum.defined()) {
+    sum = std::move(grad);
+  } else if (sum.layout() == at::kStrided && grad.layout() == at::kStrided && sum.use_count() == 1 && sum.has_storage() &&
+             sum.storage().use_count() == 1 && sum.is_non_overlapping_and_dense()) {
+    sum.add_(grad);
+  } else {
+    sum = sum + grad;
+  }
+}
+
+// A node that is still to be called: what has arrived at its outputs, and from how many edges something may yet come.
+struct Call {
+  NodeHandle node;
+  RustNode *rust;
+  variable_list grads;
+  std::vector<Call *> next;  // where its edges lead; null: nowhere
+  size_t missing = 0;
+};
+
+struct Later {
+  bool operator()(const Call *a, const Call *b) const { return a->node->sequence_nr() < b->node->sequence_nr(); }
+};
+
+struct Pass {
+  std::unordered_map<Node *, Call> calls;
+  std::priority_queue<Call *, std::vector<Call *>, Later> ready;
+
+  // Finds all that a root depends on. False: a node is not plain.
+  bool find(const Edge &root) {
+    std::vector<Call *> open;
+    auto visit = [&](const NodeHandle &node) -> Call * {
+      auto [found, is_new] = calls.try_emplace(node.get());
+      if (is_new) {
+        if (!is_plain(*node)) return nullptr;
+        found->second = Call{node, dynamic_cast<RustNode *>(node.get()), variable_list(node->num_inputs()), {}};
+        open.push_back(&found->second);
+      }
+      return &found->second;
+    };
+    if (!visit(root.function)) return false;
+    while (!open.empty()) {
+      auto *call = open.back();
+      open.pop_back();
+      for (const auto &edge : call->node->next_edges()) {
+        call->next.push_back(edge.is_valid() ? visit(edge.function) : nullptr);
+        if (!edge.is_valid()) continue;
+        if (!call->next.back()) return false;
+        call->next.back()->missing++;
+      }
+    }
+    return true;
+  }
+
+  // Begins with this gradient of the output that the root is.
+  void begin(const Edge &root, const Tensor &grad) { add(calls[root.function.get()].grads[root.input_nr], Tensor(grad)); }
+
+  // Refuses gradients of other shapes, as the engine does, and makes those fit that can be.
+  static void check(Node &node, variable_list &grads) {
+    const auto &edges = node.next_edges();
+    bool fits = grads.size() == edges.size();
+    for (size_t i = 0; fits && i < grads.size(); i++) {
+      if (!edges[i].is_valid() || !grads[i].defined()) continue;
+      const auto &is = edges[i].function->input_metadata(edges[i].input_nr);
+      fits = grads[i].layout() == at::kStrided && is.is_same_shape(grads[i]) &&
+             is.grad_dtype().value_or(grads[i].scalar_type()) == grads[i].scalar_type() && grads[i].device() == is.device();
+    }
+    if (fits) return;
+    torch::autograd::validate_outputs(edges, grads, [&](const std::string &text) {
+      return "Function " + node.name() + " returned an " + text;
+    });
+  }
+
+  void run() {
+    for (auto &[_, call] : calls) {
+      if (call.missing == 0) ready.push(&call);
+    }
+    while (!ready.empty()) {
+      auto &call = *ready.top();
+      ready.pop();
+      auto &node = *call.node;
+      if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node)) {
+        if (call.grads[0].defined()) gather(*leaf, std::move(call.grads[0]));
+        continue;
+      }
+      node.will_release_variables();
+      auto grads = call.rust ? call.rust->apply(std::move(call.grads)) : node(std::move(call.grads));
+      node.release_variables();
+      check(node, grads);
+      for (size_t i = 0; i < grads.size(); i++) {
+        auto *next = call.next[i];
+        if (!next) continue;
+        if (grads[i].defined()) add(next->grads[node.next_edge(i).input_nr], std::move(grads[i]));
+        if (--next->missing == 0) ready.push(next);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+// Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
+extern "C" int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
+  try {
+    Pass pass;
+    std::vector<Edge> roots;
+    bool plain = !torch::autograd::AnomalyMode::is_enabled();
+    for (size_t i = 0; plain && i < n_outputs; i++) {
+      roots.push_back(torch::autograd::impl::gradient_edge(*outputs[i]));
+      plain = roots[i].is_valid() && grads[i]->layout() == at::kStrided && grads[i]->device() == outputs[i]->device() &&
+              grads[i]->scalar_type() == outputs[i]->scalar_type() && !grads[i]->requires_grad() && pass.find(roots[i]);
+    }
+    if (plain) {
+      at::AutoGradMode off(false);
+      for (size_t i = 0; i < n_outputs; i++) pass.begin(roots[i], *grads[i]);
+      pass.run();
+      return 0;
+    }
+    variable_list of, from;
+    for (size_t i = 0; i < n_outputs; i++) {
+      of.push_back(*outputs[i]);
+      from.push_back(*grads[i]);
+    }
+    torch::autograd::backward(of, from);
+    return 0;
+  } catch (const std::exception &e) {
+    *message = strdup(e.what());
+    return 1;
+  }
+}
