@@ -136,7 +136,25 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
         Ok(s) => *s,
         Err(p) => p.downcast::<&'static str>().map_or_else(|_| "(no text)".to_owned(), |s| (*s).to_owned()),
     };
-    without_cpp_trace(&text)
+    without_cpp_trace(&what_libtorch_said(&text).unwrap_or(text))
+}
+
+/// What libtorch said, of the panic of a tch function without `f_`, whose text quotes the error as Rust code would write it.
+fn what_libtorch_said(panic: &str) -> Option<String> {
+    let quoted = panic.strip_prefix("called `Result::unwrap()` on an `Err` value: Torch(\"")?;
+    let mut said = String::with_capacity(quoted.len());
+    let mut letters = quoted.strip_suffix("\")").unwrap_or(quoted).chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next()? {
+                'n' => said.push('\n'),
+                't' => said.push('\t'),
+                other => said.push(other),
+            },
+            letter => said.push(letter),
+        }
+    }
+    Some(said)
 }
 
 /// Adds [`context`](ResultExt::context) to results.
@@ -187,5 +205,16 @@ mod tests {
         assert_eq!(format!("{error:#}"), "cell 'mgu': layer 'ldl': Expected x");
         assert_eq!(error.to_string(), "cell 'mgu'");
         assert_eq!(error.plugin(), Some(&layer));
+    }
+
+    #[test]
+    fn a_panic_of_a_tch_function_says_what_libtorch_said() {
+        let error = tch::Tensor::from(1.0f32).f_reshape([2, 2]).unwrap_err();
+        let tch::TchError::Torch(said) = &error else { panic!("libtorch says {error:?}") };
+        let first = said.lines().next().unwrap().to_owned();
+        let unwrapped: std::result::Result<(), tch::TchError> = Err(error);
+        let panic =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unwrapped.unwrap())).unwrap_err();
+        assert_eq!(panic_text(panic), first);
     }
 }

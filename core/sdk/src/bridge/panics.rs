@@ -5,8 +5,9 @@
 use crate::Error;
 use crate::error::panic_text;
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::panic::PanicHookInfo;
+use std::panic::{Location, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -30,11 +31,45 @@ struct Panic {
 impl Panic {
     fn of(info: &PanicHookInfo<'_>) -> Panic {
         Panic {
-            place: info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default(),
+            place: info.location().map(place).unwrap_or_default(),
             text: info.payload_as_str().unwrap_or("(no text)").to_owned(),
             thread: thread::current().name().map(|name| format!(" '{name}'")).unwrap_or_default(),
         }
     }
+}
+
+/// ` at file:line`, and who called what panicked there, if that is a crate of others, such as tch: its own line helps nobody.
+fn place(location: &Location<'_>) -> String {
+    let (file, line) = (location.file(), location.line());
+    let is_of_others = ["/registry/src/", "/git/checkouts/"].iter().any(|folder| file.contains(folder));
+    match is_of_others.then(|| caller(&Backtrace::force_capture().to_string())).flatten() {
+        Some(caller) => format!(" in {caller}, at {file}:{line}"),
+        None => format!(" at {file}:{line}"),
+    }
+}
+
+/// The innermost frame of a backtrace that is a plugin's or the host's own: `function (file:line)`, without the bracket where
+/// the library holds no line numbers.
+fn caller(trace: &str) -> Option<String> {
+    const OTHERS: [&str; 7] = ["std", "core", "alloc", "tch", "torch_sys", "efference_sdk", "rustc_demangle"];
+    let mut lines = trace.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        let Some((number, function)) = line.split_once(": ") else { continue };
+        if number.parse::<usize>().is_err() {
+            continue;
+        }
+        let at = lines.next_if(|next| next.starts_with("at ")).map(|at| &at["at ".len()..]);
+        let path = function.trim_start_matches(['<', '&', '*']);
+        let Some((owner, _)) = path.split_once("::") else { continue };
+        if OTHERS.contains(&owner) || owner.starts_with("__rust") {
+            continue;
+        }
+        return Some(match at.and_then(|at| at.rsplit_once(':')) {
+            Some((file_and_line, _column)) => format!("{function} ({file_and_line})"),
+            None => function.to_owned(),
+        });
+    }
+    None
 }
 
 /// The thread ends with its panic: what it was there for is not done, and nobody else may notice.
@@ -79,4 +114,25 @@ pub fn panicked_while_dropped(payload: Box<dyn Any + Send>) {
 pub fn caught(payload: Box<dyn Any + Send>) -> Error {
     let place = LAST.take().0.take().map(|panic| panic.place).unwrap_or_default();
     Error::panic(format!("panicked{place}: {}", panic_text(payload)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_is_the_first_frame_that_is_not_of_others() {
+        let trace = "   0: std::backtrace::Backtrace::create\n   1: __rustc::rust_begin_unwind\n   2: core::result::unwrap_failed\n\
+                     \x20            at /rustc/4a4ef/library/core/src/result.rs:1871:5\n   3: tch::wrappers::tensor::mm\n   4: \
+                     <my_layer::Mine as efference_sdk::layer::Layer>::forward\n             at ./src/lib.rs:34:22\n   5: \
+                     efference_sdk::bridge::call::guard\n   6: main";
+        let with_line = "<my_layer::Mine as efference_sdk::layer::Layer>::forward (./src/lib.rs:34)";
+        assert_eq!(caller(trace).as_deref(), Some(with_line));
+        let without = trace.replace("             at ./src/lib.rs:34:22\n", "");
+        assert_eq!(
+            caller(&without).as_deref(),
+            Some("<my_layer::Mine as efference_sdk::layer::Layer>::forward")
+        );
+        assert_eq!(caller("   0: std::panic::x\n   1: main"), None);
+    }
 }
