@@ -86,6 +86,7 @@ impl Kind {
 }
 
 /// One plugin of a library.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Entry {
     /// Size of this struct, in bytes.

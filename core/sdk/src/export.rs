@@ -20,8 +20,7 @@ macro_rules! export {
         const _: () = {
             const PLUGINS: &[$crate::export::Info] =
                 &[$($crate::export::$kind::<$plugin>(env!("CARGO_PKG_VERSION"))),+];
-            static ENTRIES: [$crate::abi::Entry; PLUGINS.len()] =
-                [$($crate::export::$kind::<$plugin>(env!("CARGO_PKG_VERSION")).entry()),+];
+            static ENTRIES: [$crate::abi::Entry; PLUGINS.len()] = $crate::export::entries(PLUGINS);
             #[unsafe(no_mangle)]
             #[allow(non_upper_case_globals)]
             pub static efference_plugin: $crate::abi::Library =
@@ -46,45 +45,53 @@ pub struct Info {
     outline: unsafe extern "C" fn(Str, *mut abi::Outline, *mut abi::Error) -> Status,
 }
 
-const fn info<P: Plugin>(version: &'static str) -> Info
-where
-    Box<P>: IntoKind<P::Kind>,
-{
-    Info {
-        kind: <P::Kind as PluginKind>::KIND,
-        name: P::NAME,
-        version,
-        description: P::DESCRIPTION,
-        options_schema: bridge::options_schema_of::<P::Options>,
-        check_options: bridge::check_options_of::<P>,
-        create: bridge::create_of::<P>,
-        outline: bridge::outline_of::<P>,
+/// Plugins of the kind `K`: the one bound by which the compiler refuses another kind, with a single error.
+pub trait OfKind<K: ?Sized> {}
+impl<P: Plugin> OfKind<P::Kind> for P {}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident: $Kind:ty;)+) => {$(
+        $(#[$doc])*
+        pub const fn $name<P: Plugin + OfKind<$Kind>>(version: &'static str) -> Info
+        where
+            Box<P>: IntoKind<P::Kind>,
+        {
+            Info {
+                kind: <P::Kind as PluginKind>::KIND,
+                name: P::NAME,
+                version,
+                description: P::DESCRIPTION,
+                options_schema: bridge::options_schema_of::<P::Options>,
+                check_options: bridge::check_options_of::<P>,
+                create: bridge::create_of::<P>,
+                outline: bridge::outline_of::<P>,
+            }
+        }
+    )+};
+}
+
+kinds! {
+    /// An environment plugin.
+    environment: dyn Environment;
+    /// A layer plugin.
+    layer: dyn Layer;
+    /// A cell plugin.
+    cell: dyn Cell;
+    /// A trainer plugin.
+    trainer: dyn Trainer;
+    /// A goal plugin.
+    goal: dyn Goal;
+}
+
+/// What the host reads of a library's plugins, of which there is at least one.
+pub const fn entries<const N: usize>(plugins: &[Info]) -> [Entry; N] {
+    let mut entries = [plugins[0].entry(); N];
+    let mut i = 1;
+    while i < N {
+        entries[i] = plugins[i].entry();
+        i += 1;
     }
-}
-
-/// An environment plugin.
-pub const fn environment<P: Environment + Plugin<Kind = dyn Environment>>(version: &'static str) -> Info {
-    info::<P>(version)
-}
-
-/// A layer plugin.
-pub const fn layer<P: Layer + Plugin<Kind = dyn Layer>>(version: &'static str) -> Info {
-    info::<P>(version)
-}
-
-/// A cell plugin.
-pub const fn cell<P: Cell + Plugin<Kind = dyn Cell>>(version: &'static str) -> Info {
-    info::<P>(version)
-}
-
-/// A trainer plugin.
-pub const fn trainer<P: Trainer + Plugin<Kind = dyn Trainer>>(version: &'static str) -> Info {
-    info::<P>(version)
-}
-
-/// A goal plugin.
-pub const fn goal<P: Goal + Plugin<Kind = dyn Goal>>(version: &'static str) -> Info {
-    info::<P>(version)
+    entries
 }
 
 impl Info {

@@ -59,7 +59,7 @@ impl<O: DeserializeOwned + JsonSchema> Options for O {}
 #[macro_export]
 macro_rules! options {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$field_meta:meta])* $field_vis:vis $field:ident : $type:ty = $default:expr),* $(,)?
+        $($(#[$field_meta:meta])* $field_vis:vis $field:ident : $type:ty $(= $default:expr)?),* $(,)?
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, $crate::serde::Deserialize, $crate::serde::Serialize, $crate::JsonSchema)]
@@ -70,7 +70,7 @@ macro_rules! options {
         }
         impl Default for $name {
             fn default() -> Self {
-                $name { $($field: $default),* }
+                $name { $($field: $crate::option_default!($field: $type = $($default)?)),* }
             }
         }
     };
@@ -98,6 +98,26 @@ macro_rules! options {
         $vis enum $name {
             $($(#[$variant_meta])* $variant($options)),+
         }
+    };
+}
+
+/// The default of an option, which each has.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! option_default {
+    ($field:ident : $type:ty = $default:expr) => {
+        $default
+    };
+    ($field:ident : $type:ty =) => {
+        compile_error!(concat!(
+            "the option `",
+            stringify!($field),
+            "` has no default: write `",
+            stringify!($field),
+            ": ",
+            stringify!($type),
+            " = …`"
+        ))
     };
 }
 
