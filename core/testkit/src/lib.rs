@@ -15,6 +15,7 @@
 //! Everything here computes what the host computes, in the plainest way: [`LayersOf`] makes layers from options
 //! as a spec would ([`Matrix`] is the simplest kind), [`evaluate_paths`] evaluates a cell once for each gradient path,
 //! [`PlainAgent`] lets a trainer train, [`OwnedMoment`] is what an environment would send.
+//! [`Learner`] trains a whole agent in a tiny world, for a test of whether its loss falls.
 //! [`read_events`] reads what a run has written for TensorBoard.
 
 mod agent;
@@ -23,6 +24,7 @@ pub mod contract;
 mod events;
 mod grad_paths;
 mod gradients;
+mod learning;
 mod matrix;
 mod moment;
 mod plain;
@@ -36,6 +38,7 @@ pub use connections::check_connections;
 pub use events::{Event, read_events};
 pub use grad_paths::{PlainTransition, evaluate_paths};
 pub use gradients::check_gradients;
+pub use learning::{Learned, Learner, TwoSteps};
 pub use matrix::{Matrix, MatrixOptions};
 pub use moment::{OwnedMoment, with_loss_input};
 pub use plain::{Predicts, StackCell};

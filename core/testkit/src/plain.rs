@@ -1,10 +1,22 @@
 //! The plainest cell and goal, for tests of trainers.
 use efference_sdk::tch::Tensor;
-use efference_sdk::{Cell, Goal, Loss, LossInput, ObservationLoss, Prediction, Result, Stack};
+use efference_sdk::{
+    Cell, CellSetup, Goal, Loss, LossInput, Nonlinearity, ObservationLoss, Prediction, Result, Stack,
+    StackSpec,
+};
 use std::ops::Range;
 
 /// A cell of one stack and a tanh.
 pub struct StackCell(pub Stack);
+
+impl StackCell {
+    /// Of a single layer.
+    pub fn new(setup: &CellSetup<'_>) -> Result<Self> {
+        let spec =
+            StackSpec { size: setup.size, layers: 1, nonlinearity: Nonlinearity::None, zero_at_start: false };
+        Ok(StackCell(Stack::new(spec, setup.layers, &setup.params)?))
+    }
+}
 
 impl Cell for StackCell {
     fn forward(&self, x: &Tensor, outs: Range<i64>) -> Result<Tensor> {

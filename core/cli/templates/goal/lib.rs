@@ -63,7 +63,9 @@ mod tests {
     use super::*;
     use efference_sdk::Params;
     use efference_sdk::tch::Tensor;
-    use efference_testkit::{LayersOf, Matrix, MemoryStore, with_loss_input};
+    use efference_testkit::{
+        LayersOf, Learner, Matrix, MemoryStore, StackCell, TwoSteps, sgd, with_loss_input,
+    };
 
     #[test]
     fn the_term_is_the_mean_square_of_a_state() {
@@ -75,5 +77,19 @@ mod tests {
         let loss = with_loss_input(&state, &state, &observation, |input| goal.loss(input)).unwrap();
         let calm = &loss.terms.iter().find(|term| term.name == "calm").unwrap().value;
         assert!((calm.double_value(&[0]) - 2.0 * 2.0 / 6.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_agent_with_it_learns_what_comes_next() {
+        let layers = LayersOf::<Matrix>::new("{}").unwrap();
+        let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.03), steps: 2_000 };
+        let learned = learner
+            .learn(
+                |setup| Ok(Box::new(MyPlugin::new(Options::default(), setup)?)),
+                |setup| Ok(Box::new(TwoSteps::new(setup))),
+                |setup| Ok(Box::new(StackCell::new(setup)?)),
+            )
+            .unwrap();
+        learned.check_fell(0.5).unwrap();
     }
 }

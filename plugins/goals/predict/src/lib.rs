@@ -56,7 +56,9 @@ mod tests {
     use super::*;
     use efference_sdk::tch::Tensor;
     use efference_sdk::{Params, Random};
-    use efference_testkit::{LayersOf, Matrix, MemoryStore, with_loss_input};
+    use efference_testkit::{
+        LayersOf, Learner, Matrix, MemoryStore, StackCell, TwoSteps, sgd, with_loss_input,
+    };
 
     fn predict(size: i64) -> Result<Predict> {
         let store = MemoryStore::new(0);
@@ -89,5 +91,21 @@ mod tests {
     #[test]
     fn a_state_without_room_is_an_error() {
         assert!(predict(4).err().unwrap().to_string().contains("above 4"));
+    }
+
+    #[test]
+    fn an_agent_with_it_learns_what_comes_next() {
+        let layers = LayersOf::<Matrix>::new("{}").unwrap();
+        let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.03), steps: 2_000 };
+        let predict =
+            |setup: &GoalSetup<'_>| Ok(Box::new(Predict::new(Options::default(), setup)?) as Box<dyn Goal>);
+        let learned = learner
+            .learn(
+                predict,
+                |setup| Ok(Box::new(TwoSteps::new(setup))),
+                |setup| Ok(Box::new(StackCell::new(setup)?)),
+            )
+            .unwrap();
+        learned.check_fell(0.5).unwrap();
     }
 }

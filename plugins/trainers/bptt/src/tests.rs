@@ -3,7 +3,8 @@ use super::*;
 use efference_sdk::tch::Kind;
 use efference_sdk::{LayerFactory, ParamStore, Params, Random, Size, Stack, StackSpec, StepType};
 use efference_testkit::{
-    Happening, LayersOf, Matrix, OwnedMoment, PlainAgent, Predicts, StackCell, sgd, story, with_loss_input,
+    Happening, LayersOf, Learner, Matrix, OwnedMoment, PlainAgent, Predicts, StackCell, sgd, story,
+    with_loss_input,
 };
 use std::collections::BTreeMap;
 
@@ -268,4 +269,34 @@ fn a_cells_own_memory_is_carried_without_limit_or_gradient() {
     assert_eq!(numbers(&input)[..SIZE as usize], [5.0; 8]);
     assert_eq!(numbers(&input)[SIZE as usize..], numbers(&target));
     assert!(!target.requires_grad());
+}
+
+#[test]
+fn an_agent_with_it_learns_what_comes_next() {
+    for (unroll_length, enabled) in [(1, true), (2, true), (2, false), (4, false)] {
+        let synthetic_gradient = SyntheticGradient { enabled, ..SyntheticGradient::default() };
+        let options = Options { unroll_length, synthetic_gradient, ..Options::default() };
+        let layers = layers();
+        let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.03), steps: 2_000 };
+        let bptt = |setup: &TrainerSetup<'_>| Ok(Box::new(Bptt::new(options, setup)?) as Box<dyn Trainer>);
+        let learned = learner
+            .learn(|_| Ok(Box::new(Predicts)), bptt, |setup| Ok(Box::new(StackCell::new(setup)?)))
+            .unwrap();
+        learned.check_fell(0.5).unwrap();
+    }
+}
+
+/// Without a synthetic gradient an unroll of 1 sends no gradient to the cell.
+#[test]
+fn without_gradient_nothing_is_learned() {
+    let synthetic_gradient = SyntheticGradient { enabled: false, ..SyntheticGradient::default() };
+    let options = Options { synthetic_gradient, ..Options::default() };
+    let layers = layers();
+    let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.03), steps: 1_000 };
+    let bptt = |setup: &TrainerSetup<'_>| Ok(Box::new(Bptt::new(options, setup)?) as Box<dyn Trainer>);
+    let learned = learner
+        .learn(|_| Ok(Box::new(Predicts)), bptt, |setup| Ok(Box::new(StackCell::new(setup)?)))
+        .unwrap();
+    let said = learned.check_fell(0.9).unwrap_err().to_string();
+    assert!(said.starts_with("the loss was ") && said.ends_with(" which is not below 0.9 of that"), "{said}");
 }
