@@ -19,7 +19,7 @@ pub(crate) struct Agent {
     pub(crate) sharing: GraphSharing,
 }
 
-/// The spec of DESIGN's reference configuration; its environment is replaced by [`Noise`].
+/// The spec of the reference configuration; its environment is replaced by [`Noise`].
 const REFERENCE: &str = r#"
 name = "reference"
 device = "cpu"
@@ -38,6 +38,12 @@ unroll_length = 1
 [goal]
 plugin = "maximize"
 "#;
+
+/// The spec of the reference configuration with an environment that shows about as much, and without `threads`.
+pub(crate) fn in_a_world() -> String {
+    let world = "plugin = \"worlds\"\nworld = \"bounce\"\nsize = 122";
+    REFERENCE.replace("threads = 2\n", "").replace("plugin = \"worlds\"", world)
+}
 
 impl Agent {
     /// State 65,536; radix 16; `sharing = "axis"`; concat; unroll 1; synthetic gradient; maximize; one stream of

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)] // tables on standard output are what it is for
 
 mod agents;
+mod company;
 mod measure;
 mod noise;
 mod plot;
@@ -15,12 +16,13 @@ mod table;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use efference_engine::plugins::Registry;
-use efference_sdk::Result;
+use efference_sdk::{Result, ensure};
 use measure::Bench;
 use rows::ALL;
+use serde_json::Value;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Measures what efference promises of its speed. The machine should have nothing else to do.
 #[derive(Parser)]
@@ -73,14 +75,27 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// Each kind of rows in a process of its own, so that none finds the memory and the threads of another one.
 fn measure_rows(bench: &Bench<'_>, Arguments { rows, json, .. }: &Arguments) -> Result<()> {
+    let wanted = || ALL.iter().filter(|(name, _)| rows.is_empty() || rows.iter().any(|w| w == name));
     let mut all = Vec::new();
-    for (_, measure) in ALL.iter().filter(|(name, _)| rows.is_empty() || rows.iter().any(|w| w == name)) {
+    if let [(_, measure)] = &wanted().collect::<Vec<_>>()[..] {
         for row in measure(bench)? {
             if !json {
                 println!("{}", row.line());
             }
             all.push(row.json());
+        }
+    } else {
+        for (name, _) in wanted() {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg(name).args(json.then_some("--json"));
+            let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+            ensure!(output.status.success(), "the rows '{name}' could not be measured: {}", output.status);
+            match json {
+                true => all.extend(serde_json::from_slice::<Vec<Value>>(&output.stdout)?),
+                false => print!("{}", String::from_utf8_lossy(&output.stdout)),
+            }
         }
     }
     if *json {
