@@ -24,6 +24,8 @@ fn the_layers_and_cells_of_this_repository_pass() {
         ("dense", &["bias=false"]),
         ("ldl", &[]),
         ("ldl", &["radix=2", "sharing=none"]),
+        ("low_rank", &[]),
+        ("low_rank", &["rank=3", "bias=false"]),
         ("gru", &["layers=2"]),
         ("mgu", &[]),
         ("mingru", &[]),
