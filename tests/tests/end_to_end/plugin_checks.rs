@@ -26,6 +26,8 @@ fn the_layers_and_cells_of_this_repository_pass() {
         ("ldl", &["radix=2", "sharing=none"]),
         ("low_rank", &[]),
         ("low_rank", &["rank=3", "bias=false"]),
+        ("monarch", &[]),
+        ("monarch", &["blocks=2", "bias=false"]),
         ("gru", &["layers=2"]),
         ("mgu", &[]),
         ("mingru", &[]),
