@@ -28,6 +28,8 @@ fn the_layers_and_cells_of_this_repository_pass() {
         ("low_rank", &["rank=3", "bias=false"]),
         ("monarch", &[]),
         ("monarch", &["blocks=2", "bias=false"]),
+        ("rewired", &[]),
+        ("rewired", &["fan_in=3"]),
         ("gru", &["layers=2"]),
         ("mgu", &[]),
         ("mingru", &[]),

@@ -23,6 +23,7 @@ fn plugins_are_listed_with_kind_name_version_line_and_file() {
         ("layer", "dense"),
         ("layer", "low-rank"),
         ("layer", "monarch"),
+        ("layer", "rewired"),
     ] {
         let words = |line: &&str| line.split_whitespace().take(2).eq([kind, name]);
         let at = lines.iter().position(words).unwrap_or_else(|| panic!("no {name} in {answer}"));
