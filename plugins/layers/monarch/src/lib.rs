@@ -23,19 +23,23 @@
 //! factors.
 //!
 //! Between input block `i` and output block `j` lies a map of rank `c`. It is for wide layers where all inputs matter and a
-//! full matrix is too much; both factors are products of whole matrices, which GPUs and libtorch's kernels are good at.
+//! full matrix is too much. Of many rows both factors are products of batches of matrices, which GPUs and libtorch's kernels are good
+//! at; up to four rows on the CPU are computed by loops of this plugin.
 //!
 //! Weights begin normally distributed, those of `R` with deviation `√(k / ins)` and those of `L` with `gain / √h`, biases at
 //! zero, so that standard normal inputs give outputs of deviation `gain`, whatever the sizes.
+mod blocks;
+mod loops;
 mod product;
 #[cfg(test)]
 mod tests;
 
+use blocks::Blocks;
 use efference_sdk::autograd::SharedVjp;
 use efference_sdk::nn::{check_forward, columns};
 use efference_sdk::tch::Tensor;
 use efference_sdk::{Edge, Layer, LayerSetup, Plugin, Result, Saved, Size, Stage, Vjp, WeightLayout, ensure};
-use product::{Blocks, Product};
+use product::Product;
 use std::ops::Range;
 
 efference_sdk::options! {

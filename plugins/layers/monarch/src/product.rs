@@ -1,72 +1,10 @@
-//! The product with both matrices, and its gradients: products of batches of matrices by libtorch, one matrix a block.
-use efference_sdk::autograd::NamedVjp;
+//! The product with both matrices, and its gradients: of many rows, or on a GPU, by libtorch's products of batches of matrices, one
+//! matrix a block; of a few rows on the CPU by loops of this plugin.
+use super::blocks::Blocks;
+use super::loops;
+use efference_sdk::autograd::{NamedVjp, OutputBuffer, is_contiguous_cpu_f32, rows, slice};
 use efference_sdk::tch::{Kind, Tensor};
-use efference_sdk::{GradInput, GradOutput, Result, Size, Vjp, bail};
-
-/// How many blocks there are, and how large they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Blocks {
-    /// Of the layer.
-    pub(super) size: Size,
-    /// Blocks of each matrix.
-    pub(super) count: i64,
-    /// Inputs of a block of the first matrix.
-    pub(super) ins: i64,
-    /// Outputs of a block of the first matrix, and inputs of one of the second.
-    pub(super) between: i64,
-    /// Outputs of a block of the second matrix.
-    pub(super) outs: i64,
-    /// How many features a block of the second matrix has from each one of the first.
-    pub(super) share: i64,
-}
-
-impl Blocks {
-    /// Of a layer of this size, with so many blocks; 0: as many as take the fewest weights.
-    pub(super) fn new(size: Size, wanted: i64) -> Self {
-        let least = size.ins.min(size.outs).max(1);
-        let root = (1..).find(|root| root * root >= least).unwrap_or(1);
-        let count = if wanted == 0 { root } else { wanted.clamp(1, root) };
-        let share = ceil_div(least, count * count);
-        let (ins, outs) = (ceil_div(size.ins, count).max(1), ceil_div(size.outs, count).max(1));
-        Blocks { size, count, ins, between: count * share, outs, share }
-    }
-
-    /// (rows, features) → (blocks, rows, features of a block), with zeros behind the features where blocks have more.
-    fn to_blocks(self, x: &Tensor, of_block: i64) -> Result<Tensor> {
-        let [rows, features] = x.size()[..] else { bail!("monarch got a tensor of shape {:?}", x.size()) };
-        let missing = self.count * of_block - features;
-        let x = if missing > 0 { &x.f_constant_pad_nd([0, missing])? } else { x };
-        Ok(x.f_view([rows, self.count, of_block])?.f_transpose(0, 1)?)
-    }
-
-    /// The other way round, of which the first `features` are wanted.
-    fn from_blocks(self, blocks: &Tensor, features: i64) -> Result<Tensor> {
-        let [_, rows, of_block] = blocks.size()[..] else {
-            bail!("monarch got a tensor of shape {:?}", blocks.size())
-        };
-        let x = blocks.f_transpose(0, 1)?.f_reshape([rows, self.count * of_block])?;
-        Ok(if self.count * of_block > features { x.f_narrow(1, 0, features)?.f_contiguous()? } else { x })
-    }
-
-    /// What the blocks of the first matrix made, (count, rows, between), as those of the second take it: of the same shape.
-    fn permute(self, made: &Tensor) -> Result<Tensor> {
-        let rows = made.size()[1];
-        let parts = made.f_view([self.count, rows, self.share, self.count])?;
-        Ok(parts.f_permute([3, 1, 0, 2])?.f_reshape([self.count, rows, self.between])?)
-    }
-
-    /// The other way round.
-    fn permute_back(self, taken: &Tensor) -> Result<Tensor> {
-        let rows = taken.size()[1];
-        let parts = taken.f_view([self.count, rows, self.count, self.share])?;
-        Ok(parts.f_permute([2, 1, 3, 0])?.f_reshape([self.count, rows, self.between])?)
-    }
-}
-
-/// `⌈a / b⌉` of numbers that are not negative.
-fn ceil_div(a: i64, b: i64) -> i64 {
-    (a + b - 1) / b
-}
+use efference_sdk::{GradInput, GradOutput, Result, Vjp, bail, simd};
 
 /// The formula of the crate's first page.
 pub(super) struct Product {
@@ -94,29 +32,99 @@ impl NamedVjp for Product {
 impl Vjp for Product {
     /// Saved: what each matrix's blocks were multiplied with, (count, rows, features of a block).
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let blocks = self.blocks;
-        let taken = blocks.to_blocks(x, blocks.ins)?;
-        let between = blocks.permute(&taken.f_bmm(&self.first)?)?;
-        let mut y = blocks.from_blocks(&between.f_bmm(&self.second)?, blocks.size.outs)?;
+        let (mut y, saved) =
+            if self.is_for_loops(x, rows(x)) { self.forward_here(x)? } else { self.forward_by_libtorch(x)? };
         if let Some(bias) = &self.bias {
             y = y.f_add_(bias)?;
         }
+        Ok((y, saved))
+    }
+
+    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let [taken, between] = saved else { bail!("monarch did not receive what it saved") };
+        let here = self.is_for_loops(grad.grad, grad.batch()) && is_contiguous_cpu_f32(taken);
+        let mut found = if here && is_contiguous_cpu_f32(between) {
+            self.backward_here([taken, between], grad)?
+        } else {
+            self.backward_by_libtorch([taken, between], grad)?
+        };
+        if grad.needs_any_param_grad() && self.bias.is_some() {
+            let all = grad.grad.f_view([1, -1, self.blocks.size.outs])?;
+            let sum = sum_of_paths(&all, grad.batch(), grad.needs_param_grad)?;
+            found.params.push(Some(sum.f_sum_dim_intlist(&[0i64, 1][..], false, Kind::Float)?));
+        }
+        Ok(found)
+    }
+}
+
+impl Product {
+    /// Whether a product of this tensor's rows, of which a path has so many, is one for loops.
+    fn is_for_loops(&self, rows: &Tensor, batch: i64) -> bool {
+        batch <= loops::MOST_ROWS && [rows, &self.first, &self.second].into_iter().all(is_contiguous_cpu_f32)
+    }
+
+    fn forward_here(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let blocks @ Blocks { size, count, ins, between, .. } = self.blocks;
+        let rows = rows(x);
+        let mut y = OutputBuffer::empty(&[rows, size.outs])?;
+        let mut taken = OutputBuffer::empty(&[count, rows, ins])?;
+        let mut middle = OutputBuffer::empty(&[count, rows, between])?;
+        let (x, weights) = (slice(x)?, [slice(&self.first)?, slice(&self.second)?]);
+        simd!(loops::forward(blocks, x, weights, [&mut taken, &mut middle], &mut y));
+        Ok((y.into_tensor(), vec![taken.into_tensor(), middle.into_tensor()]))
+    }
+
+    fn forward_by_libtorch(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let blocks = self.blocks;
+        let taken = blocks.split(x, blocks.ins)?;
+        let between = blocks.permute(&taken.f_bmm(&self.first)?)?;
+        let y = blocks.join(&between.f_bmm(&self.second)?, blocks.size.outs)?;
         Ok((y, vec![taken, between]))
+    }
+
+    /// As [`backward_by_libtorch`](Self::backward_by_libtorch), path after path.
+    fn backward_here(&self, saved: [&Tensor; 2], grad: &GradOutput<'_>) -> Result<GradInput> {
+        let blocks = self.blocks;
+        let (g, batch) = (slice(grad.grad)?, grad.batch());
+        let [first, second] = [slice(&self.first)?, slice(&self.second)?];
+        let mut g_made = OutputBuffer::empty(&[blocks.count, rows(grad.grad), blocks.between])?;
+        simd!(loops::to_made(blocks, g, second, &mut g_made));
+        let mut found = GradInput::default();
+        if grad.input_paths > 0 {
+            let mut g_x = OutputBuffer::empty(&[grad.input_paths as i64 * batch, blocks.size.ins])?;
+            simd!(loops::to_input(blocks, &g_made, first, &mut g_x));
+            found.input = Some(g_x.into_tensor());
+        }
+        if grad.needs_any_param_grad() {
+            let mut of_first = OutputBuffer::zeros(&self.first.size())?;
+            let mut of_second = OutputBuffer::zeros(&self.second.size())?;
+            let saved = [slice(saved[0])?, slice(saved[1])?];
+            for (path, _) in grad.needs_param_grad.iter().enumerate().filter(|(_, reaches)| **reaches) {
+                let from = path * batch as usize;
+                let sums: [&mut [f32]; 2] = [&mut of_first, &mut of_second];
+                simd!(loops::to_parameters(blocks, from, [g, &g_made], saved, sums));
+            }
+            found.params = vec![Some(of_first.into_tensor()), Some(of_second.into_tensor())];
+        }
+        Ok(found)
     }
 
     /// `g_second = betweenᵀ · g`, `g_between = g · secondᵀ`, `g_first = takenᵀ · P⁻¹ g_between`, `g_x = P⁻¹ g_between · firstᵀ`. The
     /// gradients of the parameters are linear in `g`, so the paths that reach them are summed first.
-    fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
-        let [taken, between] = saved else { bail!("monarch did not receive what it saved") };
+    fn backward_by_libtorch(
+        &self,
+        [taken, between]: [&Tensor; 2],
+        grad: &GradOutput<'_>,
+    ) -> Result<GradInput> {
         let (blocks, batch) = (self.blocks, grad.batch());
-        let g = blocks.to_blocks(grad.grad, blocks.outs)?;
+        let g = blocks.split(grad.grad, blocks.outs)?;
         let g_made = blocks.permute_back(&g.f_bmm(&self.second.f_transpose(1, 2)?)?)?;
         let input = match grad.input_paths as i64 {
             0 => None,
             paths => {
                 let g_made = g_made.f_narrow(1, 0, paths * batch)?;
                 let g_x = g_made.f_bmm(&self.first.f_transpose(1, 2)?)?;
-                Some(blocks.from_blocks(&g_x, blocks.size.ins)?)
+                Some(blocks.join(&g_x, blocks.size.ins)?)
             }
         };
         if !grad.needs_any_param_grad() {
@@ -125,13 +133,7 @@ impl Vjp for Product {
         let sum = |all: &Tensor| sum_of_paths(all, batch, grad.needs_param_grad);
         let g_first = taken.f_transpose(1, 2)?.f_bmm(&sum(&g_made)?)?;
         let g_second = between.f_transpose(1, 2)?.f_bmm(&sum(&g)?)?;
-        let mut params = vec![Some(g_first), Some(g_second)];
-        if self.bias.is_some() {
-            let rows = grad.grad.f_view([1, -1, blocks.size.outs])?;
-            let of_bias = sum(&rows)?.f_sum_dim_intlist(&[0i64, 1][..], false, Kind::Float)?;
-            params.push(Some(of_bias));
-        }
-        Ok(GradInput { input, params })
+        Ok(GradInput { input, params: vec![Some(g_first), Some(g_second)] })
     }
 }
 

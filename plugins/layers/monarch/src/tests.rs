@@ -127,3 +127,35 @@ fn wrong_shapes_and_gains_are_errors() {
     let options = Options { gain: f64::INFINITY, ..Options::default() };
     assert!(Monarch::new(options, &setup).err().unwrap().to_string().contains("finite number"));
 }
+
+/// The formula by operations whose gradients are libtorch's own.
+fn by_autograd(x: &Tensor, store: &testkit::MemoryStore, blocks: Blocks) -> Result<Tensor> {
+    let Blocks { size, count, ins, between, outs, share } = blocks;
+    let [first, second, bias] = ["first", "second", "bias"].map(|name| store.get(name).unwrap());
+    let rows = x.size()[0];
+    let padded = x.f_constant_pad_nd([0, count * ins - size.ins])?.f_view([rows, count, ins])?;
+    let made = Tensor::f_einsum("rip,iph->rih", &[padded, first], None::<i64>)?;
+    let dealt = made.f_view([rows, count, share, count])?.f_permute([0, 3, 1, 2])?;
+    let seen = dealt.f_reshape([rows, count, between])?;
+    let y =
+        Tensor::f_einsum("rjf,jft->rjt", &[seen, second], None::<i64>)?.f_reshape([rows, count * outs])?;
+    Ok(y.f_narrow(1, 0, size.outs)?.f_add(&bias)?)
+}
+
+/// Where four rows are for the loops, five are for libtorch: the same, row by row, and both are what autograd says.
+#[test]
+fn a_few_rows_and_many_are_computed_to_the_same() {
+    for (blocks, ins, outs) in [(0, 10, 7), (2, 7, 30), (3, 21, 25), (0, 64, 64)] {
+        let (store, layer) = monarch(Options { blocks, ..Options::default() }, ins, outs);
+        store.set("bias", &Random::new(3).normal(&[outs], 1.0)).unwrap();
+        let x = Random::new(2).normal(&[5, ins], 1.0);
+        let many = layer.forward(&x, 0..outs).unwrap();
+        let few = layer.forward(&x.narrow(0, 0, 4), 0..outs).unwrap();
+        assert!(few.allclose(&many.narrow(0, 0, 4), 1e-5, 1e-5, false));
+        for rows in [1, 4, 5] {
+            let vjp = Layer::vjp(&layer).unwrap();
+            let x = x.narrow(0, 0, rows).contiguous();
+            testkit::check_vjp(vjp, &x, &store, |x| by_autograd(x, &store, layer.blocks)).unwrap();
+        }
+    }
+}
