@@ -34,6 +34,8 @@ fn the_layers_and_cells_of_this_repository_pass() {
         ("mgu", &[]),
         ("mingru", &[]),
         ("rtu", &[]),
+        ("perceiver", &[]),
+        ("perceiver", &["window=3", "width=1", "heads=2"]),
     ] {
         is_good(&place, name, sets);
     }

@@ -19,6 +19,7 @@ fn plugins_are_listed_with_kind_name_version_line_and_file() {
         ("cell", "mgu"),
         ("cell", "mingru"),
         ("cell", "rtu"),
+        ("cell", "perceiver"),
         ("layer", "ldl"),
         ("layer", "dense"),
         ("layer", "low-rank"),

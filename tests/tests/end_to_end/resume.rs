@@ -74,6 +74,10 @@ fn trainers_that_look_back_go_on_bit_for_bit_with_each_cell() {
         verify_with("immediate", cell, 23, &worlds);
         verify_with("bptt", cell, 24, &[&worlds[..], &["trainer.unroll_length=3"]].concat());
     }
+    let window = ["cell.window=4", "cell.width=3"];
+    verify_with("sliding", "perceiver", 23, &[&worlds[..], &window, &["trainer.length=5"]].concat());
+    verify_with("immediate", "perceiver", 23, &[&worlds[..], &window].concat());
+    verify_with("bptt", "perceiver", 24, &[&window[..], &["trainer.unroll_length=3"]].concat());
     for layer in ["low-rank", "monarch"] {
         verify_with("bptt", "gru", 24, &[&format!("layer.plugin={layer}"), "trainer.unroll_length=3"]);
     }
