@@ -52,7 +52,7 @@ efference_sdk::options! {
         pub width: i64 = 0,
         /// How many queries look at the window.
         #[schemars(range(min = 1, max = 4_096))]
-        pub heads: i64 = 4,
+        pub heads: i64 = 16,
         /// What is taken from the gate's input: above 0 the cell begins by keeping its state.
         pub gate_bias: f64 = 0.0,
         /// How many layers stand in a row in the gate and in the candidate.
