@@ -16,8 +16,8 @@
 //!
 //! Every output depends on every input, at a cost of `h (k q + k s)`, about `h (ins + outs)`, weights and multiply-accumulates a
 //! row: for `n` features in and out and `k = √n` that is `2 n √n` in place of a full matrix's `n²`. This is the Monarch matrix of
-//! Dao et al. ("Monarch: expressive structured matrices for efficient and accurate training", arXiv 2204.00595), who show that
-//! it holds fast transforms such as Fourier's, and products of two of them much more; there the outputs are permuted once more,
+//! Dao et al. ("Monarch: expressive structured matrices for efficient and accurate training", arXiv 2204.00595), who show that a
+//! few of them in a row hold convolutions, Toeplitz matrices and Fourier's transform; there the outputs are permuted once more,
 //! which is left out here, since what comes behind the layer is trained and has no order of its own. Fewer blocks mean larger
 //! ones, and more weights: `2 n² / k` below `√n`. `ldl` with `sharing = "none"` is of the same family with more and smaller
 //! factors.
