@@ -24,10 +24,18 @@ fn the_layers_and_cells_of_this_repository_pass() {
         ("dense", &["bias=false"]),
         ("ldl", &[]),
         ("ldl", &["radix=2", "sharing=none"]),
+        ("low_rank", &[]),
+        ("low_rank", &["rank=3", "bias=false"]),
+        ("monarch", &[]),
+        ("monarch", &["blocks=2", "bias=false"]),
+        ("rewired", &[]),
+        ("rewired", &["fan_in=3"]),
         ("gru", &["layers=2"]),
         ("mgu", &[]),
         ("mingru", &[]),
         ("rtu", &[]),
+        ("perceiver", &[]),
+        ("perceiver", &["window=3", "width=1", "heads=2"]),
     ] {
         is_good(&place, name, sets);
     }

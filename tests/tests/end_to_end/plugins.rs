@@ -19,14 +19,18 @@ fn plugins_are_listed_with_kind_name_version_line_and_file() {
         ("cell", "mgu"),
         ("cell", "mingru"),
         ("cell", "rtu"),
+        ("cell", "perceiver"),
         ("layer", "ldl"),
         ("layer", "dense"),
+        ("layer", "low-rank"),
+        ("layer", "monarch"),
+        ("layer", "rewired"),
     ] {
         let words = |line: &&str| line.split_whitespace().take(2).eq([kind, name]);
         let at = lines.iter().position(words).unwrap_or_else(|| panic!("no {name} in {answer}"));
         let line: Vec<_> = lines[at].split_whitespace().collect();
         assert!(line[2].split('.').count() == 3 && line.len() > 5, "{}", lines[at]);
-        let file = programs().join(format!("libefference_{name}.so"));
+        let file = programs().join(format!("libefference_{}.so", name.replace('-', "_")));
         assert_eq!(lines[at + 1].trim(), file.to_str().unwrap());
     }
     assert_eq!(answer.stderr, "");

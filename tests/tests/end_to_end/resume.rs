@@ -74,6 +74,17 @@ fn trainers_that_look_back_go_on_bit_for_bit_with_each_cell() {
         verify_with("immediate", cell, 23, &worlds);
         verify_with("bptt", cell, 24, &[&worlds[..], &["trainer.unroll_length=3"]].concat());
     }
+    let window = ["cell.window=4", "cell.width=3"];
+    verify_with("sliding", "perceiver", 23, &[&worlds[..], &window, &["trainer.length=5"]].concat());
+    verify_with("immediate", "perceiver", 23, &[&worlds[..], &window].concat());
+    verify_with("bptt", "perceiver", 24, &[&window[..], &["trainer.unroll_length=3"]].concat());
+    for layer in ["low-rank", "monarch"] {
+        verify_with("bptt", "gru", 24, &[&format!("layer.plugin={layer}"), "trainer.unroll_length=3"]);
+    }
+    // Rewired in most steps, before and after the stop.
+    let rewired = ["layer.plugin=rewired", "layer.fan_in=4", "layer.every=2", "layer.share=0.5"];
+    verify_with("bptt", "gru", 24, &[&rewired[..], &["trainer.unroll_length=3"]].concat());
+    verify_with("bptt", "mgu", 23, &[&rewired[..], &["goal.plugin=maximize"]].concat());
     verify_with("immediate", "gru", 23, &["trainer.normalise=true"]);
     verify_with("rtrl", "rtu", 23, &["goal.plugin=maximize", "cell.variant=nonlinear"]);
     verify_with("rtrl", "rtu", 23, &["environment.world=catch", "trainer.action_input=true"]);
