@@ -233,4 +233,8 @@ pub struct GoalVTable {
     pub traced_parameters: Option<
         unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut List<Str>, err: *mut Error) -> Status,
     >,
+    /// Whether its `loss` depends on its input and the store alone, so that it may be asked for at a remembered moment as well, of
+    /// streams that come more than once.
+    pub replayable:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut bool, err: *mut Error) -> Status>,
 }

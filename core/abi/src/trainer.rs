@@ -175,6 +175,18 @@ pub struct AgentVTable {
     pub traced_parameters: Option<
         unsafe extern "C" fn(this_: *mut c_void, term: Str, out: *mut List<Str>, err: *mut Error) -> Status,
     >,
+    /// An error that says why, if `replayed_loss` is not to be asked for.
+    pub may_replay:
+        Option<unsafe extern "C" fn(this_: *mut c_void, out: *mut c_void, err: *mut Error) -> Status>,
+    /// As `loss`, of a remembered moment: the host does not record it, and a stream may come more than once.
+    pub replayed_loss: Option<
+        unsafe extern "C" fn(
+            this_: *mut c_void,
+            input: *const LossInput,
+            out: *mut Loss,
+            err: *mut Error,
+        ) -> Status,
+    >,
 }
 
 /// What came from the environment for one step.

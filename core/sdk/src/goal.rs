@@ -130,6 +130,11 @@ interface! {
             let _ = term;
             Ok(Vec::new())
         };
+        /// Whether [`loss`](Goal::loss) depends on its input, parameters and buffers alone, so that a trainer may ask for it at a
+        /// remembered moment as well, as often as it likes, of streams that come more than once. Not so for a goal that keeps
+        /// traces, running statistics or the last moment of a stream: [`save`](Goal::save) is the same before a loss and after
+        /// it.
+        shared fn replayable() -> bool = Ok(false);
     }
 }
 

@@ -79,6 +79,9 @@ pub mod group {
     }
 }
 
+const TOO_OLD_TO_REPLAY: &str =
+    "this host is older than the trainer, and knows no losses of remembered moments: use a newer one";
+
 interface! {
     /// The agent, as a trainer sees it during a step.
     pub trait Agent in agent as efference_abi::AgentVTable {
@@ -130,6 +133,16 @@ interface! {
         shared fn traced_parameters(term: &str) -> Vec<String> = {
             let _ = term;
             Ok(Vec::new())
+        };
+        /// An error that says why, if [`replayed_loss`](Agent::replayed_loss) is not to be asked for: the goal keeps something from
+        /// moment to moment ([`Goal::replayable`](crate::Goal::replayable)), there is a bonus beside it, or elements of an
+        /// observation are only predicted, which nobody remembers.
+        shared fn may_replay() -> () = Err(Error::msg(TOO_OLD_TO_REPLAY));
+        /// As [`loss`](Agent::loss), of a remembered moment. The host does not record it, so that recorded losses and metrics are
+        /// those of what came; and a stream may be in the moment more than once.
+        shared fn replayed_loss(input: &LossInput<'_>) -> Loss = {
+            let _ = input;
+            Err(Error::msg(TOO_OLD_TO_REPLAY))
         };
     }
 }

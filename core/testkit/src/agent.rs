@@ -167,6 +167,15 @@ impl Agent for PlainAgent<'_> {
         Ok(Some(loss))
     }
 
+    fn may_replay(&self) -> Result<()> {
+        ensure!(self.goal()?.borrow().replayable()?, "the goal keeps something from moment to moment");
+        Ok(())
+    }
+
+    fn replayed_loss(&self, input: &LossInput<'_>) -> Result<Loss> {
+        self.goal()?.borrow_mut().loss(input)
+    }
+
     fn traced_parameters(&self, term: &str) -> Result<Vec<String>> {
         let names = self.goal()?.borrow().traced_parameters(term)?;
         Ok(names.into_iter().map(|name| format!("{}.{name}", group::GOAL)).collect())

@@ -34,4 +34,8 @@ impl Goal for Predicts {
         prediction.add(input, &mut loss)?;
         Ok(loss)
     }
+
+    fn replayable(&self) -> Result<bool> {
+        Ok(true)
+    }
 }

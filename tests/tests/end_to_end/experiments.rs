@@ -193,3 +193,45 @@ fn an_empty_variable_leaves_the_log_as_it_is_without() {
     assert!(answer.stderr.contains("has no effect"), "{answer}");
     assert!(place.run("small").read("log.txt").contains(" INFO "), "what is of note goes to the file");
 }
+
+/// [`SMALL`] with the trainer `replay`, and more sets.
+fn replayed<'a>(sets: &[&'a str]) -> Vec<&'a str> {
+    let trainer = ["trainer.plugin=replay", "trainer.warm_up=5"];
+    [&["run", "small.toml", "--set", trainer[0], "--set", trainer[1]], &sets_of(sets)[..]].concat()
+}
+
+fn sets_of<'a>(sets: &[&'a str]) -> Vec<&'a str> {
+    sets.iter().flat_map(|set| ["--set", set]).collect()
+}
+
+#[test]
+fn losses_at_remembered_moments_are_not_recorded() {
+    // So small a rate that updates change nothing: what is recorded is what comes.
+    let still = ["optimizer.kind=sgd", "optimizer.learning_rate=1e-30", "steps=30"];
+    let of = |replays: &str| {
+        let place = Workplace::new();
+        place.write("small.toml", SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", ""));
+        place.efference(&replayed(&[&still[..], &[replays]].concat())).expect(0);
+        numbers(&place.run("small"))
+    };
+    let without = of("trainer.replays=0");
+    assert_eq!(without.len(), 30);
+    assert_eq!(without, of("trainer.replays=3"));
+}
+
+#[test]
+fn a_goal_or_a_bonus_that_keeps_something_is_refused_by_a_trainer_that_replays() {
+    let place = Workplace::new();
+    place.write("small.toml", SMALL.replace("unroll_length = 1\nmerge = \"add\"\n", ""));
+    let catch = "environment.world=catch";
+    for sets in
+        [&[catch, "goal.plugin=actor-critic"][..], &[catch, "goal.plugin=maximize", "bonus.plugin=rnd"]]
+    {
+        let answer = place.efference(&replayed(sets)).expect(1);
+        answer.says(&[
+            "replays above 0",
+            "keeps something from moment to moment",
+            "a trainer that does not replay",
+        ]);
+    }
+}

@@ -73,6 +73,8 @@ fn the_goals_and_trainers_of_this_repository_pass() {
         "predict",
         "maximize",
         "gradmax",
+        "siamese",
+        "adversarial",
         "actor_critic",
         "q_lambda",
         "rnd",
@@ -82,9 +84,11 @@ fn the_goals_and_trainers_of_this_repository_pass() {
         "sliding",
         "rtrl",
         "traces",
+        "replay",
     ] {
         is_good(&place, name, &[]);
     }
+    is_good(&place, "replay", &["warm_up=4", "capacity=40", "burn_in=2", "unroll_length=2", "replays=2"]);
     is_good(&place, "bptt", &["unroll_length=4", "synthetic_gradient.enabled=false"]);
 }
 

@@ -85,6 +85,10 @@ fn trainers_that_look_back_go_on_bit_for_bit_with_each_cell() {
     let rewired = ["layer.plugin=rewired", "layer.fan_in=4", "layer.every=2", "layer.share=0.5"];
     verify_with("bptt", "gru", 24, &[&rewired[..], &["trainer.unroll_length=3"]].concat());
     verify_with("bptt", "mgu", 23, &[&rewired[..], &["goal.plugin=maximize"]].concat());
+    let remembered =
+        ["trainer.warm_up=8", "trainer.capacity=40", "trainer.unroll_length=2", "trainer.burn_in=1"];
+    verify_with("replay", "mingru", 23, &[&worlds[..], &remembered].concat());
+    verify_with("replay", "mgu", 40, &["trainer.warm_up=8", "trainer.replays=2", "goal.plugin=maximize"]);
     verify_with("immediate", "gru", 23, &["trainer.normalise=true"]);
     verify_with("rtrl", "rtu", 23, &["goal.plugin=maximize", "cell.variant=nonlinear"]);
     verify_with("rtrl", "rtu", 23, &["environment.world=catch", "trainer.action_input=true"]);
@@ -112,6 +116,15 @@ fn goals_that_control_go_on_with_all_that_they_keep() {
         let mut arguments = vec!["verify-resume", "small.toml", "--at", "40"];
         arguments.extend(sets.iter().chain(more).flat_map(|set| ["--set", set]));
         place.efference(&arguments).expect(0);
+    }
+}
+
+#[test]
+fn goals_with_networks_on_frames_go_on_with_all_that_they_keep() {
+    let worlds = ["environment.world=catch", "environment.streams=3", "layer.plugin=ldl"];
+    for goal in ["goal.plugin=siamese", "goal.plugin=adversarial"] {
+        verify(23, &[&worlds[..], &[goal, "trainer.unroll_length=2"]].concat());
+        verify_with("replay", "gru", 23, &[goal, "trainer.warm_up=8"]);
     }
 }
 

@@ -32,7 +32,8 @@ impl Roles {
         Ok(any.then(|| Roles { seen, predicted, came: RefCell::default() }))
     }
 
-    fn hides(&self) -> bool {
+    /// Whether there are elements that are only predicted.
+    pub(super) fn hides(&self) -> bool {
         self.predicted.numel() > 0
     }
 

@@ -2,10 +2,11 @@
 use super::groups::Followed;
 use super::model::Model;
 use super::optimizer::clear_gradients;
+use super::roles::Roles;
 use crate::plugins::{OpCount, is_finite};
 use efference_sdk::{
     Agent, Goal, Loss, LossInput, Recurrence, Result, ResultExt, Saved, TracedLoss, autograd, bail,
-    derive_seed, group,
+    derive_seed, ensure, group,
 };
 use tch::{Device, Tensor};
 
@@ -47,6 +48,24 @@ impl Agent for Model {
         }
         // What is only recorded is of no use to the trainer.
         Ok(Some(TracedLoss { numbers: Vec::new(), ..loss }))
+    }
+
+    fn may_replay(&self) -> Result<()> {
+        ensure!(
+            self.goal.borrow().replayable()?,
+            "the goal, or the bonus beside it, keeps something from moment to moment (traces, running statistics), which \
+             remembered moments would disturb: choose a goal such as 'predict' and no bonus, or a trainer that does not replay"
+        );
+        ensure!(
+            !self.roles.as_ref().is_some_and(Roles::hides),
+            "the environment has elements that are only predicted, which the host knows of the step's moment alone: let all \
+             elements be seen, or choose a trainer that does not replay"
+        );
+        Ok(())
+    }
+
+    fn replayed_loss(&self, input: &LossInput<'_>) -> Result<Loss> {
+        self.ask(input, |goal, input| goal.loss(input))
     }
 
     fn traced_parameters(&self, term: &str) -> Result<Vec<String>> {

@@ -251,6 +251,42 @@ fn same(a: &(f64, Option<Tensor>), b: &(f64, Option<Tensor>)) -> Result<()> {
     Ok(())
 }
 
+const REPLAYED: Check<Goals> = Check {
+    name: "a loss changes nothing of what it keeps, if it says that its loss may be asked for at remembered moments",
+    help: "`replayable` is for goals whose `save` is the same before and after a loss; one that keeps traces or statistics says false.",
+    run: |goals| {
+        let mut played = goals.make(1)?;
+        if !played.goal.replayable()? {
+            return Ok(Verdict::NotAsked("it does not say so".to_owned()));
+        }
+        let moments = moments(30, played.reserved, 3)?;
+        for moment in &moments[..20] {
+            played.step(moment)?;
+        }
+        for (number, moment) in moments[20..].iter().enumerate() {
+            let before: Vec<_> = played.goal.save()?.into_iter().map(|(name, t)| (name, t.copy())).collect();
+            let _ = played.loss(&twice(moment)?).with_context(|| format!("in step {number}"))?;
+            let after = played.goal.save()?;
+            let same = before.len() == after.len()
+                && before.iter().zip(&after).all(|(a, b)| a.0 == b.0 && a.1.equal(&b.1));
+            ensure!(same, "what it saves is not the same after a loss");
+        }
+        Ok(Verdict::Holds)
+    },
+};
+
+/// The first stream's moment in two rows.
+fn twice(moment: &OwnedMoment) -> Result<OwnedMoment> {
+    let one = only_first(moment)?;
+    Ok(OwnedMoment {
+        streams: [one.streams[0]; 2].to_vec(),
+        observation: Tensor::f_cat(&[&one.observation, &one.observation], 0)?,
+        reward: [one.reward[0]; 2].to_vec(),
+        action: Tensor::f_cat(&[&one.action, &one.action], 0)?,
+        step_types: [one.step_types[0]; 2].to_vec(),
+    })
+}
+
 const ENDED: Check<Goals> = Check {
     name: "streams may end, sit out, and come back under their number",
     help: "What is kept of a stream is dropped in `ended`; a stream that was not seen before is a new one.",
@@ -328,4 +364,4 @@ const MEMORY: Check<Goals> = Check {
 
 /// What must be true of every goal.
 pub const GOAL_CHECKS: &[Check<Goals>] =
-    &[MADE, LOSSES, TRAINS, GRAPHS, SEEDED, RESTORED, ENDED, TRANSITION, MEMORY];
+    &[MADE, LOSSES, TRAINS, GRAPHS, SEEDED, RESTORED, REPLAYED, ENDED, TRANSITION, MEMORY];

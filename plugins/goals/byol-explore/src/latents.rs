@@ -1,9 +1,10 @@
 //! Encoder, its slow copy, and the predictor between them.
 use crate::options::Options;
+use efference_observation_networks::SlowCopy;
 use efference_sdk::autograd::{OutputBuffer, slice};
 use efference_sdk::nn::{FeedForward, FeedForwardSpec};
-use efference_sdk::tch::{self, Kind, Tensor};
-use efference_sdk::{GoalSetup, Moment, ParamStore, Result, Size, action_width, ensure};
+use efference_sdk::tch::{Kind, Tensor};
+use efference_sdk::{GoalSetup, Moment, Result, Size, action_width};
 
 /// What was observed, what was done then, and what was observed next: a row each.
 pub(crate) struct Transition {
@@ -13,11 +14,8 @@ pub(crate) struct Transition {
 }
 
 pub(crate) struct Latents {
-    encoder: FeedForward,
+    encoder: SlowCopy,
     predictor: FeedForward,
-    slow: FeedForward,
-    /// The slow copy's tensors, each with the encoder's own.
-    pairs: Vec<(Tensor, Tensor)>,
     /// Elements of a vector of actions.
     width: usize,
 }
@@ -26,52 +24,25 @@ impl Latents {
     /// Of observations of so many elements.
     pub(crate) fn new(options: &Options, size: usize, setup: &GoalSetup<'_>) -> Result<Self> {
         let Options { width, depth, latent, .. } = *options;
-        let make = |ins: i64, params| {
-            let size = Size { ins, outs: latent };
-            let spec = FeedForwardSpec {
-                size,
-                width,
-                depth,
-                sparsity: 0.0,
-                matrix_last: false,
-                activate_last: false,
-            };
-            FeedForward::new(spec, setup.layers, params)
+        let spec = |ins| FeedForwardSpec {
+            size: Size { ins, outs: latent },
+            width,
+            depth,
+            sparsity: 0.0,
+            matrix_last: false,
+            activate_last: false,
         };
         let actions = setup.spaces.map_or(0, |spaces| action_width(&spaces.actions));
-        let (own, copy) = (setup.params.scope("encoder"), setup.params.scope("slow").frozen());
-        let encoder = make(size as i64, &own)?;
-        let slow = make(size as i64, &copy)?;
-        let predictor = make(latent + actions as i64, &setup.params.scope("predictor"))?;
-        let (own, copy) = (own.tensors()?, copy.tensors()?);
-        ensure!(
-            own.len() == copy.len(),
-            "the encoder has {} tensors, and its slow copy {}: a layer must make the same ones each time",
-            own.len(),
-            copy.len()
-        );
-        // What only counts has no values to copy.
-        let pairs = match setup.params.only_counts()? {
-            true => Vec::new(),
-            false => copy.into_iter().zip(own).map(|((_, slow), (_, own))| (slow, own)).collect(),
-        };
-        let latents = Latents { encoder, predictor, slow, pairs, width: actions };
-        latents.follow(0.0)?;
-        Ok(latents)
+        let (own, copy) = (setup.params.scope("encoder"), setup.params.scope("slow"));
+        let encoder = SlowCopy::new(spec(size as i64), setup.layers, &own, &copy)?;
+        let ins = latent + actions as i64;
+        let predictor = FeedForward::new(spec(ins), setup.layers, &setup.params.scope("predictor"))?;
+        Ok(Latents { encoder, predictor, width: actions })
     }
 
     /// One step of the slow copy towards the encoder.
     pub(crate) fn follow(&self, decay: f64) -> Result<()> {
-        tch::no_grad(|| {
-            for (slow, own) in &self.pairs {
-                let mut slow = slow.shallow_clone();
-                match slow.kind() {
-                    Kind::Float => drop(slow.f_lerp_(own, 1.0 - decay)?),
-                    _ => slow.f_copy_(own)?,
-                }
-            }
-            Ok(())
-        })
+        self.encoder.follow(decay)
     }
 
     /// The actions that led to these rows, (rows, width): 0 for what is not known.
@@ -93,7 +64,7 @@ impl Latents {
 
     /// `2 − 2 · cos` between the latents that were foretold and those of what came, (rows): 0…4.
     pub(crate) fn error(&self, transition: &Transition) -> Result<Tensor> {
-        let target = tch::no_grad(|| self.slow.forward(&transition.after))?;
+        let target = self.encoder.slow(&transition.after)?;
         let latent = self.encoder.forward(&transition.before)?;
         let foretold =
             self.predictor.forward(&Tensor::f_cat(&[latent, transition.action.shallow_clone()], 1)?)?;

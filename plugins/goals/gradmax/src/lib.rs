@@ -130,6 +130,10 @@ impl Goal for GradMax {
         loss.term("reward", reward.f_mul_scalar(-self.strength)?);
         Ok(loss)
     }
+
+    fn replayable(&self) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 efference_sdk::export! { goal: GradMax }

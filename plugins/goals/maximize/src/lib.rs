@@ -111,6 +111,10 @@ impl Goal for Maximize {
         loss.term("goal", goal.f_neg()?);
         Ok(loss)
     }
+
+    fn replayable(&self) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 efference_sdk::export! { goal: Maximize }

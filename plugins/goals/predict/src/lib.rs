@@ -47,6 +47,10 @@ impl Goal for Predict {
         self.prediction.add(input, &mut loss)?;
         Ok(loss)
     }
+
+    fn replayable(&self) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 efference_sdk::export! { goal: Predict }

@@ -28,10 +28,11 @@ use efference_sdk::{
 /// All that the next step depends on is saved.
 pub struct Window {
     input: Input,
-    length: usize,
     reset_after_episode: bool,
     streams: Streams,
     look_ahead: bool,
+    /// Whether the graph of the last transition is kept for the next step: of a window of one.
+    keeps_graph: bool,
     traces: Option<Traces>,
     /// The states after the last step, with their graph: of a window of one transition.
     graph: Option<Tensor>,
@@ -42,14 +43,27 @@ impl Window {
     /// Of so many transitions.
     pub fn new(input: Input, length: usize, reset_after_episode: bool, setup: &TrainerSetup<'_>) -> Self {
         let streams = Streams::new(setup.state_size, setup.device, length);
-        let (look_ahead, traces) = (false, None);
-        Window { input, length, reset_after_episode, streams, look_ahead, traces, graph: None, steps: 0 }
+        let (look_ahead, keeps_graph, traces) = (false, length == 1, None);
+        let graph = None;
+        Window { input, reset_after_episode, streams, look_ahead, keeps_graph, traces, graph, steps: 0 }
     }
 
     /// The same where the goal is passed the states after what came, F(s(t − 1), o(t)) by the parameters before the update:
     /// one more transition a step.
     pub fn looking_ahead(self, look_ahead: bool) -> Self {
         Window { look_ahead, ..self }
+    }
+
+    /// The same for a trainer that makes further updates between steps: no graph is kept from one to the next, and a window of one
+    /// transition makes it again, as a longer one does.
+    pub fn keeping_no_graph(self) -> Self {
+        Window { keeps_graph: false, ..self }
+    }
+
+    /// The states that these streams have before the step of a batch, (rows, state size).
+    pub fn states_before(&mut self, batch: &Batch<'_>) -> Result<Tensor> {
+        self.begin(batch);
+        self.streams.states(batch.moment.streams)
     }
 
     /// The same where terms with an error are followed by traces, which no gradient of the states comes of.
@@ -70,12 +84,7 @@ impl Window {
         before_update: &mut dyn FnMut(&dyn Agent) -> Result<()>,
     ) -> Result<Tensor> {
         let moment = &batch.moment;
-        self.streams.end(batch.ended);
-        if let Some(traces) = &mut self.traces {
-            traces.end(batch.ended);
-        }
-        self.streams.begin(batch.started);
-        self.streams.begin(moment.streams);
+        self.begin(batch);
         let memory = agent.memory()?;
         let state = self.streams.states(moment.streams)?;
         let (input, target) = self.input.merge(&state, moment.observation, moment.action, memory)?;
@@ -96,7 +105,7 @@ impl Window {
         before_update(agent)?;
         agent.update(group::ALL)?;
 
-        let next = if self.length == 1 {
+        let next = if self.keeps_graph {
             agent.transition(&input)?
         } else {
             tch::no_grad(|| agent.transition(&input))?
@@ -111,7 +120,7 @@ impl Window {
         let (observation, action) = (moment.observation.shallow_clone(), moment.action.shallow_clone());
         self.streams
             .push(moment.streams, &Went { state, observation, action, next: detached.shallow_clone() });
-        self.graph = (self.length == 1).then_some(next);
+        self.graph = self.keeps_graph.then_some(next);
         self.steps += 1;
         let over = moment.streams.iter().zip(moment.step_types).filter(|(_, t)| t.is_last());
         let over: Vec<u64> = over.map(|(stream, _)| *stream).filter(|_| self.reset_after_episode).collect();
@@ -120,6 +129,16 @@ impl Window {
         }
         self.streams.reset(&over);
         self.streams.states(moment.streams)
+    }
+
+    /// Drops streams that have ended, and gives new ones a state; done twice it changes nothing more.
+    fn begin(&mut self, batch: &Batch<'_>) {
+        self.streams.end(batch.ended);
+        if let Some(traces) = &mut self.traces {
+            traces.end(batch.ended);
+        }
+        self.streams.begin(batch.started);
+        self.streams.begin(batch.moment.streams);
     }
 
     /// Gathers the gradient in the parameters of the window's transitions: `gradient` is that of the states after them.
