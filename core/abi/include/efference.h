@@ -533,6 +533,13 @@ typedef struct ef_AgentVTable {
                                    struct ef_Str term,
                                    struct ef_List_Str *out,
                                    struct ef_Error *err);
+    // An error that says why, if `replayed_loss` is not to be asked for.
+    ef_Status (*may_replay)(void *this_, void *out, struct ef_Error *err);
+    // As `loss`, of a remembered moment: the host does not record it, and a stream may come more than once.
+    ef_Status (*replayed_loss)(void *this_,
+                               const struct ef_LossInput *input,
+                               struct ef_Loss *out,
+                               struct ef_Error *err);
 } ef_AgentVTable;
 
 // What came from the environment for one step.
@@ -1111,6 +1118,9 @@ typedef struct ef_GoalVTable {
                                    struct ef_Str term,
                                    struct ef_List_Str *out,
                                    struct ef_Error *err);
+    // Whether its `loss` depends on its input and the store alone, so that it may be asked for at a remembered moment as well, of
+    // streams that come more than once.
+    ef_Status (*replayable)(void *this_, bool *out, struct ef_Error *err);
 } ef_GoalVTable;
 
 // Borrowed elements.

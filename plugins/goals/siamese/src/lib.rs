@@ -6,8 +6,9 @@
 //! one thing; here they are what the state foretells and what came.
 //!
 //! **What it costs** beside `predict`: three networks of the experiment's layers, forward and backward, on frames, states and
-//! latents, the encoder's slow copy forward, and one layer from state to frame. **When to use it**: where frames are full of what
-//! nobody can foresee. The book's page on goals and trainers says what was measured.
+//! latents, the encoder's slow copy forward, and one layer from state to frame. **When to use it**: it is meant for frames full
+//! of what nobody can foresee, which was not measured; where everything can be foreseen it did not help. The book's page on goals and
+//! trainers says what was measured.
 mod latents;
 mod options;
 mod spread;
