@@ -164,3 +164,50 @@ fn the_program_does_not_need_libtorch() {
     assert!(has("libc.so.6"), "the names of what it needs are in it");
     assert!(!has("libtorch_cpu.so") && !has("libstdc++.so"));
 }
+
+/// What is completed is checked by the shell itself: it reads the script, and is asked what may follow.
+#[test]
+fn bash_completes_commands_and_flags_by_the_script() {
+    let (dir, program) = installed();
+    let script = run(&program, &["completions", "bash"]);
+    assert_eq!((script.status.code(), text(&script.stderr)), (Some(0), ""));
+    let file = dir.path().join("efference.bash");
+    fs::write(&file, &script.stdout).unwrap();
+    let completed = |words: &str| {
+        let asks = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             $(complete -p efference | sed 's/.*-F \\([^ ]*\\).*/\\1/') efference \"${{COMP_WORDS[COMP_CWORD]}}\" \
+             \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; echo ${{COMPREPLY[@]}}",
+            file.display()
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &asks]).output().unwrap();
+        assert_eq!(text(&output.stderr), "");
+        text(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(completed("efference verify-"), "verify-resume");
+    assert_eq!(completed("efference explain --plu"), "--plugins");
+    for shell in ["zsh", "fish"] {
+        let script = run(&program, &["completions", shell]);
+        assert!(text(&script.stdout).contains("verify-resume"), "{shell}");
+    }
+}
+
+#[test]
+fn manual_pages_are_printed_and_written() {
+    let (dir, program) = installed();
+    let page = run(&program, &["man"]);
+    assert_eq!(page.status.code(), Some(0));
+    for said in [".TH efference 1", "efference\\-verify\\-resume(1)"] {
+        assert!(text(&page.stdout).contains(said), "{said}: {}", text(&page.stdout));
+    }
+    let folder = dir.path().join("share/man1");
+    let written = run(&program, &["man", "--out", folder.to_str().unwrap()]);
+    assert_eq!(text(&written.stdout), format!("{}\n", folder.join("efference.1").display()));
+    let page = fs::read_to_string(folder.join("efference-run.1")).unwrap();
+    assert!(page.contains(".SH SYNOPSIS") && page.contains("\\-\\-set"), "{page}");
+
+    fs::write(dir.path().join("file"), "").unwrap();
+    let refused = run(&program, &["man", "--out", dir.path().join("file/man1").to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("the pages cannot be written to "), "{refused:?}");
+}
