@@ -168,12 +168,10 @@ fn unset(set: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
     if set(SPIN_COUNT).or(set("OMP_WAIT_POLICY")).is_none() {
         unset.push((SPIN_COUNT, "6000".to_owned()));
     }
-    let given = set(TUNABLES).filter(|given| !given.is_empty());
-    let ours = [(LARGE_PAGES, 1), (FREE_BLOCKS, 2_000)].into_iter();
-    let ours = ours.filter(|(name, _)| !given.as_ref().is_some_and(|given| given.contains(name)));
-    let ours: Vec<String> = ours.map(|(name, value)| format!("{name}={value}")).collect();
-    if !ours.is_empty() {
-        unset.push((TUNABLES, given.into_iter().chain(ours).collect::<Vec<_>>().join(":")));
+    let tunables = set(TUNABLES).unwrap_or_default();
+    if !tunables.contains(LARGE_PAGES) {
+        let before = if tunables.is_empty() { tunables } else { tunables + ":" };
+        unset.push((TUNABLES, format!("{before}{LARGE_PAGES}=1")));
     }
     unset
 }
@@ -184,10 +182,6 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 /// Whether it asks the system for large pages (1: it advises so). A step goes through tens of megabytes in strides:
 /// with pages of 4 KiB, a fifth of the time of a large agent's step was spent looking up where they are.
 const LARGE_PAGES: &str = "glibc.malloc.hugetlb";
-
-/// How many free blocks of each size a thread keeps at hand. A step of a small agent frees hundreds at once and takes as many
-/// again; beyond the 7 of the default each goes the long way, which was a twentieth of such a step's instructions.
-const FREE_BLOCKS: &str = "glibc.malloc.tcache_count";
 
 /// How long libtorch's threads spin while they wait for work, in turns of a loop. GNU OpenMP reads it, as it does
 /// `OMP_WAIT_POLICY`, which says the same in words.
@@ -233,19 +227,13 @@ mod tests {
             unset(|name| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
         };
         let spin = (SPIN_COUNT, "6000".to_owned());
-        let tunables = |value: &str| (TUNABLES, value.to_owned());
-        let (pages, blocks) = ("glibc.malloc.hugetlb=1", "glibc.malloc.tcache_count=2000");
-        let both = tunables(&format!("{pages}:{blocks}"));
-        assert_eq!(unset_in(&[]), [spin.clone(), both.clone()]);
-        assert_eq!(unset_in(&[(SPIN_COUNT, "1")]), [both]);
-        assert_eq!(
-            unset_in(&[("OMP_WAIT_POLICY", "active"), (TUNABLES, "glibc.malloc.hugetlb=0")]),
-            [tunables(&format!("glibc.malloc.hugetlb=0:{blocks}"))]
-        );
-        assert_eq!(unset_in(&[(SPIN_COUNT, "1"), (TUNABLES, &format!("{blocks}:{pages}"))]), []);
+        let pages = |value: &str| (TUNABLES, value.to_owned());
+        assert_eq!(unset_in(&[]), [spin.clone(), pages("glibc.malloc.hugetlb=1")]);
+        assert_eq!(unset_in(&[(SPIN_COUNT, "1")]), [pages("glibc.malloc.hugetlb=1")]);
+        assert_eq!(unset_in(&[("OMP_WAIT_POLICY", "active"), (TUNABLES, "glibc.malloc.hugetlb=0")]), []);
         assert_eq!(
             unset_in(&[(TUNABLES, "glibc.malloc.check=1")]),
-            [spin, tunables(&format!("glibc.malloc.check=1:{pages}:{blocks}"))]
+            [spin, pages("glibc.malloc.check=1:glibc.malloc.hugetlb=1")]
         );
     }
 }
