@@ -1,4 +1,4 @@
-//! What the compiler says of common mistakes: one error each, which names the cure.
+//! What the compiler says of common mistakes: one error each, which says what to write.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};

@@ -1,9 +1,8 @@
 //! What is measured. Where two things are compared they alternate, and medians are taken.
 use crate::agents::Agent;
-use crate::company;
 use crate::measure::{Bench, step};
-use crate::small;
 use crate::table::{Row, Target, median, milliseconds};
+use crate::{company, small};
 use efference_abi::Kind;
 use efference_engine::agent::{GraphSharing, ParameterStore};
 use efference_engine::bench::{peak_memory, resident_memory};
