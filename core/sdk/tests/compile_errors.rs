@@ -108,5 +108,5 @@ fn another_kind_than_its_own_is_one_error() {
 #[test]
 fn a_kind_whose_trait_is_missing_is_one_error() {
     let rest = &RIGHT[RIGHT.find("impl Layer for").unwrap()..RIGHT.find("efference_sdk::export!").unwrap()];
-    refused("no_trait", rest, "", &["the trait `Layer` is not implemented for `Double`"]);
+    refused("no_trait", rest, "", &["the trait bound `Double: efference_sdk::Layer` is not satisfied"]);
 }

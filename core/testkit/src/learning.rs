@@ -3,9 +3,10 @@ use crate::{OwnedMoment, PlainAgent, Rule};
 use efference_sdk::tch::{self, Device, Kind, Tensor};
 use efference_sdk::{
     ActionGroup, ActionRequest, Agent, Batch, Cell, CellSetup, Goal, GoalSetup, InputLayout, LayerFactory,
-    LossInput, Params, Result, RewardRange, Saved, Size, Spaces, Trainer, TrainerSetup, autograd,
+    LossInput, Params, Result, RewardRange, Saved, Size, Spaces, Trainer, TrainerSetup, autograd, bail,
     derive_seed, ensure, group,
 };
+use std::collections::BTreeMap;
 use std::f32::consts::TAU;
 
 /// Features that the tiny world shows.
@@ -72,7 +73,7 @@ impl Learner<'_> {
         agent.set_goal(goal);
         trainer.begin(&agent)?;
 
-        let mut losses = Vec::with_capacity(steps);
+        let mut learned = Learned { terms: BTreeMap::new() };
         let mut action = Tensor::f_full([STREAMS, 2], f64::NAN, (Kind::Float, Device::Cpu))?;
         for step in 0..steps {
             agent.step.set(step as u64);
@@ -80,13 +81,12 @@ impl Learner<'_> {
             let begins: &[u64] = if step == 0 { &moment.streams } else { &[] };
             let batch = Batch { moment: moment.get(), started: begins, ended: &[] };
             let states = trainer.step(&agent, &batch)?;
-            losses.push(loss(&agent)?);
-            ensure!(losses[step].is_finite(), "the loss is {} after step {step}", losses[step]);
+            learned.take_in(&agent, step)?;
             let seed = derive_seed(seed, &format!("act {step}"));
             let request = ActionRequest { groups: &[ACTIONS], seed, greedy: false };
             action = tch::no_grad(|| agent.act(&moment.get(), &states, &request))?;
         }
-        Ok(Learned { losses })
+        Ok(learned)
     }
 }
 
@@ -107,38 +107,48 @@ fn moment(step: i64, reserved: i64, action: &Tensor) -> Result<OwnedMoment> {
     Ok(OwnedMoment { reward, action: action.shallow_clone(), ..OwnedMoment::of(&observation) })
 }
 
-/// The goal's last loss.
-fn loss(agent: &PlainAgent<'_>) -> Result<f64> {
-    agent.last_loss.borrow().total()?.map_or(Ok(0.0), |total| autograd::item(&total))
-}
-
-/// How an agent's loss went.
+/// How an agent's losses went.
 #[derive(Debug, Clone)]
 pub struct Learned {
-    /// The loss of each step, summed over terms and streams.
-    pub losses: Vec<f64>,
+    /// Of each term of the goal's loss its value in each step, summed over streams.
+    pub terms: BTreeMap<String, Vec<f64>>,
 }
 
 impl Learned {
-    /// The mean of the first tenth of the losses, and of the last tenth.
-    pub fn first_and_last(&self) -> [f64; 2] {
-        let tenth = (self.losses.len() / 10).max(1).min(self.losses.len());
-        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-        [mean(&self.losses[..tenth]), mean(&self.losses[self.losses.len() - tenth..])]
+    fn take_in(&mut self, agent: &PlainAgent<'_>, step: usize) -> Result<()> {
+        for term in &agent.last_loss.borrow().terms {
+            let value = autograd::item(&term.total()?)?;
+            ensure!(value.is_finite(), "the loss term '{}' is {value} after step {step}", term.name);
+            self.terms.entry(term.name.clone()).or_default().push(value);
+        }
+        Ok(())
     }
 
-    /// Whether the loss has fallen: below `share` of what it was in the first tenth of the steps. (The loss of a goal with
-    /// traced terms, such as an actor-critic, is not meant to fall: see how far its rewards rise.)
+    /// The mean of a term in the first tenth of the steps, and in the last.
     ///
     /// # Errors
-    /// It has not; the message says from what to what it went.
-    pub fn check_fell(&self, share: f64) -> Result<()> {
-        let [first, last] = self.first_and_last();
+    /// There is no such term; the message names those that there are.
+    pub fn first_and_last(&self, term: &str) -> Result<[f64; 2]> {
+        let Some(values) = self.terms.get(term) else {
+            let names: Vec<&str> = self.terms.keys().map(String::as_str).collect();
+            bail!("the loss has no term '{term}', but {}", names.join(", "));
+        };
+        let tenth = (values.len() / 10).max(1);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        Ok([mean(&values[..tenth]), mean(&values[values.len() - tenth..])])
+    }
+
+    /// Whether a term of the loss has fallen: below `share` of what it was in the first tenth of the steps. (Terms that follow
+    /// other terms, such as what is foretold of an error, and those of an actor-critic are not meant to fall.)
+    ///
+    /// # Errors
+    /// It has not; the message says from what to what it went. There is no such term.
+    pub fn check_fell(&self, term: &str, share: f64) -> Result<()> {
+        let [first, last] = self.first_and_last(term)?;
         ensure!(
             last < share * first,
-            "the loss was {first:.4} in the first tenth of {} steps and is {last:.4} in the last, which is not below {share} of \
-             that",
-            self.losses.len()
+            "the loss term '{term}' was {first:.4} in the first tenth of the steps and is {last:.4} in the last, which is not \
+             below {share} of that"
         );
         Ok(())
     }

@@ -99,7 +99,7 @@ efference_sdk::export! { trainer: MyPlugin }
 mod tests {
     use super::*;
     use efference_sdk::{LayerFactory, Nonlinearity, ParamStore, Params, Random, Size, Stack, StackSpec};
-    use efference_testkit::{LayersOf, Learner, Matrix, PlainAgent, Predicts, StackCell, play, sgd, story};
+    use efference_testkit::{LayersOf, Matrix, PlainAgent, Predicts, StackCell, play, sgd, story};
 
     fn agent(layers: &dyn LayerFactory) -> (PlainAgent<'_>, MyPlugin) {
         let mut agent = PlainAgent::new(8, layers, 1, sgd(0.02));
@@ -127,19 +127,5 @@ mod tests {
         for (a, b) in answers.iter().zip(play(&second, &mut restored, &story[11..]).unwrap()) {
             assert!(a.equal(&b));
         }
-    }
-
-    #[test]
-    fn an_agent_with_it_learns_what_comes_next() {
-        let layers = LayersOf::<Matrix>::new("{}").unwrap();
-        let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.03), steps: 2_000 };
-        let learned = learner
-            .learn(
-                |_| Ok(Box::new(Predicts)),
-                |setup| Ok(Box::new(MyPlugin::new(Options::default(), setup)?)),
-                |setup| Ok(Box::new(StackCell::new(setup)?)),
-            )
-            .unwrap();
-        learned.check_fell(0.5).unwrap();
     }
 }

@@ -61,13 +61,3 @@ fn it_is_the_formula() {
 fn a_state_larger_than_the_input_is_an_error() {
     assert!(gru(1, 4, 5, 0..0).err().unwrap().to_string().contains("cannot be smaller"));
 }
-
-#[test]
-fn an_agent_with_it_learns_what_comes_next() {
-    let layers = LayersOf::<Matrix>::new("{}").unwrap();
-    let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.03), steps: 2_000 };
-    let gru = |setup: &CellSetup<'_>| Ok(Box::new(Gru::new(Options::default(), setup)?) as Box<dyn Cell>);
-    let learned =
-        learner.learn(|_| Ok(Box::new(Predicts)), |setup| Ok(Box::new(TwoSteps::new(setup))), gru).unwrap();
-    learned.check_fell(0.5).unwrap();
-}
