@@ -58,9 +58,7 @@ efference_sdk::export! { cell: MyPlugin }
 mod tests {
     use super::*;
     use efference_sdk::{Params, Random};
-    use efference_testkit::{
-        LayersOf, Learner, Matrix, MemoryStore, Predicts, TwoSteps, check_gradients, sgd,
-    };
+    use efference_testkit::{LayersOf, Matrix, MemoryStore, check_gradients};
 
     #[test]
     fn its_gradients_are_right_and_a_range_is_what_it_is_of_all_outputs() {
@@ -78,19 +76,5 @@ mod tests {
         let some = cell.forward(&x, 3..7).unwrap();
         assert!(some.allclose(&all.narrow(1, 3, 4), 1e-5, 1e-6, false));
         check_gradients(&x, &store, |x| cell.forward(x, 3..7)).unwrap();
-    }
-
-    #[test]
-    fn an_agent_with_it_learns_what_comes_next() {
-        let layers = LayersOf::<Matrix>::new("{}").unwrap();
-        let learner = Learner { state_size: 32, layers: &layers, seed: 1, rule: sgd(0.01), steps: 2_000 };
-        let learned = learner
-            .learn(
-                |_| Ok(Box::new(Predicts)),
-                |setup| Ok(Box::new(TwoSteps::new(setup))),
-                |setup| Ok(Box::new(MyPlugin::new(Options::default(), setup)?)),
-            )
-            .unwrap();
-        learned.check_fell("observation", 0.7).unwrap();
     }
 }

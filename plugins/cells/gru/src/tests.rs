@@ -1,6 +1,6 @@
 use super::*;
 use efference_sdk::{Params, Random};
-use efference_testkit::{LayersOf, Learner, Matrix, MemoryStore, Predicts, TwoSteps, check_gradients, sgd};
+use efference_testkit::{LayersOf, Matrix, MemoryStore, check_gradients};
 
 fn gru(layers: i64, ins: i64, outs: i64, observation: Range<i64>) -> Result<(MemoryStore, Gru)> {
     let store = MemoryStore::new(4);
