@@ -199,7 +199,7 @@ impl Trainer for TwoSteps {
         }
         let next = agent.transition(&Tensor::f_cat(&[state, &front], 1)?)?;
         let states = next.f_detach()?;
-        if batch.moment.streams.is_empty() || agent.step()? % 2 == 0 {
+        if agent.step()? % 2 == 0 {
             self.state = Some(next);
             return Ok(states);
         }
