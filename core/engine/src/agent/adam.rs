@@ -40,13 +40,17 @@ struct Piece<'a> {
 }
 
 /// Updates to be made together.
-#[derive(Default)]
 pub(super) struct Updates<'a> {
     pieces: Vec<Mutex<Option<Piece<'a>>>>,
     numbers: usize,
 }
 
 impl<'a> Updates<'a> {
+    /// None yet, of so many parameters.
+    pub(super) fn of(parameters: usize) -> Self {
+        Updates { pieces: Vec::with_capacity(parameters), numbers: 0 }
+    }
+
     /// Adds the update of a parameter by its gradient, with its two moments; returns `false` where they do not
     /// all lie alike, as 32-bit floats on the CPU.
     pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
@@ -58,6 +62,13 @@ impl<'a> Updates<'a> {
         }
         // SAFETY: checked above; the four are different tensors, and nobody else uses them while `self` lives.
         let slice = |t: &'a Tensor| unsafe { std::slice::from_raw_parts_mut(t.data_ptr().cast::<f32>(), n) };
+        if n <= PIECE {
+            bump_version(parameter);
+            self.numbers += n;
+            let (parameter, gradient, m, v) = (slice(parameter), slice(gradient), slice(m), slice(v));
+            self.pieces.push(Mutex::new(Some(Piece { parameter, gradient, m, v, factors })));
+            return true;
+        }
         let moments = slice(m).chunks_mut(PIECE).zip(slice(v).chunks_mut(PIECE));
         let all = slice(parameter).chunks_mut(PIECE).zip(slice(gradient).chunks(PIECE)).zip(moments);
         // What a graph saved of the parameter before is no longer what it was.

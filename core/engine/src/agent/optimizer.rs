@@ -137,10 +137,11 @@ impl Optimizer {
         if self.settings.kind == OptimizerKind::Rmsprop {
             return self.rmsprop(parameters, gradients, scale);
         }
-        let given = parameters.iter().zip(gradients).enumerate();
-        let prepared = given.map(|(i, ((name, p), g))| self.prepare((i, name), p, *g, scale));
-        let prepared = prepared.collect::<Result<Vec<_>>>()?;
-        let mut updates = Updates::default();
+        let mut prepared = Vec::with_capacity(parameters.len());
+        for (i, ((name, p), g)) in parameters.iter().zip(gradients).enumerate() {
+            prepared.push(self.prepare((i, name), p, *g, scale)?);
+        }
+        let mut updates = Updates::of(parameters.len());
         for (i, (((name, p), given), step)) in parameters.iter().zip(gradients).zip(&prepared).enumerate() {
             let Some((copy, factors)) = step else { continue };
             let Some(g) = copy.as_ref().or(*given) else { continue };

@@ -1,6 +1,6 @@
 //! The parameter store: every tensor that a component keeps, under its name.
 use super::rehearsal::Rehearsal;
-use efference_sdk::autograd::is_non_overlapping_and_dense;
+use efference_sdk::autograd::{HeldLeaf, is_non_overlapping_and_dense};
 use efference_sdk::{ParamStore, Result, bail, derive_seed, ensure};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +13,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) tensor: Tensor,
     pub(super) trainable: bool,
+    /// Autograd's node of it, so that it is not made anew at each step.
+    _leaf: Option<HeldLeaf>,
 }
 
 /// Tensors that are counted; what has more would take seconds to make, and a step as long.
@@ -142,7 +144,7 @@ impl ParamStore for ParameterStore {
         self.trained.borrow_mut().clear();
         let mut entries = self.entries.borrow_mut();
         self.places.borrow_mut().insert(name.to_owned(), entries.len());
-        entries.push(Entry { name: name.to_owned(), tensor, trainable });
+        entries.push(Entry { name: name.to_owned(), _leaf: HeldLeaf::new(&tensor), tensor, trainable });
         Ok(shared)
     }
 

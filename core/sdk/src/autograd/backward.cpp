@@ -9,9 +9,14 @@
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/utils/grad_layout_contract.h>
 
+#include <c10/util/SmallVector.h>
+#include <c10/util/flat_hash_map.h>
+
 #include <cstring>
+#include <iterator>
 #include <queue>
-#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "rust_node.h"
 
@@ -23,8 +28,6 @@ using torch::autograd::Node;
 using torch::autograd::variable_list;
 
 namespace {
-
-using NodeHandle = decltype(Edge::function);
 
 // Whether the engine would do no more with this node than call it.
 bool is_plain(Node &node) {
@@ -61,51 +64,62 @@ void add(Tensor &sum, Tensor &&grad) {
   }
 }
 
-// A node that is still to be called: what has arrived at its outputs, and from how many edges something may yet come.
+// Where an edge leads; NOWHERE: its gradient is not wanted.
+using Place = uint32_t;
+constexpr Place NOWHERE = UINT32_MAX;
+
+// A node that is still to be called: what has arrived at its outputs, and from how many edges something may yet come. The roots
+// of the pass keep it alive.
 struct Call {
-  NodeHandle node;
-  RustNode *rust;
-  variable_list grads;
-  std::vector<Call *> next;  // where its edges lead; null: nowhere
+  Node *node;
+  RustNode *rust;        // the node, if it is one
+  AccumulateGrad *leaf;  // the node, if it is one
+  c10::SmallVector<Tensor, 1> grads;
+  size_t first_edge = 0;  // in `Pass::edges`
   size_t missing = 0;
 };
 
-struct Later {
-  bool operator()(const Call *a, const Call *b) const { return a->node->sequence_nr() < b->node->sequence_nr(); }
-};
-
 struct Pass {
-  std::unordered_map<Node *, Call> calls;
-  std::priority_queue<Call *, std::vector<Call *>, Later> ready;
+  std::vector<Call> calls;
+  std::vector<Place> edges;  // of all nodes
+  ska::flat_hash_map<Node *, Place> places;
+  std::priority_queue<std::pair<uint64_t, Place>> ready;  // the last that was recorded comes first
+
+  // NOWHERE: the node is not plain.
+  Place visit(Node *node) {
+    auto [found, is_new] = places.emplace(node, static_cast<Place>(calls.size()));
+    if (is_new) {
+      if (!is_plain(*node)) return NOWHERE;
+      auto *leaf = dynamic_cast<AccumulateGrad *>(node);
+      calls.push_back({node, leaf ? nullptr : dynamic_cast<RustNode *>(node), leaf, {}});
+      calls.back().grads.resize(node->num_inputs());
+    }
+    return found->second;
+  }
 
   // Finds all that a root depends on. False: a node is not plain.
   bool find(const Edge &root) {
-    std::vector<Call *> open;
-    auto visit = [&](const NodeHandle &node) -> Call * {
-      auto [found, is_new] = calls.try_emplace(node.get());
-      if (is_new) {
-        if (!is_plain(*node)) return nullptr;
-        found->second = Call{node, dynamic_cast<RustNode *>(node.get()), variable_list(node->num_inputs()), {}};
-        open.push_back(&found->second);
-      }
-      return &found->second;
-    };
-    if (!visit(root.function)) return false;
-    while (!open.empty()) {
-      auto *call = open.back();
-      open.pop_back();
-      for (const auto &edge : call->node->next_edges()) {
-        call->next.push_back(edge.is_valid() ? visit(edge.function) : nullptr);
+    auto next = calls.size();
+    if (visit(root.function.get()) == NOWHERE) return false;
+    for (; next < calls.size(); next++) {
+      auto *node = calls[next].node;
+      calls[next].first_edge = edges.size();
+      for (const auto &edge : node->next_edges()) {
+        edges.push_back(NOWHERE);
         if (!edge.is_valid()) continue;
-        if (!call->next.back()) return false;
-        call->next.back()->missing++;
+        auto place = visit(edge.function.get());
+        if (place == NOWHERE) return false;
+        edges.back() = place;
+        calls[place].missing++;
       }
     }
     return true;
   }
 
   // Begins with this gradient of the output that the root is.
-  void begin(const Edge &root, const Tensor &grad) { add(calls[root.function.get()].grads[root.input_nr], Tensor(grad)); }
+  void begin(const Edge &root, const Tensor &grad) {
+    add(calls[places[root.function.get()]].grads[root.input_nr], Tensor(grad));
+  }
 
   // Refuses gradients of other shapes, as the engine does, and makes those fit that can be.
   static void check(Node &node, variable_list &grads) {
@@ -123,27 +137,36 @@ struct Pass {
     });
   }
 
+  // All has arrived at a node. A leaf comes before all others that wait.
+  void is_ready(Place place) {
+    auto &call = calls[place];
+    if (!call.leaf) {
+      ready.emplace(call.node->sequence_nr(), place);
+    } else if (call.grads[0].defined()) {
+      gather(*call.leaf, std::move(call.grads[0]));
+    }
+  }
+
   void run() {
-    for (auto &[_, call] : calls) {
-      if (call.missing == 0) ready.push(&call);
+    for (Place place = 0; place < calls.size(); place++) {
+      if (calls[place].missing == 0) is_ready(place);
     }
     while (!ready.empty()) {
-      auto &call = *ready.top();
+      auto &call = calls[ready.top().second];
       ready.pop();
       auto &node = *call.node;
-      if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node)) {
-        if (call.grads[0].defined()) gather(*leaf, std::move(call.grads[0]));
-        continue;
-      }
+      variable_list given(std::make_move_iterator(call.grads.begin()), std::make_move_iterator(call.grads.end()));
+      call.grads.clear();
       node.will_release_variables();
-      auto grads = call.rust ? call.rust->apply(std::move(call.grads)) : node(std::move(call.grads));
+      auto grads = call.rust ? call.rust->apply(std::move(given)) : node(std::move(given));
       node.release_variables();
       check(node, grads);
       for (size_t i = 0; i < grads.size(); i++) {
-        auto *next = call.next[i];
-        if (!next) continue;
-        if (grads[i].defined()) add(next->grads[node.next_edge(i).input_nr], std::move(grads[i]));
-        if (--next->missing == 0) ready.push(next);
+        auto place = edges[call.first_edge + i];
+        if (place == NOWHERE) continue;
+        auto &next = calls[place];
+        if (grads[i].defined()) add(next.grads[node.next_edge(i).input_nr], std::move(grads[i]));
+        if (--next.missing == 0) is_ready(place);
       }
     }
   }
@@ -155,6 +178,8 @@ struct Pass {
 extern "C" int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
   try {
     Pass pass;
+    pass.calls.reserve(64);
+    pass.places.reserve(64);
     std::vector<Edge> roots;
     bool plain = !torch::autograd::AnomalyMode::is_enabled();
     for (size_t i = 0; plain && i < n_outputs; i++) {

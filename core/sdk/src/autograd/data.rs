@@ -90,6 +90,11 @@ pub fn rows(tensor: &Tensor) -> i64 {
     ffi::shape::<1>(tensor).0[0]
 }
 
+/// Whether two tensors have the same shape; no if one of them is undefined.
+pub fn same_shape(a: &Tensor, b: &Tensor) -> bool {
+    ffi::same_shape(a, b)
+}
+
 /// How many elements a tensor has: [`Tensor::numel`], as [`shape2`] is [`Tensor::size2`].
 pub fn count(tensor: &Tensor) -> usize {
     ffi::count(tensor)
@@ -168,6 +173,11 @@ impl OutputBuffer {
         Self::of(ffi::empty(shape)?)
     }
 
+    /// The same of the shape of another tensor.
+    pub fn shaped_like(tensor: &Tensor) -> Result<Self> {
+        Self::of(ffi::empty_shaped(tensor)?)
+    }
+
     /// A tensor of zeros.
     pub fn zeros(shape: &[i64]) -> Result<Self> {
         // `torch::zeros` goes by way of the dispatcher: five times the time for a small tensor.
@@ -181,7 +191,7 @@ impl OutputBuffer {
         if is_contiguous_cpu_f32(&tensor) && !tensor.requires_grad() && ffi::is_unique(&tensor) {
             return Self::of(tensor);
         }
-        let mut copy = Self::empty(&tensor.size())?;
+        let mut copy = Self::shaped_like(&tensor)?;
         copy.copy_from_slice(slice(&tensor.f_contiguous()?)?);
         Ok(copy)
     }

@@ -11,6 +11,7 @@ use crate::{Error, Result, ensure, tracing};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::{ptr, slice};
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -72,6 +73,8 @@ unsafe extern "C" {
         n_leaves: usize,
         out: *mut *mut C_tensor,
     );
+    fn efference_autograd_hold_leaf(leaf: *const C_tensor) -> *mut c_void;
+    fn efference_autograd_release_leaf(leaf: *mut c_void);
     fn efference_autograd_bump_version(tensor: *const C_tensor);
     fn efference_autograd_unique(tensor: *const C_tensor) -> bool;
     fn efference_autograd_contiguous_f32(
@@ -86,6 +89,8 @@ unsafe extern "C" {
     fn efference_autograd_count(tensor: *const C_tensor) -> usize;
     fn efference_autograd_keep_blocks();
     fn efference_autograd_empty_like(tensor: *const C_tensor) -> *mut C_tensor;
+    fn efference_autograd_empty_shaped(tensor: *const C_tensor) -> *mut C_tensor;
+    fn efference_autograd_same_shape(a: *const C_tensor, b: *const C_tensor) -> bool;
     fn efference_autograd_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
     fn efference_autograd_backward(
         outputs: *const *const C_tensor,
@@ -244,6 +249,21 @@ pub(super) fn empty(shape: &[i64]) -> Result<Tensor> {
     Ok(unsafe { Tensor::from_ptr(tensor) })
 }
 
+/// A new f32 tensor on the CPU of the shape of another.
+pub(super) fn empty_shaped(tensor: &Tensor) -> Result<Tensor> {
+    // SAFETY: the tensor lives through the call.
+    let new = unsafe { efference_autograd_empty_shaped(tensor.as_ptr()) };
+    ensure!(!new.is_null(), "there is no memory for a tensor of shape {:?}", tensor.size());
+    // SAFETY: a new handle, and ours.
+    Ok(unsafe { Tensor::from_ptr(new) })
+}
+
+/// See [`super::same_shape`].
+pub(super) fn same_shape(a: &Tensor, b: &Tensor) -> bool {
+    // SAFETY: the tensors live through the call.
+    unsafe { efference_autograd_same_shape(a.as_ptr(), b.as_ptr()) }
+}
+
 /// See [`super::clear_gradient`].
 pub(super) fn clear_gradient(leaf: &Tensor) {
     // SAFETY: the tensor lives through the call; without a gradient to share there is no aliasing of it.
@@ -304,25 +324,53 @@ fn take_message(message: *mut c_char) -> String {
     }
 }
 
-/// Tensors lent to Rust; null where there is none.
-struct Lent(Vec<Option<ManuallyDrop<Tensor>>>);
+/// See [`super::HeldLeaf`].
+#[derive(Debug)]
+pub(super) struct Leaf(NonNull<c_void>);
+
+// SAFETY: a node of libtorch's, whose handles are counted by atomic numbers, and which is only freed here.
+unsafe impl Send for Leaf {}
+
+impl Leaf {
+    pub(super) fn hold(leaf: &Tensor) -> Option<Self> {
+        // SAFETY: the tensor lives through the call.
+        NonNull::new(unsafe { efference_autograd_hold_leaf(leaf.as_ptr()) }).map(Leaf)
+    }
+}
+
+impl Drop for Leaf {
+    fn drop(&mut self) {
+        // SAFETY: what `hold` got, released once.
+        unsafe { efference_autograd_release_leaf(self.0.as_ptr()) }
+    }
+}
+
+/// Tensors that C++ lends for a call: they are its own to free.
+struct Lent(Vec<ManuallyDrop<Tensor>>);
 
 impl Lent {
     /// # Safety
-    /// `pointers` are `count` pointers to tensors, or null, that live as long as the result.
+    /// `pointers` are `count` pointers to tensors that live as long as the result, or null, which stays for an undefined
+    /// tensor that must not be used.
     unsafe fn new(pointers: *const *mut C_tensor, count: usize) -> Self {
         if count == 0 {
             return Lent(Vec::new());
         }
         // SAFETY: by the caller's promise; `ManuallyDrop` keeps the tensors from being freed here.
-        let tensors = unsafe { slice::from_raw_parts(pointers, count) };
-        Lent(
-            tensors
-                .iter()
-                // SAFETY: as above.
-                .map(|t| (!t.is_null()).then(|| ManuallyDrop::new(unsafe { Tensor::from_ptr(*t) })))
-                .collect(),
-        )
+        let pointers = unsafe { slice::from_raw_parts(pointers, count) };
+        // SAFETY: as above.
+        Lent(pointers.iter().map(|t| ManuallyDrop::new(unsafe { Tensor::from_ptr(*t) })).collect())
+    }
+
+    /// All of them, of which none may be null.
+    fn all(&self) -> &[Tensor] {
+        // SAFETY: `ManuallyDrop<T>` has the layout of `T`.
+        unsafe { slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len()) }
+    }
+
+    /// All of them; `None` where there is null.
+    fn given(&self) -> Vec<Option<&Tensor>> {
+        self.all().iter().map(|t| (!t.as_ptr().is_null()).then_some(t)).collect()
     }
 }
 
@@ -361,14 +409,8 @@ impl<O: Op> Methods<O> {
                     slice::from_raw_parts_mut(out, n_inputs),
                 )
             };
-            // An undefined tensor may have been saved; shallow clones cost an allocation each.
-            let saved: Vec<Tensor> = saved
-                .0
-                .iter()
-                .map(|t| t.as_deref().map_or_else(Tensor::new, Tensor::shallow_clone))
-                .collect();
-            let grads: Vec<Option<&Tensor>> = grads.0.iter().map(Option::as_deref).collect();
-            let results = op.backward(&saved, &Gradients { outputs: &grads, needs_input_grad })?;
+            let grads = grads.given();
+            let results = op.backward(saved.all(), &Gradients { outputs: &grads, needs_input_grad })?;
             ensure!(
                 results.len() == n_inputs,
                 "backward returned {} gradients for {n_inputs} inputs",

@@ -1,4 +1,5 @@
 //! Backward passes through a recorded graph, and the gradients that leaves gather.
+use super::data::same_shape;
 use super::ffi;
 use crate::{Result, ensure};
 use tch::Tensor;
@@ -23,7 +24,7 @@ pub fn backward(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
 fn check_roots(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
     for (output, gradient) in roots {
         ensure!(
-            output.size() == gradient.size(),
+            same_shape(output, gradient),
             "an output of shape {:?} has a gradient of that shape, not of {:?}",
             output.size(),
             gradient.size()
@@ -41,6 +42,18 @@ pub fn clear_gradient(leaf: &Tensor) {
 /// Takes away the gradients gathered in leaves, all at once; `None` for one that has none. See [`clear_gradient`].
 pub fn take_gradients(leaves: &[&Tensor]) -> Vec<Option<Tensor>> {
     ffi::take_gradients(leaves)
+}
+
+/// Holds what autograd keeps of a leaf that is recorded again and again, such as a parameter: its node in the graph, which is
+/// otherwise made for each graph, and freed with it.
+#[derive(Debug)]
+pub struct HeldLeaf(#[expect(dead_code, reason = "it is held, and released when this is dropped")] ffi::Leaf);
+
+impl HeldLeaf {
+    /// `None` of a tensor that does not require gradients, or that is the result of a recorded operation.
+    pub fn new(leaf: &Tensor) -> Option<Self> {
+        ffi::Leaf::hold(leaf).map(HeldLeaf)
+    }
 }
 
 /// Reports to autograd that a tensor's elements were changed through its memory, not by an operation of libtorch's.

@@ -17,7 +17,7 @@
 //!
 //!     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
 //!         let (x, w) = (inputs[0].f_contiguous()?, inputs[1].f_contiguous()?);
-//!         let mut y = OutputBuffer::empty(&x.size())?;
+//!         let mut y = OutputBuffer::shaped_like(x)?;
 //!         for (y, (x, w)) in y.iter_mut().zip(slice(&x)?.iter().zip(slice(&w)?)) {
 //!             *y = x * w;
 //!         }
@@ -66,7 +66,7 @@ mod workers;
 pub use apply::apply;
 pub use data::{
     OutputBuffer, change, contiguous_slice, count, is_contiguous_cpu_f32, is_non_overlapping_and_dense, item,
-    keep_small_blocks, matrix, rows, scalar, shape2, slice, slice_in_memory_order,
+    keep_small_blocks, matrix, rows, same_shape, scalar, shape2, slice, slice_in_memory_order,
 };
 pub(crate) use dots::matrix_vector;
 #[doc(hidden)]
@@ -74,7 +74,7 @@ pub use elementwise::elementwise_paths_by;
 pub use elementwise::sum_of;
 #[doc(hidden)]
 pub use ffi::grad_enabled;
-pub use graph::{backward, bump_version, clear_gradient, gradients, take_gradients};
+pub use graph::{HeldLeaf, backward, bump_version, clear_gradient, gradients, take_gradients};
 pub use op::{Context, Gradients, Op};
 pub use parallel::{parallel, run_tasks, threads};
 pub use shared_vjp::{NamedVjp, SharedVjp};

@@ -3,12 +3,18 @@
 // that alignment and of some kilobytes are cut from larger ones and joined with their neighbours each time, which takes longer
 // than what is computed in them.
 //
-// Rules: in front of each block lies a header of one line of the cache, which says what the block is. Larger blocks, and the
-// memory of small ones, come from libtorch's own allocator, with its messages.
+// Larger blocks, and the memory of small ones, come from `malloc`, with room to align them here. An allocator that aligns them
+// itself cuts off what lies before, some bytes, and keeps those for later: then two large blocks that were freed side by side
+// cannot be joined any more, and the heap grows.
+//
+// Rules: in front of each block lies a header of one line of the cache, which says what the block is. Where there is no memory,
+// libtorch's own allocator is asked, for its message.
 #include <c10/core/CPUAllocator.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <new>
 
 namespace {
@@ -25,6 +31,7 @@ struct alignas(LINE) Header {
   size_t size_class;  // LARGE: it goes back where it came from
   size_t bytes;
   Header *next;  // of those that are kept
+  void *memory;  // what `malloc` returned; null: it is libtorch's
 };
 static_assert(sizeof(Header) == LINE);
 
@@ -55,12 +62,33 @@ at::Allocator *libtorchs() {
   return own;
 }
 
+Header *make(size_t size_class, size_t bytes) {
+  size_t all = bytes + sizeof(Header);
+  void *memory = all + LINE < bytes ? nullptr : std::malloc(all + LINE);
+  void *place = memory;
+  size_t room = all + LINE;
+  if (memory) {
+    std::align(LINE, all, place, room);
+  } else {
+    place = libtorchs()->raw_allocate(all);
+  }
+  return new (place) Header{size_class, bytes, nullptr, memory};
+}
+
+void give_back(Header *header) {
+  if (header->memory) {
+    std::free(header->memory);
+  } else {
+    libtorchs()->raw_deallocate(header);
+  }
+}
+
 Blocks::~Blocks() {
   over = true;
   for (auto *header : first) {
     while (header) {
       auto *next = header->next;
-      libtorchs()->raw_deallocate(header);
+      give_back(header);
       header = next;
     }
   }
@@ -75,7 +103,7 @@ void release(void *data) {
     spare.bytes += header->bytes;
     return;
   }
-  libtorchs()->raw_deallocate(header);
+  give_back(header);
 }
 
 struct Pool final : at::Allocator {
@@ -91,7 +119,7 @@ struct Pool final : at::Allocator {
         spare.bytes -= bytes;
       }
     }
-    if (!header) header = new (libtorchs()->raw_allocate(bytes + sizeof(Header))) Header{size_class, bytes, nullptr};
+    if (!header) header = make(size_class, bytes);
     void *data = header + 1;
     return {data, data, &release, at::Device(at::DeviceType::CPU)};
   }

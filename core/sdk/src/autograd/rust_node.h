@@ -28,10 +28,11 @@ extern "C" struct OpTable {
   void (*release_message)(char *message);
 };
 
-inline std::vector<Tensor *> lend(variable_list &list) {
+// Pointers to the tensors of a list; to those that are undefined too, unless they are to be null.
+inline std::vector<Tensor *> lend(variable_list &list, bool undefined_is_null) {
   std::vector<Tensor *> pointers;
   pointers.reserve(list.size());
-  for (auto &t : list) pointers.push_back(t.defined() ? &t : nullptr);
+  for (auto &t : list) pointers.push_back(t.defined() || !undefined_is_null ? &t : nullptr);
   return pointers;
 }
 
@@ -98,8 +99,8 @@ struct RustNode : torch::autograd::Node {
       for (const auto &t : grads) differentiable |= t.defined() && t.requires_grad();
     }
 
-    auto lent_saved = lend(all_saved);
-    auto lent_grads = lend(grads);
+    auto lent_saved = lend(all_saved, /*undefined_is_null=*/false);
+    auto lent_grads = lend(grads, /*undefined_is_null=*/true);
     std::vector<Tensor *> out(inputs, nullptr);
     char *message = nullptr;
     int status;

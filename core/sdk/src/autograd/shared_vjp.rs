@@ -1,5 +1,6 @@
 //! A custom VJP as one operation of autograd: forward and backward are written once, and serve both.
 use super::apply::apply;
+use super::data::is_contiguous_cpu_f32;
 use super::op::{Context, Gradients, Op};
 use super::vjp::{GradInput, GradOutput, Vjp};
 use crate::Result;
@@ -39,9 +40,10 @@ impl<V: NamedVjp> SharedVjp<V> {
     /// `y = f(x, params)`, (batch, outs), of `x` (batch, ins), as one operation of autograd. `params` are the tensors
     /// whose gradients [`GradInput::params`] holds, in that order.
     pub fn apply(&self, x: &Tensor, params: &[Tensor]) -> Result<Tensor> {
-        let x = x.f_contiguous()?;
+        let copy = if is_contiguous_cpu_f32(x) { None } else { Some(x.f_contiguous()?) };
+        let x = copy.as_ref().unwrap_or(x);
         let mut inputs = Vec::with_capacity(1 + params.len());
-        inputs.push(&x);
+        inputs.push(x);
         inputs.extend(params);
         Ok(apply(Recorded(self.clone()), &inputs)?.remove(0))
     }

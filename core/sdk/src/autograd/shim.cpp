@@ -108,6 +108,20 @@ void efference_autograd_take_gradients(Tensor *const *leaves, size_t n_leaves, T
   }
 }
 
+// libtorch makes the node of a leaf when the leaf is recorded, and frees it with the graph. One that is held here is found again
+// by the next graph. To be freed by `efference_autograd_release_leaf`; null: this is no leaf that gathers gradients.
+using Leaf = decltype(torch::autograd::Edge::function);
+void *efference_autograd_hold_leaf(const Tensor *leaf) {
+  try {
+    if (!leaf->defined() || !leaf->requires_grad() || !leaf->is_leaf()) return nullptr;
+    return new Leaf(torch::autograd::impl::grad_accumulator(*leaf));
+  } catch (const std::exception &) {
+    return nullptr;
+  }
+}
+
+void efference_autograd_release_leaf(void *leaf) { delete static_cast<Leaf *>(leaf); }
+
 // Counts a change of a tensor's elements that libtorch did not make itself: a backward pass that saved the tensor before
 // is then an error, as after an in-place operation. One atomic addition.
 void efference_autograd_bump_version(const Tensor *tensor) {
@@ -178,6 +192,20 @@ Tensor *efference_autograd_empty(const int64_t *sizes, size_t n_sizes) {
   } catch (const std::exception &) {
     return nullptr;
   }
+}
+
+// A new f32 tensor on the CPU of the same shape, in the order of its dims; null if there is no memory for it.
+Tensor *efference_autograd_empty_shaped(const Tensor *tensor) {
+  try {
+    return new Tensor(at::detail::empty_cpu(tensor->sizes(), at::kFloat));
+  } catch (const std::exception &) {
+    return nullptr;
+  }
+}
+
+// Whether two tensors have the same shape.
+bool efference_autograd_same_shape(const Tensor *a, const Tensor *b) {
+  return a->defined() && b->defined() && a->sizes() == b->sizes();
 }
 
 // Whether this handle is the only one of its tensor, and that the only one of its memory.

@@ -1,7 +1,7 @@
 //! Custom VJPs: the forward and backward of a layer or a cell, written by hand.
 //!
 //! A vector-Jacobian product takes the gradient of a function's outputs to that of its input and parameters.
-use super::data::{rows, shape2};
+use super::data::{OutputBuffer, rows, shape2, slice};
 use super::op::Gradients;
 use crate::bridge::{check_numbers, interface};
 use crate::{Error, Result, ensure};
@@ -127,9 +127,11 @@ impl GradInput {
 /// Packs the saved tensors of several VJPs into one list; [`unpack_saved`] takes it apart again. The first tensor of
 /// the list holds the lengths.
 pub fn pack_saved(parts: Vec<Vec<Tensor>>) -> Result<Vec<Tensor>> {
-    let counts: Vec<i64> = parts.iter().map(|p| p.len() as i64).collect();
-    let mut all = vec![Tensor::f_from_slice(&counts)?];
-    all.extend(parts.into_iter().flatten());
+    let mut counts = OutputBuffer::empty(&[parts.len() as i64])?;
+    counts.iter_mut().zip(&parts).for_each(|(count, part)| *count = part.len() as f32);
+    let mut all = Vec::with_capacity(1 + parts.iter().map(Vec::len).sum::<usize>());
+    all.push(counts.into_tensor());
+    parts.into_iter().for_each(|part| all.extend(part));
     Ok(all)
 }
 
@@ -140,16 +142,14 @@ pub fn pack_saved(parts: Vec<Vec<Tensor>>) -> Result<Vec<Tensor>> {
 pub fn unpack_saved(saved: &[Tensor]) -> Result<Vec<&[Tensor]>> {
     let lost = || Error::msg("a backward pass did not receive what the forward pass saved");
     let (counts, mut rest) = saved.split_first().ok_or_else(lost)?;
-    let counts = Vec::<i64>::try_from(counts)?;
-    counts
-        .into_iter()
-        .map(|count| {
-            let (part, left) =
-                usize::try_from(count).ok().and_then(|c| rest.split_at_checked(c)).ok_or_else(lost)?;
-            rest = left;
-            Ok(part)
-        })
-        .collect()
+    let counts = slice(counts).map_err(|_| lost())?;
+    let mut parts = Vec::with_capacity(counts.len());
+    for count in counts {
+        let (part, left) = rest.split_at_checked(*count as usize).ok_or_else(lost)?;
+        parts.push(part);
+        rest = left;
+    }
+    Ok(parts)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Op for Pointwise {
 
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let x = slice(inputs[0])?;
-        let mut y = OutputBuffer::empty(&inputs[0].size())?;
+        let mut y = OutputBuffer::shaped_like(inputs[0])?;
         let kind = self.0;
         elementwise!(x.len(), [&mut y], |range, [y]| {
             let each = y.iter_mut().zip(&x[range]);

@@ -75,7 +75,7 @@ impl Op for PredictionLoss {
         let (of_observation, of_reserved) = (value(0)?, value(1)?);
         let of_goals = [value(2)? as f32, value(3)? as f32];
         let (state, target, factors) = (slice(&saved[0])?, slice(&saved[1])?, slice(&saved[2])?);
-        let mut out = OutputBuffer::empty(&saved[0].size())?;
+        let mut out = OutputBuffer::shaped_like(&saved[0])?;
         let rows = factors.len() / 2;
         let width = state.len() / rows.max(1);
         for (row, factors) in factors.chunks_exact(2).enumerate() {

@@ -1,6 +1,7 @@
 //! The residual behind a layer: `clamp(y · factor + x, ±limit)`.
 use crate::autograd::{
-    Context, GradOutput, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, scalar, slice, sum_of,
+    Context, GradOutput, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, same_shape, scalar,
+    slice, sum_of,
 };
 use crate::{Result, elementwise, elementwise_paths};
 use tch::Tensor;
@@ -31,7 +32,7 @@ impl Residual {
         let one_factor = is_contiguous_cpu_f32(factor) && factor.numel() == 1;
         if one_factor
             && is_contiguous_cpu_f32(y)
-            && x.is_none_or(|x| x.size() == y.size() && is_contiguous_cpu_f32(x))
+            && x.is_none_or(|x| same_shape(x, y) && is_contiguous_cpu_f32(x))
         {
             let mut inputs = vec![y, factor];
             inputs.extend(x);
@@ -53,14 +54,14 @@ impl Residual {
         x: Option<&Tensor>,
     ) -> Result<(Tensor, Option<Tensor>)> {
         let (ys, f, limit) = (slice(y)?, slice(factor)?[0], self.limit);
-        let mut out = OutputBuffer::empty(&y.size())?;
+        let mut out = OutputBuffer::shaped_like(y)?;
         let clamped = match x.map(slice).transpose()? {
             Some(x) => elementwise!(ys.len(), [&mut out], |range, [out]| {
                 let mut clamped = 0;
                 for ((out, y), x) in out.iter_mut().zip(&ys[range.clone()]).zip(&x[range]) {
                     let sum = y * f + x;
                     clamped |= u32::from(sum.abs() > limit);
-                    *out = sum.clamp(-limit, limit);
+                    *out = within(sum, limit);
                 }
                 f64::from(clamped)
             }),
@@ -69,7 +70,7 @@ impl Residual {
                 for (out, y) in out.iter_mut().zip(&ys[range]) {
                     let product = y * f;
                     clamped |= u32::from(product.abs() > limit);
-                    *out = product.clamp(-limit, limit);
+                    *out = within(product, limit);
                 }
                 f64::from(clamped)
             }),
@@ -98,7 +99,7 @@ impl Residual {
         let (paths, reaches) = (grad.path_count(), grad.needs_param_grad);
         let (gs, ys, f) = (slice(&g)?, slice(y)?, slice(factor)?[0]);
         let n = ys.len();
-        let mut gy = OutputBuffer::empty(&g.size())?;
+        let mut gy = OutputBuffer::shaped_like(&g)?;
         let (sum, skip) = match unclamped {
             None => {
                 let sum = elementwise_paths!(paths, n, [&mut gy], |path, range, [gy]| {
@@ -110,7 +111,7 @@ impl Residual {
             }
             Some(mask) => {
                 let mask = slice(mask)?;
-                let mut skip = OutputBuffer::empty(&g.size())?;
+                let mut skip = OutputBuffer::shaped_like(&g)?;
                 let sum = elementwise_paths!(paths, n, [&mut gy, &mut skip], |path, range, [gy, skip]| {
                     let given = gs[path * n..][range.clone()].iter().zip(&mask[range.clone()]);
                     for ((g, mask), (gy, skip)) in given.zip(gy.iter_mut().zip(skip.iter_mut())) {
@@ -128,6 +129,13 @@ impl Residual {
         };
         Ok(GradResidual { y: gy.into_tensor(), factor, skip })
     }
+}
+
+/// `x` clamped to ±limit; NaN stays NaN. ([`f32::clamp`] checks its limits, which keeps a loop from being vectorised.)
+#[inline(always)]
+fn within(x: f32, limit: f32) -> f32 {
+    let x = if x > limit { limit } else { x };
+    if x < -limit { -limit } else { x }
 }
 
 impl Op for Residual {

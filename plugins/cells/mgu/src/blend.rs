@@ -22,7 +22,7 @@ impl Blend {
 
     /// The blend, and `t = tanh(h)`.
     pub(crate) fn forward(self, f: &Tensor, x: &Tensor, h: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (mut out, mut t) = (OutputBuffer::empty(&f.size())?, OutputBuffer::empty(&f.size())?);
+        let (mut out, mut t) = (OutputBuffer::shaped_like(f)?, OutputBuffer::shaped_like(f)?);
         let (fs, xs, hs, out_mult) = (slice(f)?, slice(x)?, slice(h)?, self.out_mult as f32);
         elementwise!(fs.len(), [&mut out, &mut t], |range, [out, t]| {
             let given = fs[range.clone()].iter().zip(&xs[range.clone()]).zip(&hs[range]);
@@ -44,7 +44,7 @@ impl Blend {
         t: &Tensor,
         paths: usize,
     ) -> Result<(Tensor, Tensor)> {
-        let (mut gf, mut gh) = (OutputBuffer::empty(&g.size())?, OutputBuffer::empty(&g.size())?);
+        let (mut gf, mut gh) = (OutputBuffer::shaped_like(g)?, OutputBuffer::shaped_like(g)?);
         let (gs, fs, xs, ts, out_mult) = (slice(g)?, slice(f)?, slice(x)?, slice(t)?, self.out_mult as f32);
         elementwise_paths!(paths, fs.len(), [&mut gf, &mut gh], |path, range, [gf, gh]| {
             let given = gs[path * fs.len()..][range.clone()].iter().zip(&fs[range.clone()]);

@@ -27,7 +27,7 @@ impl Gate {
     /// `(f, f · y)`.
     pub(crate) fn forward(z: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
         let (zs, ys) = (slice(z)?, slice(y)?);
-        let (mut f, mut fy) = (OutputBuffer::empty(&z.size())?, OutputBuffer::empty(&z.size())?);
+        let (mut f, mut fy) = (OutputBuffer::shaped_like(z)?, OutputBuffer::shaped_like(z)?);
         elementwise!(zs.len(), [&mut f, &mut fy], |range, [f, fy]| {
             for (((f, fy), z), y) in f.iter_mut().zip(fy).zip(&zs[range.clone()]).zip(&ys[range]) {
                 *f = sigmoid(*z);

@@ -64,7 +64,7 @@ impl Op for SideBySide {
         let g = g.f_contiguous()?;
         let g = slice(&g)?;
         let ((count, size, state), (_, length, observation)) = (rows(&saved[0])?, rows(&saved[1])?);
-        let mut out = OutputBuffer::empty(&saved[0].size())?;
+        let mut out = OutputBuffer::shaped_like(&saved[0])?;
         for row in 0..count {
             let state = &state[row * size..][..size];
             let observation = &observation[row * length..][..length];

@@ -6,7 +6,7 @@ mod tests;
 
 use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{
-    Agent, Batch, Error, InputLayout, LossInput, NetworkSpec, Nonlinearity, Plugin, Result, ResultExt, Saved,
+    Agent, Batch, InputLayout, LossInput, NetworkSpec, Nonlinearity, Plugin, Result, ResultExt, Saved,
     Trainer, TrainerSetup, autograd, bail, elementwise, ensure, group, tch, tracing,
 };
 use efference_stream_states::Input;
@@ -171,7 +171,7 @@ impl Trainer for Bptt {
             None => agent.transition(&input)?,
         };
         ensure!(
-            next.size() == state.size(),
+            autograd::same_shape(&next, &state),
             "the next states should have the shape {:?}, and have {:?}",
             state.size(),
             next.size()
@@ -236,13 +236,15 @@ impl Bptt {
     fn backpropagate(&mut self, agent: &dyn Agent) -> Result<()> {
         let mut roots = Vec::new();
         for term in std::mem::take(&mut self.terms) {
-            let one = term.f_ones_like()?;
+            let one = match autograd::is_contiguous_cpu_f32(&term) && term.dim() == 0 {
+                true => autograd::scalar(1.0)?,
+                false => term.f_ones_like()?,
+            };
             roots.push((term, one));
         }
         if self.options.synthetic_gradient.enabled {
             let state = self.rows.state();
-            let future =
-                tch::no_grad(|| Ok::<_, Error>(state.f_detach()?.f_sub(&agent.network(NETWORK, state)?)?))?;
+            let future = tch::no_grad(|| difference(state, &agent.network(NETWORK, state)?))?;
             roots.push((state.shallow_clone(), future));
         }
         roots.retain(|(output, _)| output.requires_grad());
@@ -276,6 +278,21 @@ impl Bptt {
     }
 }
 
+/// `a − b`, without gradient.
+fn difference(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if ![a, b].into_iter().all(autograd::is_contiguous_cpu_f32) {
+        return Ok(a.f_detach()?.f_sub(b)?);
+    }
+    let (x, y) = (autograd::slice(a)?, autograd::slice(b)?);
+    let mut difference = autograd::OutputBuffer::shaped_like(a)?;
+    elementwise!(x.len(), [&mut difference], |range, [difference]| {
+        let given = x[range.clone()].iter().zip(&y[range]);
+        difference.iter_mut().zip(given).for_each(|(d, (x, y))| *d = x - y);
+        0.0
+    });
+    Ok(difference.into_tensor())
+}
+
 /// `synthetic − (first − gradient)`: the gradient of half its square's sum.
 fn miss(synthetic: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let all = [synthetic, first, gradient];
@@ -283,7 +300,7 @@ fn miss(synthetic: &Tensor, first: &Tensor, gradient: &Tensor) -> Result<Tensor>
         return Ok(synthetic.f_sub(&first.f_sub(gradient)?)?);
     }
     let [a, f, g] = [autograd::slice(synthetic)?, autograd::slice(first)?, autograd::slice(gradient)?];
-    let mut miss = autograd::OutputBuffer::empty(&synthetic.size())?;
+    let mut miss = autograd::OutputBuffer::shaped_like(synthetic)?;
     elementwise!(a.len(), [&mut miss], |range, [miss]| {
         let given = a[range.clone()].iter().zip(&f[range.clone()]).zip(&g[range]);
         miss.iter_mut().zip(given).for_each(|(miss, ((a, f), g))| *miss = a - (f - g));

@@ -1,6 +1,8 @@
 //! The layer's custom VJP over tensors.
 use super::plan::{GradientsOut, Parameters, Plan};
-use efference_sdk::autograd::{NamedVjp, OutputBuffer, slice, slice_in_memory_order, threads};
+use efference_sdk::autograd::{
+    NamedVjp, OutputBuffer, is_contiguous_cpu_f32, rows, shape2, slice, slice_in_memory_order, threads,
+};
 use efference_sdk::{GradInput, GradOutput, Result, Vjp, bail, ensure, tch};
 use tch::{Device, Kind, Tensor};
 
@@ -48,6 +50,11 @@ fn axes(order: &[usize]) -> Vec<i64> {
     order.iter().map(|axis| *axis as i64).collect()
 }
 
+/// `x` itself, if it is contiguous.
+fn contiguous(x: &Tensor) -> Result<Tensor> {
+    Ok(if is_contiguous_cpu_f32(x) { x.shallow_clone() } else { x.f_contiguous()? })
+}
+
 /// The permutation that undoes `order`.
 fn back(order: &[usize]) -> Vec<i64> {
     let place = |axis| order.iter().position(|a| *a == axis).map_or(0, |p| p as i64);
@@ -59,11 +66,12 @@ fn by_kind<T>(parameters: Vec<T>, biased: bool) -> (Vec<T>, Vec<T>) {
     if !biased {
         return (parameters, Vec::new());
     }
-    let mut weight = false;
-    parameters.into_iter().partition(|_| {
-        weight = !weight;
-        weight
-    })
+    let half = parameters.len().div_ceil(2);
+    let (mut weights, mut biases) = (Vec::with_capacity(half), Vec::with_capacity(half));
+    for (i, parameter) in parameters.into_iter().enumerate() {
+        if i % 2 == 0 { weights.push(parameter) } else { biases.push(parameter) }
+    }
+    (weights, biases)
 }
 
 impl NamedVjp for Native {
@@ -73,7 +81,7 @@ impl NamedVjp for Native {
 impl Vjp for Native {
     /// Saved: `x` and what the plan saves.
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let (x, samples) = (x.f_contiguous()?, x.size()[0]);
+        let (x, samples) = (contiguous(x)?, rows(x));
         let mut y = OutputBuffer::empty(&[samples, self.plan.outs()])?;
         let mut saved = OutputBuffer::empty(&[i64::try_from(self.plan.saved(usize::try_from(samples)?))?])?;
         self.with(|parameters| self.plan.forward(slice(&x)?, parameters, &mut saved, &mut y, threads()))?;
@@ -82,8 +90,9 @@ impl Vjp for Native {
 
     fn backward(&self, saved: &[Tensor], grad: &GradOutput<'_>) -> Result<GradInput> {
         let [x, saved] = saved else { bail!("ldl did not receive what it saved") };
-        let mut gx = OutputBuffer::empty(&[grad.input_paths as i64 * x.size()[0], x.size()[1]])?;
-        let mut params = Vec::new();
+        let Some([samples, ins]) = shape2(x) else { bail!("ldl did not receive the input that it saved") };
+        let mut gx = OutputBuffer::empty(&[grad.input_paths as i64 * samples, ins])?;
+        let mut params = Vec::with_capacity(self.parameters.len());
         if grad.needs_any_param_grad() {
             for p in &self.parameters {
                 params.push(OutputBuffer::empty_like(p)?);

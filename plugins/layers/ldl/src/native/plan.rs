@@ -392,9 +392,10 @@ fn check_all(what: &str, lengths: impl ExactSizeIterator<Item = usize>, must: &[
     if lengths.len() == 0 {
         return Ok(());
     }
-    check(&format!("the list of {what}"), lengths.len(), must.len())?;
+    let (count, expected) = (lengths.len(), must.len());
+    ensure!(count == expected, "ldl: the list of {what} has a length of {count}, and should have {expected}");
     for (i, (is, must)) in lengths.zip(must).enumerate() {
-        check(&format!("number {i} of the {what}"), is, *must)?;
+        ensure!(is == *must, "ldl: number {i} of the {what} has a length of {is}, and should have {must}");
     }
     Ok(())
 }
