@@ -41,33 +41,42 @@ impl Panic {
 /// ` at file:line`, and who called what panicked there, if that is a crate of others, such as tch: its own line helps nobody.
 fn place(location: &Location<'_>) -> String {
     let (file, line) = (location.file(), location.line());
-    let is_of_others = ["/registry/src/", "/git/checkouts/"].iter().any(|folder| file.contains(folder));
-    match is_of_others.then(|| caller(&Backtrace::force_capture().to_string())).flatten() {
+    match is_of_others(file).then(|| caller(&Backtrace::force_capture().to_string())).flatten() {
         Some(caller) => format!(" in {caller}, at {file}:{line}"),
         None => format!(" at {file}:{line}"),
     }
 }
 
+/// Whether a source file is that of a crate of others, or of the standard library.
+fn is_of_others(file: &str) -> bool {
+    ["/registry/src/", "/git/checkouts/", "/rustc/"].iter().any(|folder| file.contains(folder))
+}
+
 /// The innermost frame of a backtrace that is a plugin's or the host's own: `function (file:line)`, without the bracket where
-/// the library holds no line numbers.
+/// the library holds no line numbers. Frames further out than the call of the plugin are those of who called it.
 fn caller(trace: &str) -> Option<String> {
     const OTHERS: [&str; 7] = ["std", "core", "alloc", "tch", "torch_sys", "efference_sdk", "rustc_demangle"];
+    const CALL_OF_A_PLUGIN: &str = "efference_sdk::bridge::call::guard";
     let mut lines = trace.lines().map(str::trim).peekable();
     while let Some(line) = lines.next() {
         let Some((number, function)) = line.split_once(": ") else { continue };
         if number.parse::<usize>().is_err() {
             continue;
         }
-        let at = lines.next_if(|next| next.starts_with("at ")).map(|at| &at["at ".len()..]);
-        let path = function.trim_start_matches(['<', '&', '*']);
-        let Some((owner, _)) = path.split_once("::") else { continue };
-        if OTHERS.contains(&owner) || owner.starts_with("__rust") {
-            continue;
+        if function.starts_with(CALL_OF_A_PLUGIN) {
+            return None;
         }
-        return Some(match at.and_then(|at| at.rsplit_once(':')) {
-            Some((file_and_line, _column)) => format!("{function} ({file_and_line})"),
-            None => function.to_owned(),
-        });
+        let at = lines.next_if(|next| next.starts_with("at ")).map(|at| &at["at ".len()..]);
+        let place = at.and_then(|at| at.rsplit_once(':')).map(|(file_and_line, _column)| file_and_line);
+        let path = function.trim_start_matches(['<', '&', '*']);
+        let is_own = match path.split_once("::") {
+            Some((owner, _)) => !OTHERS.contains(&owner) && !owner.starts_with("__rust"),
+            // One that was put into its caller has a name without a path, where the library knows its lines.
+            None => place.is_some_and(|place| !is_of_others(place)),
+        };
+        if is_own {
+            return Some(place.map_or(function.to_owned(), |place| format!("{function} ({place})")));
+        }
     }
     None
 }
@@ -134,5 +143,10 @@ mod tests {
             Some("<my_layer::Mine as efference_sdk::layer::Layer>::forward")
         );
         assert_eq!(caller("   0: std::panic::x\n   1: main"), None);
+        let inlined = "   0: std::panic::x\n             at /rustc/4a4ef/library/std/src/panic.rs:1:1\n   1: unwrap\n             at \
+                       /rustc/4a4ef/library/core/src/result.rs:9:5\n   2: forward\n             at ./src/lib.rs:52:39\n   3: main";
+        assert_eq!(caller(inlined).as_deref(), Some("forward (./src/lib.rs:52)"));
+        let of_the_caller = "   0: tch::wrappers::mm\n   1: efference_sdk::bridge::call::guard\n   2: efference_mgu::Mgu::new";
+        assert_eq!(caller(of_the_caller), None);
     }
 }
