@@ -6,6 +6,7 @@ use crate::member::Member;
 use crate::request::Request;
 use efference_runs::Grouped;
 use efference_runs::directory::RunState;
+use std::collections::BTreeMap;
 
 /// Names in a note, at most.
 const NAMED: usize = 4;
@@ -123,6 +124,8 @@ pub(crate) fn notes(
             names(runs.into_iter())
         ));
     }
+    notes.extend(different_builds(comparison));
+    notes.extend(different_worlds(comparison));
     if !grouping.strata.is_empty() {
         let differs = if grouping.strata.len() == 1 { "differs" } else { "differ" };
         notes.push(format!(
@@ -131,6 +134,51 @@ pub(crate) fn notes(
         ));
     }
     notes
+}
+
+/// Groups whose runs were made with different files of a plugin.
+fn different_builds(comparison: &Comparison) -> Vec<String> {
+    let mut notes = Vec::new();
+    for group in &comparison.groups {
+        let mut builds: BTreeMap<(String, String), BTreeMap<String, Vec<String>>> = BTreeMap::new();
+        for run in &group.runs {
+            let made = run.directory.provenance();
+            let last = made.as_ref().map(|made| made.resumed.last().unwrap_or(made));
+            for plugin in last.into_iter().flat_map(|made| &made.plugins) {
+                let Some(hash) = &plugin.sha256 else { continue };
+                let builds = builds.entry((plugin.kind.clone(), plugin.name.clone())).or_default();
+                builds.entry(hash.clone()).or_default().push(run.directory.id());
+            }
+        }
+        for ((kind, name), runs) in builds.into_iter().filter(|(_, runs)| runs.len() > 1) {
+            let each = runs.into_values().map(|runs| names(runs.into_iter())).collect::<Vec<_>>();
+            notes.push(format!(
+                "The runs of `{}` were made with {} builds of {kind} '{name}': {}.",
+                group.name,
+                each.len(),
+                each.join("; ")
+            ));
+        }
+    }
+    notes
+}
+
+/// Groups with different environments: what they observe is not the same.
+fn different_worlds(comparison: &Comparison) -> Option<String> {
+    /// Metrics that say how an agent does beside one that does nothing, or whether it has done it.
+    const COMPARABLE: [&str; 2] = ["skill", "success"];
+    let keys = comparison.keys.iter().chain(&comparison.keys_that_follow);
+    let of_world: Vec<&str> =
+        keys.map(String::as_str).filter(|key| key.starts_with("environment.")).collect();
+    let metric = &comparison.metric;
+    if of_world.is_empty() || COMPARABLE.iter().any(|name| metric.contains(name)) {
+        return None;
+    }
+    Some(format!(
+        "The environments differ (`{}`): `{metric}` is of other data in each group. `skill`, which compares a prediction \
+         with baselines in the same environment, can be compared (`--metric skill`).",
+        of_world.join("`, `")
+    ))
 }
 
 fn names(ids: impl ExactSizeIterator<Item = String>) -> String {

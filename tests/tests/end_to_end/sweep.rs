@@ -227,3 +227,38 @@ fn a_member_that_another_process_has_is_left_to_it() {
     kill_process(by_hand.process(), Signal::INT).unwrap();
     by_hand.wait().expect(130);
 }
+
+#[test]
+fn what_another_build_of_a_plugin_made_is_named_and_made_anew_on_request() {
+    let place = Workplace::new();
+    let library = place.path().join("own/libfixture_hostile.so");
+    std::fs::create_dir(place.path().join("own")).unwrap();
+    std::fs::copy(fixtures().join("libfixture_hostile.so"), &library).unwrap();
+    let spec = |seeds: &str| {
+        SMALL.replace("plugin = \"dense\"", "plugin = \"hostile\"")
+            + &format!("[plugins]\npath = [\"own\"]\n[sweep]\nseed = {seeds}\n")
+    };
+    place.write("small.toml", spec("[1, 2]"));
+    let answer = place.efference(&["sweep", "small.toml"]).expect(0);
+    assert!(!answer.stderr.contains("another build"), "{answer}");
+
+    // The same plugin, built anew.
+    let mut bytes = std::fs::read(&library).unwrap();
+    bytes.extend(b"another build");
+    std::fs::write(&library, bytes).unwrap();
+    place.write("small.toml", spec("[1, 2, 3]"));
+    let note = "2 members are done and were made with another build of layer 'hostile' than there is today: ";
+    let answer =
+        place.efference(&["sweep", "small.toml"]).expect(0).says(&[note, "`--rebuilt` makes them anew"]);
+    assert_eq!(answer.stdout.matches("started").count(), 1, "{answer}");
+    let mixed = "were made with 2 builds of layer 'hostile'";
+    let compared = place.efference(&["compare", "runs/small"]).expect(0);
+    assert!(compared.stdout.contains(mixed), "{compared}");
+
+    let answer = place.efference(&["sweep", "small.toml", "--rebuilt"]).expect(0);
+    assert_eq!(answer.stdout.matches("started").count(), 2, "{answer}");
+    assert!(!answer.stderr.contains("another build"), "{answer}");
+    assert_eq!(std::fs::read_dir(place.path().join("runs/small/sweep/set-aside")).unwrap().count(), 4);
+    let compared = place.efference(&["compare", "runs/small"]).expect(0);
+    assert!(!compared.stdout.contains("builds of"), "{compared}");
+}

@@ -1,12 +1,12 @@
 //! `efference sweep`.
 use crate::commands::simulate_decisions::DesignArgs;
-use crate::output::say;
+use crate::output::{say, say_note};
 use crate::paths::path;
 use crate::spec_file::{self, SpecArgs};
 use crate::sweep::decide::{self, Question};
 use crate::sweep::memory::within_memory;
 use crate::sweep::slurm::{self, Submission};
-use crate::sweep::{Launch, MemberState, Outcome, Plan, Planned, Share, SweepFolder, run_members};
+use crate::sweep::{Launch, MemberState, Outcome, Plan, Planned, Rebuilt, Share, SweepFolder, run_members};
 use crate::{fail, print};
 use clap::{Args, ValueEnum};
 use efference_spec::{SweepMember, SweepMembers};
@@ -34,6 +34,9 @@ pub struct SweepArgs {
     /// Begins members anew that have failed.
     #[arg(long)]
     pub retry: bool,
+    /// Makes members anew that are done, and were made with another build of a plugin than there is today.
+    #[arg(long, conflicts_with = "until_decided")]
+    pub rebuilt: bool,
     /// Begins though the members that run at once take more memory than there seems to be; each still has to fit.
     #[arg(long)]
     pub force: bool,
@@ -111,6 +114,10 @@ fn sweep(arguments: &SweepArgs) -> Result<u8, u8> {
     }
     let ids: Vec<(String, &SweepMember)> =
         planned.iter().filter_map(|member| Some((plan.id_of(member)?.to_owned(), member))).collect();
+    let rebuilt = Rebuilt::of(&folder, ids.iter().map(|(id, member)| (id.as_str(), *member)));
+    if arguments.rebuilt {
+        rebuilt.members.iter().try_for_each(|id| folder.set_aside(id)).map_err(fail)?;
+    }
     folder.write(&plan, ids.iter().map(|(id, member)| (id.as_str(), *member))).map_err(fail)?;
     let current = plan.clone();
     let current: Vec<&Planned> = current.current().collect();
@@ -125,6 +132,9 @@ fn sweep(arguments: &SweepArgs) -> Result<u8, u8> {
         return slurm::submit(&folder, &current, &submission).map(u8::from).map_err(fail);
     }
     let mut launch = Launch::new(&folder, share, arguments.retry).map_err(fail)?;
+    if let Some(note) = rebuilt.note().filter(|_| !arguments.rebuilt) {
+        say_note(note);
+    }
     let outcome = match &question {
         None => run_members(&mut launch, &current),
         Some(question) => decide::until_decided(&mut launch, question, &all, &mut plan),

@@ -8,7 +8,7 @@
 //! | `plan.json` | the spec as it was given, and the members with their settings |
 //! | `members/<id>.toml` | the resolved spec of a member, which is what runs: an edit of the spec comes too late for it |
 //! | `logs/<id>.txt` | what the run of a member printed |
-//! | `set-aside/` | what members that were stopped or had failed left, before they began anew |
+//! | `set-aside/` | what members left that began anew: they were stopped, had failed, or a plugin was rebuilt |
 //! | `slurm/` | the job arrays that were submitted |
 //! | `lock` | held by the process that works on the sweep |
 //!
@@ -22,6 +22,7 @@ mod member;
 pub(crate) mod memory;
 mod plan;
 mod progress;
+mod rebuilt;
 mod results;
 mod share;
 pub(crate) mod slurm;
@@ -30,4 +31,5 @@ pub(crate) use folder::SweepFolder;
 pub(crate) use local::{Launch, Outcome, run_members};
 pub(crate) use member::MemberState;
 pub(crate) use plan::{Plan, Planned, shown_settings};
+pub(crate) use rebuilt::Rebuilt;
 pub(crate) use share::Share;
