@@ -5,7 +5,7 @@ use crate::run_spec::RunSpec;
 use efference_compare::provenance_differences;
 use efference_registry::PluginFiles;
 use efference_runs::limits::Limits;
-use efference_runs::provenance::{Git, Machine, PluginFile, Provenance, sha256_of};
+use efference_runs::provenance::{Git, Machine, OptionFile, PluginFile, Provenance, sha256_of};
 use efference_spec::Section;
 use std::path::Path;
 
@@ -44,6 +44,7 @@ fn today(then: &Provenance, plugins: &PluginFiles, runs: Option<&Path>) -> Prove
         efference: env!("CARGO_PKG_VERSION").to_owned(),
         git: Git::of(code, runs),
         plugins: then.plugins.iter().map(plugin).collect(),
+        files: then.files.iter().map(OptionFile::as_it_is).collect(),
         libtorch: engine_identity().libtorch_version,
         machine: Machine::this(),
         // The spec decides these, but for what the machine has.

@@ -1,5 +1,5 @@
 //! What differs between what made two runs.
-use efference_runs::provenance::{PluginFile, Provenance};
+use efference_runs::provenance::{OptionFile, PluginFile, Provenance};
 use std::collections::BTreeMap;
 
 /// What differs between what made two runs, a sentence each: code, plugins, libtorch, device, threads, machine.
@@ -20,6 +20,17 @@ pub fn provenance_differences(a: &Provenance, b: &Provenance) -> Vec<String> {
     differ("threads", Some(&a.threads.to_string()), Some(&b.threads.to_string()));
     differ("processor", a.machine.cpu.as_deref(), b.machine.cpu.as_deref());
     differ("architecture", Some(&a.machine.architecture), Some(&b.machine.architecture));
+    for own in &a.files {
+        let Some(other) =
+            b.files.iter().find(|other| (&own.option, &own.file) == (&other.option, &other.file))
+        else {
+            continue;
+        };
+        let shown = |file: &OptionFile| {
+            format!("{} ({})", file.file.display(), file.sha256.as_deref().map_or("unknown content", short))
+        };
+        differ(&own.option, Some(&shown(own)), Some(&shown(other)));
+    }
     let plugins = |p: &'_ Provenance| -> BTreeMap<String, PluginFile> {
         p.plugins.iter().map(|plugin| (plugin.kind.clone(), plugin.clone())).collect()
     };
@@ -60,6 +71,11 @@ mod tests {
                 file: "a.so".into(),
                 sha256: Some("0123456789abcdef".into()),
             }],
+            files: vec![OptionFile {
+                option: "environment.command".into(),
+                file: "/worlds/maze.py".into(),
+                sha256: Some("abcdef0123456789".into()),
+            }],
             libtorch: "2.13.0".into(),
             device: "cpu".into(),
             threads: 2,
@@ -77,12 +93,14 @@ mod tests {
         assert_eq!(provenance_differences(&a, &b), [""; 0]);
         b.threads = 1;
         b.plugins[0].sha256 = Some("ffff456789abcdef".into());
+        b.files[0].sha256 = None;
         b.git = None;
         assert_eq!(
             provenance_differences(&a, &b),
             [
                 "git commit: abc → –",
                 "threads: 2 → 1",
+                "environment.command: /worlds/maze.py (abcdef012345) → /worlds/maze.py (unknown content)",
                 "layer: ldl 0.1.0 (0123456789ab) → ldl 0.1.0 (ffff456789ab)"
             ]
         );

@@ -31,6 +31,9 @@ pub struct Provenance {
     pub git: Option<Git>,
     /// The plugins that the run uses.
     pub plugins: Vec<PluginFile>,
+    /// The files that options name, such as a world's program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<OptionFile>,
     /// libtorch's version.
     pub libtorch: String,
     /// The device that the run took, such as `cpu` or `cuda:0`.
@@ -76,6 +79,36 @@ pub struct PluginFile {
     pub sha256: Option<String>,
 }
 
+/// A file that an option names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionFile {
+    /// The option, such as `environment.command`.
+    pub option: String,
+    /// The file, as an absolute path.
+    #[serde(serialize_with = "lossy")]
+    pub file: PathBuf,
+    /// SHA-256 of it, in hex; absent if it could not be read, or is larger than 64 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl OptionFile {
+    /// The file that this text of an option names; `None` if it names none.
+    pub fn of(option: &str, text: &str) -> Option<Self> {
+        let file = std::path::absolute(text).ok().filter(|file| file.is_file())?;
+        Some(OptionFile { option: option.to_owned(), sha256: None, file }.as_it_is())
+    }
+
+    /// As the file is now.
+    #[must_use]
+    pub fn as_it_is(&self) -> Self {
+        const LARGEST: u64 = 64 << 20;
+        let is_small = fs::metadata(&self.file).is_ok_and(|found| found.len() <= LARGEST);
+        let sha256 = is_small.then(|| sha256_of(&self.file)).flatten();
+        OptionFile { sha256, ..self.clone() }
+    }
+}
+
 /// A machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -107,6 +140,8 @@ pub struct Known<'a> {
     pub started: SystemTime,
     /// The plugins that the run uses, without their hashes.
     pub plugins: Vec<PluginFile>,
+    /// Options whose values are texts, and these: some may name files.
+    pub texts: Vec<(String, String)>,
     /// libtorch's version.
     pub libtorch: String,
     /// The device that the run took.
@@ -135,6 +170,7 @@ impl Provenance {
             spec: std::path::absolute(known.spec).ok(),
             git: Git::of(directory, known.runs),
             plugins,
+            files: known.texts.iter().filter_map(|(option, text)| OptionFile::of(option, text)).collect(),
             libtorch: known.libtorch,
             device: known.device,
             threads: known.threads,
@@ -217,6 +253,7 @@ mod tests {
             runs: None,
             started: SystemTime::UNIX_EPOCH,
             plugins: vec![plugin(&file), plugin(&dir.path().join("gone.so"))],
+            texts: [file.to_str().unwrap(), "python3"].map(|text| ("a.b".to_owned(), text.to_owned())).into(),
             libtorch: "2.13.0".to_owned(),
             device: "cpu".to_owned(),
             threads: 2,
@@ -225,6 +262,8 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(provenance.plugins[0].sha256.as_deref(), Some(abc));
         assert_eq!(provenance.plugins[1].sha256, None);
+        let named = OptionFile { option: "a.b".to_owned(), file: file.clone(), sha256: Some(abc.to_owned()) };
+        assert_eq!(provenance.files, [named]);
         assert_eq!(provenance.started, "1970-01-01T00:00:00Z");
         assert_eq!(provenance.command[0], std::env::args().next().unwrap());
         assert!(
@@ -243,6 +282,7 @@ mod tests {
             runs: None,
             started: SystemTime::UNIX_EPOCH,
             plugins: Vec::new(),
+            texts: Vec::new(),
             libtorch: String::new(),
             device: String::new(),
             threads: 1,

@@ -213,11 +213,32 @@ impl<'a> LoadedSpec<'a> {
             runs: run.path().ancestors().nth(2),
             started,
             plugins: self.plugins().map(plugin).collect(),
+            texts: texts(self.spec),
             libtorch: sdk::export::libtorch_version().to_owned(),
             device: device::name(self.device),
             threads: autograd::threads(),
         }
     }
+}
+
+/// The options whose values are texts or lists of them, and these.
+fn texts(spec: &Spec) -> Vec<(String, String)> {
+    fn add(option: &str, value: &Value, found: &mut Vec<(String, String)>) {
+        match value {
+            Value::String(text) => found.push((option.to_owned(), text.clone())),
+            Value::Array(items) => items.iter().for_each(|item| add(option, item, found)),
+            Value::Object(table) => {
+                table.iter().for_each(|(key, value)| add(&format!("{option}.{key}"), value, found));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    for (section, choice) in &spec.plugins {
+        let options = choice.options.iter();
+        options.for_each(|(key, value)| add(&format!("{}.{key}", section.name()), value, &mut found));
+    }
+    found
 }
 
 /// The size of a state. One that a spec leaves open is twice what prediction and actions need, rounded up to a power of
