@@ -77,6 +77,8 @@ pub fn list_runs(runs: &Path, name: Option<&str>) -> Result<Listing, FileError> 
         for path in paths {
             match is_run(&path) {
                 true => listing.add(&experiment, path),
+                // What a sweep keeps beside its runs.
+                false if path.join("plan.json").is_file() => {}
                 false => listing.notes.push(format!("{} is no run: it has no spec.toml", path.display())),
             }
         }

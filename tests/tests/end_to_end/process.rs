@@ -30,6 +30,16 @@ plugin = "maximize"
 }
 
 #[test]
+fn a_spec_without_a_program_is_refused_before_it_runs() {
+    let place = Workplace::new();
+    place.write("walk.toml", "steps = 3\n[environment]\nplugin = \"process\"\n");
+    place
+        .efference(&["check", "walk.toml"])
+        .expect(2)
+        .says(&["command is empty: it must be the program to run"]);
+}
+
+#[test]
 fn an_agent_acts_in_a_program_of_the_users() {
     let Some(spec) = spec() else { return };
     let place = Workplace::new();

@@ -127,9 +127,10 @@ fn show(files: &PluginFiles, name: &str) -> u8 {
     if text.is_empty() {
         let names: Vec<&str> = files.found().iter().map(|found| found.info.name.as_str()).collect();
         let near = nearest(name, names.iter().copied());
-        let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+        let near = near.map_or(".".to_owned(), |near| format!("; did you mean '{near}'?"));
         return fail(format!(
-            "there is no plugin '{name}'{near} Plugins that were found: {}",
+            "there is no plugin '{name}'{near} Plugins that were found: {}. Of one in another directory, say where: \
+             `--plugins DIR`",
             names.join(", ")
         ));
     }

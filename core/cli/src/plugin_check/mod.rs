@@ -10,15 +10,17 @@ use crate::paths::path;
 use crate::{engine_identity, fail};
 use child::check_from;
 use clap::Args;
+use efference_abi::Kind;
 use efference_registry::{FileManifest, PluginFiles, PluginInfo};
 use lines::Outcome;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is to be checked.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CheckPluginsArgs {
-    /// The libraries, lib….so, or folders of crates, of which what was built last is checked.
+    /// The libraries, lib….so; folders of crates, of which what was built last is checked; or worlds in Python, ….py, which the
+    /// environment `process` talks to.
     #[arg(value_name = "FILE", required = true, value_parser = path())]
     pub files: Vec<PathBuf>,
     /// Checks this plugin of a library alone, by its name, or by its kind and name as in `layer/ldl`.
@@ -47,6 +49,14 @@ pub fn run(arguments: &CheckPluginsArgs) -> u8 {
     let mut tally = Tally::default();
     let mut found_any = false;
     for file in &arguments.files {
+        if file.extension().is_some_and(|extension| extension == "py") {
+            let (library, arguments) = match python_world(file, arguments) {
+                Ok(checked) => checked,
+                Err(why) => return fail(why),
+            };
+            found_any |= check_library(&library, &arguments, &mut tally);
+            continue;
+        }
         let libraries = match libraries(file) {
             Ok(libraries) => libraries,
             Err(why) => return fail(why),
@@ -62,6 +72,19 @@ pub fn run(arguments: &CheckPluginsArgs) -> u8 {
     u8::from(tally.failed > 0)
 }
 
+/// The plugin that talks to a world in Python, and the options with which it talks to this one.
+fn python_world(file: &Path, arguments: &CheckPluginsArgs) -> Result<(PathBuf, CheckPluginsArgs), String> {
+    if !file.is_file() {
+        return Err(format!("there is no file {}", file.display()));
+    }
+    let plugins = PluginFiles::scan(&[], &engine_identity());
+    let process = plugins.find(Kind::Environment, "process").map_err(|e| e.to_string())?;
+    let mut arguments = arguments.clone();
+    let name = serde_json::json!(["python3", file.to_string_lossy()]);
+    arguments.set.insert(0, format!("command={name}"));
+    Ok((process.file.clone(), arguments))
+}
+
 /// The libraries that a path names.
 fn libraries(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
@@ -73,7 +96,10 @@ fn libraries(path: &Path) -> Result<Vec<PathBuf>, String> {
         return Err(why);
     }
     match libraries.is_empty() {
-        true => Err(format!("there is no library (….so) in {}", path.display())),
+        true => Err(format!(
+            "there is no library (….so) in {}; of a world in Python, name its file",
+            path.display()
+        )),
         false => Ok(libraries),
     }
 }

@@ -1,5 +1,6 @@
 //! What can be made, and in which language.
 use clap::ValueEnum;
+use efference_abi::Kind;
 
 /// The kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -10,6 +11,19 @@ pub enum NewKind {
     Trainer,
     Goal,
     Environment,
+}
+
+impl NewKind {
+    /// The same, as plugins say it.
+    pub(super) fn of_plugins(self) -> Kind {
+        match self {
+            NewKind::Layer => Kind::Layer,
+            NewKind::Cell => Kind::Cell,
+            NewKind::Trainer => Kind::Trainer,
+            NewKind::Goal => Kind::Goal,
+            NewKind::Environment => Kind::Environment,
+        }
+    }
 }
 
 /// The languages.

@@ -6,9 +6,11 @@ mod kind;
 mod name;
 mod templates;
 
+use crate::engine_identity;
 use crate::output::print;
 use building::{Building, libtorch_for_make};
 use clap::Args;
+use efference_registry::PluginFiles;
 pub use kind::{Language, NewKind};
 use name::Name;
 use std::fs;
@@ -53,6 +55,20 @@ pub fn make(arguments: &NewArgs) -> Result<(), String> {
                 .to_owned());
         }
     };
+    let shipped = PluginFiles::scan(&[], &engine_identity());
+    if arguments.lang != Language::Python
+        && shipped
+            .found()
+            .iter()
+            .any(|p| p.info.name == arguments.name && p.info.kind == arguments.kind.of_plugins())
+    {
+        return Err(format!(
+            "there is a {} plugin '{}' already, and experiments with yours beside it could not tell them apart: choose \
+             another name",
+            arguments.kind.of_plugins().name(),
+            arguments.name
+        ));
+    }
     let folder = arguments.into.as_deref().unwrap_or(Path::new("")).join(name.kebab());
     if folder.exists() {
         return Err(format!(
@@ -77,6 +93,9 @@ pub fn make(arguments: &NewArgs) -> Result<(), String> {
     if let Some(libtorch) = for_make {
         write_file(&folder.join("libtorch.mk"), &libtorch)?;
         write_file(&folder.join(".gitignore"), "*.so\n/runs\n/libtorch.mk\n")?;
+    }
+    if arguments.lang == Language::Python {
+        write_file(&folder.join(".gitignore"), "__pycache__/\n/runs\n")?;
     }
     print(&next(&folder, &template, &name));
     Ok(())

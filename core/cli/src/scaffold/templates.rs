@@ -27,6 +27,7 @@ impl TemplateFile {
 const NEXT: &[&str] = &[
     "cargo test",
     "cargo build",
+    "efference plugins check .",
     "efference run my-plugin.toml",
     "efference sweep my-plugin.toml && efference compare runs/my-plugin",
 ];
@@ -118,6 +119,7 @@ pub(super) fn python() -> Template {
         ],
         next: &[
             "python3 test_my_plugin.py",
+            "efference plugins check my_plugin.py",
             "efference run my-plugin.toml",
             "efference sweep my-plugin.toml && efference compare runs/my-plugin",
         ],

@@ -16,6 +16,9 @@ class World:
     observation = 2
     actions = [{"choice": 3}]  # left, stay, right; a value in -1…1 is "value"
     time_limit = 50
+    # Elements that are a picture, row by row, of 1 channel (grey) or 3, to be drawn:
+    # {"offset": 0, "width": 8, "height": 8, "channels": 1}
+    picture = None
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -61,7 +64,10 @@ def serve(make_world, read, write):
         send({"frames": [frame]}, struct.pack(f"<{len(numbers)}f", *numbers))
 
     world = make_world(json.loads(read.readline())["seed"])
-    send({"efference": 1, "observation": world.observation, "actions": world.actions, "restores": "exact"})
+    hello = {"efference": 1, "observation": world.observation, "actions": world.actions, "restores": "exact"}
+    if world.picture is not None:
+        hello["picture"] = world.picture
+    send(hello)
     show()
     for line in read:  # until the host closes
         message = json.loads(line)

@@ -6,6 +6,10 @@
 //! command = ["python3", "random_walk.py"]
 //! ```
 //!
+//! `command` is run from where the run is started, not from where the spec lies. Whether a program keeps the contract is said
+//! by `efference plugins check random_walk.py`; of another language by `efference plugins check PATH/libefference_process.so
+//! --set 'command=["./random_walk"]'`, where PATH is in the third line of `efference plugins show process`.
+//!
 //! # The protocol
 //!
 //! Each message is one line of JSON (UTF-8), followed by the bytes that the line announces. Numbers in those bytes are 32-bit
@@ -73,8 +77,8 @@ mod options;
 pub use options::Options;
 
 use efference_sdk::{
-    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Picture, Plugin, Restores, Result, Spaces,
-    bail, ensure, metric, serde_json,
+    ActionGroup, Environment, EnvironmentSetup, Frame, Frames, Outline, Picture, Plugin, Restores, Result,
+    Spaces, bail, ensure, metric, serde_json,
 };
 use link::{Link, Received};
 use message::{Description, Greeting, Responses, VERSION};
@@ -108,6 +112,11 @@ impl Plugin for Process {
     const DESCRIPTION: &'static str = "Any program, in any language, over its standard input and output.";
     type Options = Options;
     type Kind = dyn Environment;
+
+    fn outline(options: &Options) -> Result<Outline> {
+        options.program()?;
+        Ok(Outline::default())
+    }
 
     /// Starts the program, and waits for it to describe itself. Errors: it can't be started, is silent, or says what it
     /// must not.

@@ -1,11 +1,11 @@
 //! The options of `process`.
-use efference_sdk::{Result, bail, ensure};
+use efference_sdk::{Error, Result, ensure};
 use std::time::Duration;
 
 efference_sdk::options! {
     /// Options of `process`.
     pub struct Options {
-        /// The program and its arguments: ["python3", "my_world.py"]. A program with a slash is looked for from where the run is started.
+        /// The program and its arguments: ["python3", "my_world.py"]. It is run from where the run is started, and so are relative paths in it meant.
         pub command: Vec<String> = Vec::new(),
         /// Seconds that the program may take from its start to its first frames; 0: as long as it likes.
         #[schemars(range(min = 0.0, max = 1e9))]
@@ -26,10 +26,11 @@ impl Options {
         }
         match self.command.split_first() {
             Some((program, arguments)) if !program.trim().is_empty() => Ok((program, arguments)),
-            _ => bail!(
-                "the option 'command' is empty: it must be the program to run and its arguments, such as \
-                 command = [\"python3\", \"my_world.py\"]"
-            ),
+            _ => Err(Error::msg(
+                "command is empty: it must be the program to run and its arguments, such as \
+                 command = [\"python3\", \"my_world.py\"]",
+            )
+            .in_option("command")),
         }
     }
 

@@ -152,7 +152,7 @@ fn an_environment_that_closes_is_over() {
 
 #[test]
 fn a_program_that_cannot_be_started_is_named() {
-    fails(start(&[]), &["the option 'command' is empty"]);
+    fails(start(&[]), &["command is empty"]);
     fails(start(&["/no/such/program"]), &["cannot start '/no/such/program'", "No such file"]);
 }
 
