@@ -61,9 +61,10 @@ pub struct LossInput {
     /// (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
     /// observation.
     pub state: *const Tensor,
-    /// The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
-    /// elements that an environment only shows as they are in the state, and with those that are only to be predicted as
-    /// they came, which the moment does not show: see [`Comparison`](crate::Comparison).
+    /// The same with the observation written over its front, limited to ±1; without gradient. A loss compares the whole
+    /// state with it: behind the observation it is the state itself, limited, and nothing else keeps the state there
+    /// within ±1. A goal gets it with the elements that an environment only shows as they are in the state, and with those
+    /// that are only to be predicted as they came, which the moment does not show: see [`Comparison`](crate::Comparison).
     pub target: *const Tensor,
     /// The states after it, with gradient, from a trainer that makes them first; null from others.
     pub next: *const Tensor,

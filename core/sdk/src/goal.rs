@@ -61,7 +61,9 @@ pub struct LossInput<'a> {
     /// (rows, state size): the states before it; carries gradient. A state begins with the prediction of the
     /// observation.
     pub state: &'a Tensor,
-    /// The same with the observation written over its front, limited to ±1; without gradient. A goal gets it with the
+    /// The same with the observation written over its front, limited to ±1; without gradient. Compare the whole state with it,
+    /// as [`Prediction`](crate::Prediction) does, not its front alone: behind the observation this is the state itself, limited,
+    /// and nothing else keeps the state there within ±1. A goal gets it with the
     /// elements that an environment only shows as they are in the state, and with those that are only to be predicted as
     /// they came, which the moment does not show: see [`Comparison`](crate::Comparison).
     pub target: &'a Tensor,

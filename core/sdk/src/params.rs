@@ -52,7 +52,8 @@ impl<'a> Params<'a> {
         Params { frozen: true, ..self.clone() }
     }
 
-    /// Adds a trained parameter with a first value.
+    /// Adds a trained parameter with a first value of 32-bit floats, such as a bias of zeros:
+    /// `params.parameter("bias", Tensor::f_zeros([outs], (Kind::Float, Device::Cpu))?)?`.
     pub fn parameter(&self, name: &str, init: Tensor) -> Result<Tensor> {
         self.add(name, init, true)
     }

@@ -129,7 +129,9 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
 fn built(places: &Places) -> Result<PathBuf> {
     let libtorch = libtorch::set_up(places, &Wish::default())?;
     if !places.program("efference").is_file() {
-        say("building; the first time, libtorch's bindings take 3 to 4 minutes on two cores");
+        say(
+            "building; the first time this takes 12 to 15 minutes on two cores, libtorch's bindings 3 to 4 of them",
+        );
     }
     cargo::build(places, &libtorch)?;
     seal(places)?;

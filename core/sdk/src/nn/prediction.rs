@@ -28,13 +28,14 @@ crate::options! {
 /// and limited to ±1, both of a stream, and `len` the length of the observation, reserved slots included:
 ///
 /// ```text
-/// error = sum of ½·(pred − target)², or of |pred − target|      without gradient to the reserved slots
+/// error = sum of ½·(pred − target)², or of |pred − target|      over the whole state; no gradient to the reserved slots
 /// m     = min(e, e / 10)   where e = 11 · error / len − 1
 /// loss  = observation_importance · error + (pred[0] − target[0])² + (pred[1] − m)²
 /// ```
 ///
-/// summed over the streams. `target` carries no gradient; `m` does, by way of `error`: a prediction is also drawn
-/// to where it is as wrong as it said.
+/// summed over the streams. The part of the state behind the observation counts too: there `target` is the state itself,
+/// limited to ±1, so that the error is 0 until a number leaves that range, and then draws it back. `target` carries no
+/// gradient; `m` does, by way of `error`: a prediction is also drawn to where it is as wrong as it said.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
     /// What an observation's error is multiplied with; at least 0.
