@@ -1,6 +1,7 @@
 //! Measures what efference promises of its speed: one line a row, with its target, `ok` or `short`.
 //!
-//! `efference-bench [--json] [ROW …]` measures all rows or those named. `efference-bench --plot FILE.svg` measures how
+//! `efference-bench [--json] [ROW …]` measures all rows or those named; `efference-bench --peer PYTHON` measures the same agent
+//! in plain PyTorch beside ours. `efference-bench --plot FILE.svg` measures how
 //! the time of a step grows with the state, and draws it. The machine should have nothing else to do.
 #![allow(clippy::print_stdout)] // tables on standard output are what it is for
 
@@ -8,6 +9,7 @@ mod agents;
 mod company;
 mod measure;
 mod noise;
+mod peer;
 mod plot;
 mod rows;
 mod small;
@@ -37,6 +39,9 @@ struct Arguments {
     /// Measure no rows but the time of a step for states of many sizes, and draw it; the numbers go to FILE.json
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["rows", "json"])]
     plot: Option<PathBuf>,
+    /// Measure no rows but how long the same agent takes in plain PyTorch, by turns with ours: a Python that has torch
+    #[arg(long, value_name = "PYTHON", conflicts_with_all = ["rows", "plot"])]
+    peer: Option<PathBuf>,
     /// Measure nothing, and draw the numbers in this file again
     #[arg(long, value_name = "FILE.json", requires = "plot")]
     from: Option<PathBuf>,
@@ -76,11 +81,16 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Each kind of rows in a process of its own, so that none finds the memory and the threads of another one.
-fn measure_rows(bench: &Bench<'_>, Arguments { rows, json, .. }: &Arguments) -> Result<()> {
+fn measure_rows(bench: &Bench<'_>, Arguments { rows, json, peer, .. }: &Arguments) -> Result<()> {
     let wanted = || ALL.iter().filter(|(name, _)| rows.is_empty() || rows.iter().any(|w| w == name));
     let mut all = Vec::new();
-    if let [(_, measure)] = &wanted().collect::<Vec<_>>()[..] {
-        for row in measure(bench)? {
+    let here = match (peer, &wanted().collect::<Vec<_>>()[..]) {
+        (Some(python), _) => Some(peer::peer(bench, python)?),
+        (None, [(_, measure)]) => Some(measure(bench)?),
+        (None, _) => None,
+    };
+    if let Some(rows) = here {
+        for row in rows {
             if !json {
                 println!("{}", row.line());
             }
@@ -123,6 +133,7 @@ mod tests {
         assert_eq!(refused(&["--json", "growth", "streams"]), "");
         assert_eq!(refused(&["--plot", "a.svg", "--from", "a.json"]), "");
         assert!(refused(&["--plot", "a.svg", "--json"]).contains("cannot be used with"));
+        assert!(refused(&["--peer", "python3", "growth"]).contains("cannot be used with"));
         assert!(refused(&["--plot", "a.svg", "growth"]).contains("cannot be used with"));
         assert!(refused(&["--from", "a.json"]).contains("--plot"));
         assert!(refused(&["grwth"]).contains("growth"));

@@ -15,6 +15,8 @@ pub(crate) struct Row {
 pub(crate) enum Target {
     AtMost(f64),
     AtLeast(f64),
+    /// Said for what it is.
+    None,
 }
 
 impl Row {
@@ -22,23 +24,27 @@ impl Row {
         match self.target {
             Target::AtMost(t) => self.value <= t,
             Target::AtLeast(t) => self.value >= t,
+            Target::None => true,
         }
     }
 
     /// One line: name, value, target, ok or short.
     pub(crate) fn line(&self) -> String {
+        let measured = format!("{:<66} {:>12} {:<8}", self.name, shown(self.value), self.unit);
         let (sign, target) = match self.target {
             Target::AtMost(t) => ("≤", t),
             Target::AtLeast(t) => ("≥", t),
+            Target::None => return measured.trim_end().to_owned(),
         };
         let reached = if self.reached() { "ok" } else { "short" };
-        format!("{:<66} {:>12} {:<8} {sign} {target:<10} {reached}", self.name, shown(self.value), self.unit)
+        format!("{measured} {sign} {target:<10} {reached}")
     }
 
     pub(crate) fn json(&self) -> Value {
         let (kind, target) = match self.target {
             Target::AtMost(t) => ("at_most", t),
             Target::AtLeast(t) => ("at_least", t),
+            Target::None => return json!({"name": self.name, "value": self.value, "unit": self.unit}),
         };
         json!({"name": self.name, "value": self.value, "unit": self.unit, kind: target, "ok": self.reached()})
     }

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 /// Names a Python that has Gymnasium; `cargo xtask test` makes one and sets it.
 const VARIABLE: &str = "EFFERENCE_GYMNASIUM_PYTHON";
 
-/// A spec for CartPole-v1 with such a Python, by its whole path: the program is run with no PATH.
-fn spec() -> Option<String> {
+/// The whole path of such a Python, if there is one.
+pub(crate) fn python() -> Option<String> {
     let python = std::env::var(VARIABLE).unwrap_or_else(|_| "python3".to_owned());
     let asked = Command::new(&python)
         .args(["-c", "import gymnasium, sys; print(sys.executable)"])
@@ -16,7 +16,12 @@ fn spec() -> Option<String> {
         eprintln!("SKIPPED: '{python}' has no gymnasium; {VARIABLE} may name a Python that has");
         return None;
     };
-    let python = String::from_utf8(python.stdout).unwrap();
+    Some(String::from_utf8(python.stdout).unwrap().trim().to_owned())
+}
+
+/// A spec for CartPole-v1 with such a Python, by its whole path: the program is run with no PATH.
+fn spec() -> Option<String> {
+    let python = python()?;
     Some(format!(
         r#"
 name = "cartpole"
@@ -31,7 +36,7 @@ plugin = "dense"
 [goal]
 plugin = "maximize"
 "#,
-        python.trim()
+        python
     ))
 }
 

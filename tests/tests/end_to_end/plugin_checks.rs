@@ -64,6 +64,17 @@ fn the_environments_of_this_repository_pass() {
         }
         _ => eprintln!("SKIPPED: there is no python3"),
     }
+    if let Some(python) = crate::gymnasium::python() {
+        is_good(&place, "gymnasium", &["id=CartPole-v1", &format!("python={python:?}")]);
+    }
+    match std::process::Command::new("node").arg("--version").output() {
+        Ok(_) => {
+            let checkout = repository().join("tests/fixtures/webenv/peer");
+            let interfaces = "interfaces=[[\"we.echo\", {streams = 2, steps = 4000, steady = true}]]";
+            is_good(&place, "webenv", &[&format!("checkout={checkout:?}"), interfaces]);
+        }
+        Err(_) => eprintln!("SKIPPED: there is no node"),
+    }
 }
 
 #[test]
