@@ -17,7 +17,7 @@
 //!
 //!     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
 //!         let (x, w) = (inputs[0].f_contiguous()?, inputs[1].f_contiguous()?);
-//!         let mut y = OutputBuffer::shaped_like(x)?;
+//!         let mut y = OutputBuffer::shaped_like(&x)?;
 //!         for (y, (x, w)) in y.iter_mut().zip(slice(&x)?.iter().zip(slice(&w)?)) {
 //!             *y = x * w;
 //!         }
