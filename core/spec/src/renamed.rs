@@ -7,6 +7,10 @@ use super::schema::Schema;
 use super::sweep::{PAIRED, VARIANTS};
 use super::validate::KeyDiagnostic;
 use figment::value::{Dict, Value};
+use serde_json::Value as Json;
+
+/// What is said at such a key.
+pub(super) const LABEL: &str = "old name";
 
 /// A key that was said by an old name.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +24,7 @@ impl Renamed {
     pub(super) fn note(&self) -> KeyDiagnostic {
         let message = format!("`{}` is the old name of `{}`, which was set", self.old, self.new);
         let help = format!("write `{}`: the old name may go", self.new);
-        KeyDiagnostic::in_key(&self.new, message, "old name".into(), Some(help))
+        KeyDiagnostic::in_key(&self.new, message, LABEL.into(), Some(help))
     }
 }
 
@@ -104,6 +108,27 @@ fn rename_swept(
             rename_swept(inner, whole, schema, &path.key(&name), found);
         }
     }
+}
+
+/// The same in a part of a spec that was read already; whether there was an old name in it.
+pub(super) fn rename_in_tree(tree: &mut Json, schema: Schema<'_>) -> bool {
+    let Some(table) = tree.as_object_mut() else { return false };
+    let old_names = schema.old_names();
+    let mut found = false;
+    for key in table.keys().cloned().collect::<Vec<_>>() {
+        let name = new_name(&old_names, &key).to_owned();
+        if name != key
+            && !table.contains_key(&name)
+            && let Some(value) = table.shift_remove(&key)
+        {
+            table.insert(name.clone(), value);
+            found = true;
+        }
+        if let (Some(schema), Some(inner)) = (schema.property(&name), table.get_mut(&name)) {
+            found |= rename_in_tree(inner, schema);
+        }
+    }
+    found
 }
 
 /// What a key is called now.

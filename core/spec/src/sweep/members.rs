@@ -5,6 +5,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::key_path::{KeyPath, Step};
 use crate::layer::{ConfigLayer, Origin, Source};
 use crate::registry::{Cached, PluginRegistry};
+use crate::renamed::LABEL;
 use crate::resolve::ParsedSpec;
 use crate::resolved::Spec;
 use crate::source::Place;
@@ -53,7 +54,7 @@ impl ParsedSpec {
         let spec = self.clone().resolve_cached(&registry, true)?;
         let mut all = SweepMembers { spec, members: Vec::new(), same: Vec::new() };
         let axes = &all.spec.sweep;
-        let mut diagnostics = Vec::new();
+        let (mut diagnostics, mut notes) = (Vec::new(), Vec::new());
         if axes
             .iter()
             .try_fold(1_usize, |n, axis| n.checked_mul(axis.points.len()))
@@ -78,6 +79,8 @@ impl ParsedSpec {
             };
             let settings =
                 settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
+            // Of a plugin that only members choose, an option may have its old name.
+            notes.extend(spec.notes.iter().filter(|note| note.label == LABEL).cloned());
             let digest = spec.digest();
             match all.members.iter().find(|member| member.digest == digest) {
                 Some(first) => all.same.push((settings, first.id.clone())),
@@ -88,6 +91,8 @@ impl ParsedSpec {
                 }
             }
         }
+        notes.extend(all.spec.notes.iter().cloned());
+        all.spec.notes = Diagnostics::new(&self.name(), notes);
         if diagnostics.is_empty() { Ok(all) } else { Err(Diagnostics::new(&self.name(), diagnostics)) }
     }
 }

@@ -35,6 +35,7 @@ use crate::check::{Checked, check};
 use crate::key_path::{KeyPath, Step};
 use crate::merge::Origins;
 use crate::registry::Cached;
+use crate::renamed::rename_in_tree;
 use crate::schema::Schema;
 use crate::source::Place;
 use crate::validate::KeyDiagnostic;
@@ -107,6 +108,11 @@ fn check_point(
     for setting in &point.settings {
         put(&mut tree, &setting.key, &setting.value);
     }
+    // Of a plugin that only this point chooses, an option may have its old name; the members' specs say so.
+    let mut found = check(&tree, registry);
+    if rename_in_tree(&mut tree, Schema::new(&found.schema)) {
+        found = check(&tree, registry);
+    }
     let set_by_point = |path: &KeyPath| point.settings.iter().find(|setting| path.starts_with(&setting.key));
     // What is wrong with the spec itself was found already.
     let known = |diagnostic: &KeyDiagnostic| {
@@ -117,7 +123,7 @@ fn check_point(
     let comes = |diagnostic: &KeyDiagnostic| {
         diagnostic.missing.as_ref().is_some_and(|key| axes.iter().any(|axis| axis.sets(&key.to_string())))
     };
-    for mut diagnostic in check(&tree, registry).diagnostics {
+    for mut diagnostic in found.diagnostics {
         if known(&diagnostic) || comes(&diagnostic) {
             continue;
         }

@@ -47,6 +47,7 @@ options! {
     /// Options of `dense`.
     struct Dense {
         /// Whether a bias is added.
+        #[schemars(extend("x-old-names" = ["offset"]))]
         bias: bool = true,
     }
 }

@@ -68,3 +68,16 @@ fn in_a_sweep_too() {
         assert_has(&notes, &["is the old name of"]);
     }
 }
+
+#[test]
+fn of_a_plugin_that_only_a_variant_chooses() {
+    let desk = Desk::new();
+    let sweep = "[sweep.variants.ldl]\nlayer.plugin = \"ldl\"\n[sweep.variants.dense]\nlayer.plugin = \"dense\"\n\
+                 layer.offset = false\n";
+    let file = desk.file("spec.toml", format!("{START}[layer]\nplugin = \"ldl\"\n{sweep}"));
+    let whole = read(&file, &[], std::iter::empty()).and_then(|parsed| parsed.members(&Declared));
+    let whole = whole.unwrap_or_else(|e| panic!("{}", desk.plain(&e)));
+    let biases = whole.members.iter().map(|member| &member.spec.choice(Kind::Layer).options["bias"]);
+    assert_eq!(biases.collect::<Vec<_>>(), [&json!(true), &json!(false)]);
+    assert_has(&desk.plain(&whole.spec.notes), &["`layer.offset` is the old name of `layer.bias`"]);
+}
