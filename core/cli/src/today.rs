@@ -3,7 +3,7 @@ use crate::engine_identity;
 use crate::output::say;
 use crate::run_spec::RunSpec;
 use efference_compare::provenance_differences;
-use efference_registry::PluginFiles;
+use efference_registry::{PluginFiles, PluginLocation};
 use efference_runs::limits::Limits;
 use efference_runs::provenance::{Git, Machine, OptionFile, PluginFile, Provenance, sha256_of};
 use efference_spec::Section;
@@ -16,8 +16,7 @@ use std::path::Path;
 pub(crate) fn differences_today(run: &RunSpec) -> Result<Option<Vec<String>>, u8> {
     let Some(then) = run.directory.provenance() else { return Ok(None) };
     let plugins = PluginFiles::scan(&run.parse(&[])?.plugin_paths(), &engine_identity());
-    // What made it go on last counts.
-    let last = then.resumed.last().unwrap_or(&then);
+    let last = then.latest();
     Ok(Some(provenance_differences(last, &today(last, &plugins, run.directory.path().ancestors().nth(2)))))
 }
 
@@ -28,12 +27,15 @@ pub(crate) fn report_differences(differences: &[String]) {
     }
 }
 
+/// The plugin of the same kind and name.
+pub(crate) fn found_today<'p>(was: &PluginFile, plugins: &'p PluginFiles) -> Option<&'p PluginLocation> {
+    plugins.find(Section::of_name(&was.kind)?.kind(), &was.name).ok()
+}
+
 /// What would make the run today, as far as that is known without libtorch.
 fn today(then: &Provenance, plugins: &PluginFiles, runs: Option<&Path>) -> Provenance {
     let plugin = |was: &PluginFile| {
-        let section = Section::of_name(&was.kind);
-        let found = section.and_then(|section| plugins.find(section.kind(), &was.name).ok());
-        let (version, file) = match found {
+        let (version, file) = match found_today(was, plugins) {
             Some(found) => (found.info.version.clone(), found.file.clone()),
             None => ("(not found)".to_owned(), was.file.clone()),
         };

@@ -143,8 +143,7 @@ fn different_builds(comparison: &Comparison) -> Vec<String> {
         let mut builds: BTreeMap<(String, String), BTreeMap<String, Vec<String>>> = BTreeMap::new();
         for run in &group.runs {
             let made = run.directory.provenance();
-            let last = made.as_ref().map(|made| made.resumed.last().unwrap_or(made));
-            for plugin in last.into_iter().flat_map(|made| &made.plugins) {
+            for plugin in made.iter().flat_map(|made| &made.latest().plugins) {
                 let Some(hash) = &plugin.sha256 else { continue };
                 let builds = builds.entry((plugin.kind.clone(), plugin.name.clone())).or_default();
                 builds.entry(hash.clone()).or_default().push(run.directory.id());

@@ -182,6 +182,11 @@ impl Provenance {
 }
 
 impl Provenance {
+    /// What made the run go on last: if it was resumed, the last time.
+    pub fn latest(&self) -> &Provenance {
+        self.resumed.last().unwrap_or(self)
+    }
+
     /// Without user info and queries of URLs, but for what git says is different: that is a patch.
     pub(crate) fn masked(&self) -> Provenance {
         let all = |texts: &[String]| texts.iter().map(|text| masked(text)).collect();

@@ -23,9 +23,8 @@ impl Peer {
     fn start(bench: &Bench<'_>, python: &Path, agent: &Agent, compiled: bool) -> Result<Peer> {
         let file = bench.directory.join("pytorch_agent.py");
         std::fs::write(&file, include_str!("pytorch_agent.py"))?;
-        let mut command = Command::new(python);
-        // The libtorch of efference is another one than that of this Python.
-        command.env_remove("LD_LIBRARY_PATH").arg(file);
+        let mut command = alone(python);
+        command.arg(file);
         // The slots that the goal reserves are a part of what is observed.
         let sizes = [agent.state as usize, agent.observations + 4, agent.streams as usize, THREADS];
         command.args(sizes.map(|size| size.to_string())).args(compiled.then_some("compile"));
@@ -55,12 +54,19 @@ impl Drop for Peer {
     }
 }
 
+/// This Python, which has another libtorch than efference.
+fn alone(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.env_remove("LD_LIBRARY_PATH");
+    command
+}
+
 /// How many times as long as ours a step of the reference configuration takes in PyTorch, eager and compiled.
 ///
 /// # Errors
 /// The Python has no torch, or a process ended.
 pub(crate) fn peer(bench: &Bench<'_>, python: &Path) -> Result<Vec<Row>> {
-    let torch = Command::new(python).args(["-c", "import torch"]).stdin(Stdio::null()).output();
+    let torch = alone(python).args(["-c", "import torch"]).stdin(Stdio::null()).output();
     let torch = torch.map_err(|e| Error::msg(format!("{} cannot be started: {e}", python.display())))?;
     ensure!(
         torch.status.success(),

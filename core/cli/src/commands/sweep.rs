@@ -117,6 +117,8 @@ fn sweep(arguments: &SweepArgs) -> Result<u8, u8> {
     let rebuilt = Rebuilt::of(&folder, ids.iter().map(|(id, member)| (id.as_str(), *member)));
     if arguments.rebuilt {
         rebuilt.members.iter().try_for_each(|id| folder.set_aside(id)).map_err(fail)?;
+    } else if let Some(note) = rebuilt.note() {
+        say_note(note);
     }
     folder.write(&plan, ids.iter().map(|(id, member)| (id.as_str(), *member))).map_err(fail)?;
     let current = plan.clone();
@@ -132,9 +134,6 @@ fn sweep(arguments: &SweepArgs) -> Result<u8, u8> {
         return slurm::submit(&folder, &current, &submission).map(u8::from).map_err(fail);
     }
     let mut launch = Launch::new(&folder, share, arguments.retry).map_err(fail)?;
-    if let Some(note) = rebuilt.note().filter(|_| !arguments.rebuilt) {
-        say_note(note);
-    }
     let outcome = match &question {
         None => run_members(&mut launch, &current),
         Some(question) => decide::until_decided(&mut launch, question, &all, &mut plan),

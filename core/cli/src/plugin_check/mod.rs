@@ -80,8 +80,8 @@ fn python_world(file: &Path, arguments: &CheckPluginsArgs) -> Result<(PathBuf, C
     let plugins = PluginFiles::scan(&[], &engine_identity());
     let process = plugins.find(Kind::Environment, "process").map_err(|e| e.to_string())?;
     let mut arguments = arguments.clone();
-    let name = serde_json::json!(["python3", file.to_string_lossy()]);
-    arguments.set.insert(0, format!("command={name}"));
+    let command = serde_json::json!(["python3", file.to_string_lossy()]);
+    arguments.set.insert(0, format!("command={command}"));
     Ok((process.file.clone(), arguments))
 }
 

@@ -55,18 +55,14 @@ pub fn make(arguments: &NewArgs) -> Result<(), String> {
                 .to_owned());
         }
     };
-    let shipped = PluginFiles::scan(&[], &engine_identity());
+    let (kind, plugin) = (arguments.kind.of_plugins(), &arguments.name);
     if arguments.lang != Language::Python
-        && shipped
-            .found()
-            .iter()
-            .any(|p| p.info.name == arguments.name && p.info.kind == arguments.kind.of_plugins())
+        && PluginFiles::scan(&[], &engine_identity()).find(kind, plugin).is_ok()
     {
         return Err(format!(
-            "there is a {} plugin '{}' already, and experiments with yours beside it could not tell them apart: choose \
+            "there is a {} plugin '{plugin}' already, and experiments with yours beside it could not tell them apart: choose \
              another name",
-            arguments.kind.of_plugins().name(),
-            arguments.name
+            kind.name()
         ));
     }
     let folder = arguments.into.as_deref().unwrap_or(Path::new("")).join(name.kebab());

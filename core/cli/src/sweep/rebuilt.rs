@@ -1,9 +1,10 @@
 //! Members that were made with another build of a plugin than is there today.
 use super::{MemberState, SweepFolder};
 use crate::engine_identity;
+use crate::today::found_today;
 use efference_registry::PluginFiles;
 use efference_runs::directory::RunDirectory;
-use efference_runs::provenance::sha256_of;
+use efference_runs::provenance::{PluginFile, sha256_of};
 use efference_spec::{Spec, SweepMember};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,12 +33,7 @@ impl Rebuilt {
             let Some(made) = RunDirectory::open(&folder.run(id)).ok().and_then(|run| run.provenance()) else {
                 continue;
             };
-            let made = made.resumed.last().unwrap_or(&made);
-            let files = today.files(&member.spec);
-            let differ = made.plugins.iter().filter(|plugin| {
-                let of_today = files.get(&(plugin.kind.clone(), plugin.name.clone()));
-                plugin.sha256.is_some() && of_today.is_some_and(|hash| Some(hash) != plugin.sha256.as_ref())
-            });
+            let differ = made.latest().plugins.iter().filter(|was| today.differs(was, &member.spec));
             let differ: Vec<String> = differ.map(|p| format!("{} '{}'", p.kind, p.name)).collect();
             if !differ.is_empty() {
                 rebuilt.members.push(id.to_owned());
@@ -73,19 +69,15 @@ struct Today {
 }
 
 impl Today {
-    /// The hashes of the plugins that a spec chooses, by kind and name.
-    fn files(&mut self, spec: &Spec) -> BTreeMap<(String, String), String> {
-        let Today { found, hashes } = self;
+    /// Whether a plugin that made a run of this spec is another file now.
+    fn differs(&mut self, was: &PluginFile, spec: &Spec) -> bool {
         let path = &spec.plugin_settings.path;
-        let files = found.entry(path.clone()).or_insert_with(|| {
+        let plugins = self.found.entry(path.clone()).or_insert_with(|| {
             let extra: Vec<_> = path.iter().map(|path| PathBuf::from(path).into()).collect();
             PluginFiles::scan(&extra, &engine_identity())
         });
-        let chosen = spec.plugins.iter().filter_map(|(section, choice)| {
-            let file = files.find(section.kind(), &choice.plugin).ok()?.file.clone();
-            let hash = hashes.entry(file).or_insert_with_key(|file| sha256_of(file)).clone()?;
-            Some(((section.name().to_owned(), choice.plugin.clone()), hash))
-        });
-        chosen.collect()
+        let Some(found) = found_today(was, plugins) else { return false };
+        let now = self.hashes.entry(found.file.clone()).or_insert_with_key(|file| sha256_of(file));
+        was.sha256.is_some() && now.is_some() && was.sha256 != *now
     }
 }

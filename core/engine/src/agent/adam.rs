@@ -62,13 +62,6 @@ impl<'a> Updates<'a> {
         }
         // SAFETY: checked above; the four are different tensors, and nobody else uses them while `self` lives.
         let slice = |t: &'a Tensor| unsafe { std::slice::from_raw_parts_mut(t.data_ptr().cast::<f32>(), n) };
-        if n <= PIECE {
-            bump_version(parameter);
-            self.numbers += n;
-            let (parameter, gradient, m, v) = (slice(parameter), slice(gradient), slice(m), slice(v));
-            self.pieces.push(Mutex::new(Some(Piece { parameter, gradient, m, v, factors })));
-            return true;
-        }
         let moments = slice(m).chunks_mut(PIECE).zip(slice(v).chunks_mut(PIECE));
         let all = slice(parameter).chunks_mut(PIECE).zip(slice(gradient).chunks(PIECE)).zip(moments);
         // What a graph saved of the parameter before is no longer what it was.

@@ -115,11 +115,7 @@ impl Op for TransitionByVjp {
         };
         let mut found = required(cell.vjp())?.backward(saved, &grad)?;
         if let Some(rows) = found.input.take() {
-            if let [mask] = masks[..] {
-                found.input = sum_masked(vec![(mask, rows)])?;
-                return found.into_input_grads(gradients);
-            }
-            let each = rows.f_split(batch, 0)?;
+            let each = if masks.len() == 1 { vec![rows] } else { rows.f_split(batch, 0)? };
             found.input = sum_masked(masks.into_iter().zip(each).collect())?;
         }
         found.into_input_grads(gradients)
