@@ -91,3 +91,21 @@ fn what_is_wrong_is_an_error_and_no_verdict_is_none() {
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(text(&nowhere.stderr).contains("a directory above it is missing"), "{}", text(&nowhere.stderr));
 }
+
+#[test]
+fn that_environments_differ_is_noted_where_it_makes_figures_incomparable() {
+    let root = runs();
+    for run in fs::read_dir(root.path().join("runs/x")).unwrap() {
+        let run = run.unwrap().path();
+        let (spec, metrics) = (run.join("spec.toml"), run.join("metrics.jsonl"));
+        let world = fs::read_to_string(&spec).unwrap().replace("[layer]", "[environment]");
+        fs::write(spec, world).unwrap();
+        let line = fs::read_to_string(&metrics).unwrap().replace('}', ",\"skill\":0.5}");
+        fs::write(metrics, line).unwrap();
+    }
+    let said = |arguments: &[&str]| text(&run(arguments, root.path()).stdout).replace('\n', " ");
+    let note = "The environments differ (`environment.plugin`)";
+    assert!(said(&["x"]).contains(note), "{}", said(&["x"]));
+    assert!(!said(&["x", "--metric", "skill"]).contains(note));
+    assert!(!text(&run(&["x"], runs().path()).stdout).contains("environments differ"));
+}

@@ -146,6 +146,7 @@ fn what_cannot_be_made_is_refused_before_anything_is_written() {
     );
     place.write("mine/notes.txt", "my own");
     refused(&["layer", "mine"], &["mine is there already", "--into"]);
+    refused(&["layer", "dense"], &["there is a layer plugin 'dense' already", "choose another name"]);
     let names: Vec<_> =
         std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let made = names.iter().filter(|name| !name.to_string_lossy().starts_with('.')).count();

@@ -251,6 +251,7 @@ fn what_another_build_of_a_plugin_made_is_named_and_made_anew_on_request() {
     let answer =
         place.efference(&["sweep", "small.toml"]).expect(0).says(&[note, "`--rebuilt` makes them anew"]);
     assert_eq!(answer.stdout.matches("started").count(), 1, "{answer}");
+    assert_eq!(place.efference(&["runs"]).expect(0).stderr, "", "what the sweep keeps is no damaged run");
     let mixed = "were made with 2 builds of layer 'hostile'";
     let compared = place.efference(&["compare", "runs/small"]).expect(0);
     assert!(compared.stdout.contains(mixed), "{compared}");

@@ -3,14 +3,13 @@
 // what its operations compute. Here the nodes of a graph on the CPU are called one after the other, in the engine's order.
 //
 // A graph that needs more (another device, hooks, anomaly detection) is libtorch's. Rules: those of shim.cpp.
+#include <c10/util/SmallVector.h>
+#include <c10/util/flat_hash_map.h>
 #include <torch/csrc/autograd/anomaly_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/utils/grad_layout_contract.h>
-
-#include <c10/util/SmallVector.h>
-#include <c10/util/flat_hash_map.h>
 
 #include <cstring>
 #include <iterator>

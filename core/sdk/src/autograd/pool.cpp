@@ -63,10 +63,10 @@ at::Allocator *libtorchs() {
 }
 
 Header *make(size_t size_class, size_t bytes) {
-  size_t all = bytes + sizeof(Header);
-  void *memory = all + LINE < bytes ? nullptr : std::malloc(all + LINE);
+  size_t all = bytes + sizeof(Header), room = all + LINE;
+  if (room < bytes) libtorchs()->raw_allocate(bytes);  // no memory is that large: it throws
+  void *memory = std::malloc(room);
   void *place = memory;
-  size_t room = all + LINE;
   if (memory) {
     std::align(LINE, all, place, room);
   } else {
