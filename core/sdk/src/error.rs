@@ -56,6 +56,15 @@ impl Error {
         Error { panicked: false, option: None, frames: vec![Frame::message(message.to_string())] }
     }
 
+    /// What [`bail!`](crate::bail) makes: apart from the code that goes well, of which a step of a small agent goes through more
+    /// than the innermost cache holds.
+    #[doc(hidden)]
+    #[cold]
+    #[inline(never)]
+    pub fn refusal(message: fmt::Arguments<'_>) -> Self {
+        Self::msg(message)
+    }
+
     /// Puts a message in front of the chain.
     pub fn context(mut self, message: impl fmt::Display) -> Self {
         self.frames.insert(0, Frame::message(message.to_string()));
@@ -113,6 +122,8 @@ impl fmt::Display for Error {
 
 // `Error` is no `std::error::Error` itself, so that `?` can turn all of those into it.
 impl<E: std::error::Error> From<E> for Error {
+    #[cold]
+    #[inline(never)]
     fn from(error: E) -> Self {
         let frame = |text: String| Frame::message(without_cpp_trace(&text));
         let mut frames = vec![frame(error.to_string())];
@@ -167,18 +178,24 @@ pub trait ResultExt<T> {
 
 impl<T, E: Into<Error>> ResultExt<T> for std::result::Result<T, E> {
     fn context(self, message: impl fmt::Display) -> Result<T> {
-        self.map_err(|e| e.into().context(message))
+        self.map_err(|e| with_message(e, || message))
     }
 
     fn with_context<D: fmt::Display>(self, message: impl FnOnce() -> D) -> Result<T> {
-        self.map_err(|e| e.into().context(message()))
+        self.map_err(|e| with_message(e, message))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn with_message<D: fmt::Display>(error: impl Into<Error>, message: impl FnOnce() -> D) -> Error {
+    error.into().context(message())
 }
 
 /// Returns from the function with an [`Error`] made of a format string.
 #[macro_export]
 macro_rules! bail {
-    ($($arg:tt)+) => { return Err($crate::Error::msg(format!($($arg)+))) };
+    ($($arg:tt)+) => { return Err($crate::Error::refusal(format_args!($($arg)+))) };
 }
 
 /// Returns from the function with an [`Error`] made of a format string, unless the condition holds.

@@ -87,4 +87,12 @@ fn errors_name_it_and_a_parameter_that_changed_is_one() {
     bump_version(&w);
     let said = y.sum(Kind::Float).f_backward().unwrap_err().to_string();
     assert!(said.contains("'scale' needs has been modified by an inplace operation"), "{said}");
+    // The same of a parameter that is computed, and of one that is not trained.
+    for other in [&w * 1.0, w.detach()] {
+        let y = vjp.apply(&x, &[other.shallow_clone()]).unwrap();
+        vjp.apply(&x, &[other.shallow_clone()]).unwrap().sum(Kind::Float).backward();
+        bump_version(&other);
+        let said = y.sum(Kind::Float).f_backward().unwrap_err().to_string();
+        assert!(said.contains("modified by an inplace operation"), "{said}");
+    }
 }

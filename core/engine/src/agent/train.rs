@@ -14,7 +14,7 @@ impl Agent for Model {
     fn transition(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.timed(|t| &mut t.transition, || self.evaluate(x))?;
         // On a GPU this would wait for it; there the numbers are checked where they come to the CPU anyway.
-        if self.device == Device::Cpu && !is_finite(&y.f_detach()?)? {
+        if self.device == Device::Cpu && !is_finite(&autograd::detach(&y)?)? {
             return Err(self.find_not_finite(&x.f_detach()?));
         }
         Ok(y)

@@ -3,8 +3,8 @@ use super::shared_cell::SharedCell;
 use super::store::ParameterStore;
 use super::transition_by_autograd::TransitionByAutograd;
 use super::transition_by_vjp::TransitionByVjp;
-use efference_sdk::autograd::apply;
-use efference_sdk::{GradMask, GradPath, Result, Transition, ensure, evaluate_path};
+use efference_sdk::autograd::{apply, shape2};
+use efference_sdk::{GradMask, GradPath, Result, Transition, bail, ensure, evaluate_path};
 use tch::{Device, Kind, Tensor};
 
 /// Evaluates the cell once, however many gradient paths there are: their values are equal. Their gradients are then
@@ -34,7 +34,8 @@ pub enum GraphSharing {
 
 impl Transition for CellTransition<'_> {
     fn evaluate(&self, x: &Tensor, paths: &[GradPath]) -> Result<Vec<Tensor>> {
-        let (all, width) = (0..self.state_size, x.size()[1]);
+        let Some([_, width]) = shape2(x) else { bail!("an input of shape {:?} has no rows", x.size()) };
+        let all = 0..self.state_size;
         for GradPath { outs, mask, .. } in paths {
             let within = all.start <= outs.start && outs.start <= outs.end && outs.end <= all.end;
             ensure!(within, "the cell has the outputs {all:?}, and {outs:?} were asked for");

@@ -1,12 +1,12 @@
 //! A transition by the cell's custom VJP: the gradient paths share forward and backward.
 use super::grad_paths::{add_grad, distinct_masks, sum_masked};
 use super::shared_cell::SharedCell;
-use efference_sdk::autograd::{Context, Gradients, Op, required};
+use efference_sdk::autograd::{Context, Gradients, Op, required, rows, shape2};
 use efference_sdk::nn::columns;
 use efference_sdk::{GradMask, GradOutput, GradPath, Result};
 use tch::{Device, Kind, Tensor};
 
-/// Inputs: `x`, then the cell's parameters. Outputs: one a path. Saved: what the cell's VJP saves, then the parameters.
+/// Inputs: `x`, then the cell's parameters. Outputs: one a path. Saved: what the cell's VJP saves.
 pub(super) struct TransitionByVjp {
     pub(super) cell: SharedCell,
     /// The cell's number of outputs.
@@ -85,11 +85,11 @@ impl Op for TransitionByVjp {
         let cell = self.cell.lock();
         let (y, saved) = required(cell.vjp())?.forward(&inputs[0].f_contiguous()?)?;
         if context.differentiable() {
-            saved.into_iter().for_each(|t| context.save(t));
-            // The cell has its parameters itself; saved, libtorch refuses a backward after they were changed.
-            inputs[1..].iter().for_each(|p| context.save(p.shallow_clone()));
+            context.save_all(saved);
+            // The cell has its parameters itself.
+            context.expect_unchanged(1);
         }
-        let all = 0..y.size()[1];
+        let all = 0..shape2(&y).map_or(0, |[_, outs]| outs);
         if let [GradPath { outs, .. }] = &self.paths[..]
             && *outs == all
         {
@@ -103,9 +103,8 @@ impl Op for TransitionByVjp {
         if summed.is_empty() {
             return Ok(gradients.none());
         }
-        let saved = &saved[..saved.len() - (gradients.input_count() - 1)];
         let cell = self.cell.lock();
-        let batch = summed[0].of.first().and_then(|i| gradients.of_output(*i)).map_or(0, |g| g.size()[0]);
+        let batch = summed[0].of.first().and_then(|i| gradients.of_output(*i)).map_or(0, rows);
         let needs_param_grad: Vec<bool> = summed.iter().map(|path| path.needs_param_grad).collect();
         let masks: Vec<GradMask> = summed.iter().filter_map(|path| path.mask).collect();
         let grad = GradOutput {

@@ -13,6 +13,7 @@
 
 #include <cstring>
 #include <iterator>
+#include <memory>
 #include <queue>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 
 using at::Tensor;
 using efference::RustNode;
+using efference::elements;
 using torch::autograd::AccumulateGrad;
 using torch::autograd::Edge;
 using torch::autograd::Node;
@@ -39,11 +41,18 @@ bool is_plain(Node &node) {
   return true;
 }
 
+// Whether a gradient has the strides of a dense tensor: most often so, and quickly seen.
+bool lies_alike(const Tensor &grad, const Tensor &variable) {
+  return variable.layout() == at::kStrided && variable.is_non_overlapping_and_dense() && grad.sizes() == variable.sizes() &&
+         grad.strides() == variable.strides();
+}
+
 // Adds a gradient to the one that a leaf has gathered.
 void gather(AccumulateGrad &leaf, Tensor &&grad) {
   // The first gradient that nobody else holds is taken as it is.
-  if (!leaf.variable.grad().defined() && grad.use_count() == 1 && grad.layout() == at::kStrided && !grad.requires_grad() &&
-      !grad.is_view() && torch::autograd::utils::obeys_layout_contract(grad, leaf.variable)) {
+  const auto &variable = leaf.variable;
+  if (!variable.grad().defined() && grad.use_count() == 1 && grad.layout() == at::kStrided && !grad.requires_grad() &&
+      !grad.is_view() && (lies_alike(grad, variable) || torch::autograd::utils::obeys_layout_contract(grad, variable))) {
     leaf.variable.mutable_grad() = std::move(grad);
     return;
   }
@@ -52,9 +61,24 @@ void gather(AccumulateGrad &leaf, Tensor &&grad) {
   leaf.apply(std::move(one));
 }
 
+// Adds a small gradient to one that nobody else holds, in place. False: libtorch is to do it.
+bool add_small(Tensor &sum, const Tensor &grad) {
+  constexpr int64_t SMALL = int64_t(1) << 15;
+  float *to, *from;
+  size_t n, m;
+  if (!efference::is_plain(sum) || !efference::is_plain(grad) || sum.numel() > SMALL || sum.sizes() != grad.sizes() || !sum.is_contiguous() ||
+      !grad.is_contiguous() || sum.use_count() != 1 || sum.requires_grad() || !elements(sum, &to, &n) ||
+      !elements(grad, &from, &m) || sum.storage().use_count() != 1)
+    return false;
+  for (size_t i = 0; i < n; i++) to[i] += from[i];
+  sum.unsafeGetTensorImpl()->bump_version();
+  return true;
+}
+
 void add(Tensor &sum, Tensor &&grad) {
   if (!sum.defined()) {
     sum = std::move(grad);
+  } else if (add_small(sum, grad)) {
   } else if (sum.layout() == at::kStrided && grad.layout() == at::kStrided && sum.use_count() == 1 && sum.has_storage() &&
              sum.storage().use_count() == 1 && sum.is_non_overlapping_and_dense()) {
     sum.add_(grad);
@@ -83,6 +107,18 @@ struct Pass {
   std::vector<Place> edges;  // of all nodes
   ska::flat_hash_map<Node *, Place> places;
   std::priority_queue<std::pair<uint64_t, Place>> ready;  // the last that was recorded comes first
+
+  // Keeps the memory for the next pass, unless this one was large.
+  void clear() {
+    if (calls.size() > 4096 || edges.size() > 65536) {
+      *this = Pass();
+      return;
+    }
+    calls.clear();
+    edges.clear();
+    places.clear();
+    while (!ready.empty()) ready.pop();
+  }
 
   // NOWHERE: the node is not plain.
   Place visit(Node *node) {
@@ -171,14 +207,39 @@ struct Pass {
   }
 };
 
+// The pass of this thread, empty. A pass within a pass is one of its own.
+struct Lease {
+  struct Reused {
+    Pass pass;
+    bool lent = false;
+  };
+  Reused &reused;
+  std::unique_ptr<Pass> own;
+
+  static Reused &of_thread() {
+    static thread_local Reused reused;
+    return reused;
+  }
+  Lease() : reused(of_thread()) {
+    if (reused.lent) own = std::make_unique<Pass>();
+    reused.lent = true;
+  }
+  ~Lease() {
+    if (own) return;
+    reused.pass.clear();
+    reused.lent = false;
+  }
+  Lease(const Lease &) = delete;
+  Pass &pass() { return own ? *own : reused.pass; }
+};
+
 }  // namespace
 
 // Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
 extern "C" int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
   try {
-    Pass pass;
-    pass.calls.reserve(64);
-    pass.places.reserve(64);
+    Lease lease;
+    auto &pass = lease.pass();
     std::vector<Edge> roots;
     bool plain = !torch::autograd::AnomalyMode::is_enabled();
     for (size_t i = 0; plain && i < n_outputs; i++) {

@@ -76,6 +76,27 @@ pub fn slice_in_memory_order(tensor: &Tensor) -> Result<&[f32]> {
     }
 }
 
+/// Where the elements of f32 tensors on the CPU lie, and how many each has, if all have as many, and in the same order: each is
+/// contiguous, or all are [non-overlapping and dense](is_non_overlapping_and_dense) with the same shape and strides.
+#[doc(hidden)]
+pub fn elements_alike<const N: usize>(tensors: [&Tensor; N]) -> Option<([*mut f32; N], usize)> {
+    let places = |of: fn(&Tensor) -> Option<(*mut f32, usize)>| {
+        let (mut places, mut count) = ([std::ptr::null_mut(); N], None);
+        for (place, tensor) in places.iter_mut().zip(tensors) {
+            let (data, elements) = of(tensor)?;
+            if *count.get_or_insert(elements) != elements {
+                return None;
+            }
+            *place = data;
+        }
+        Some((places, count.unwrap_or_default()))
+    };
+    places(ffi::contiguous_f32).or_else(|| {
+        let alike = tensors.iter().all(|tensor| same_strides(tensor, tensors[0]));
+        if alike { places(ffi::dense_f32) } else { None }
+    })
+}
+
 /// Rows and columns of a matrix; `None` of a tensor with more or fewer dims. [`Tensor::size2`] says the same by way of an
 /// allocation and some hundred instructions more, which counts where tensors are small.
 pub fn shape2(tensor: &Tensor) -> Option<[i64; 2]> {
@@ -93,6 +114,22 @@ pub fn rows(tensor: &Tensor) -> i64 {
 /// Whether two tensors have the same shape; no if one of them is undefined.
 pub fn same_shape(a: &Tensor, b: &Tensor) -> bool {
     ffi::same_shape(a, b)
+}
+
+/// Whether two tensors have the same shape and the same strides; no if one of them is undefined.
+pub fn same_strides(a: &Tensor, b: &Tensor) -> bool {
+    ffi::same_strides(a, b)
+}
+
+/// A handle of a tensor's memory without a history: [`Tensor::detach`], as [`shape2`] is [`Tensor::size2`].
+pub fn detach(tensor: &Tensor) -> Result<Tensor> {
+    ffi::detach(tensor).map_or_else(|| Ok(tensor.f_detach()?), Ok)
+}
+
+/// Part of a tensor along a dim: [`Tensor::narrow`], as [`shape2`] is [`Tensor::size2`].
+pub fn narrow(tensor: &Tensor, dim: usize, start: i64, length: i64) -> Result<Tensor> {
+    let short = ffi::narrow(tensor, dim, start, length);
+    short.map_or_else(|| Ok(tensor.f_narrow(dim as i64, start, length)?), Ok)
 }
 
 /// How many elements a tensor has: [`Tensor::numel`], as [`shape2`] is [`Tensor::size2`].
@@ -170,12 +207,14 @@ unsafe impl Sync for OutputBuffer {}
 impl OutputBuffer {
     /// An uninitialised tensor, for a kernel that writes each element.
     pub fn empty(shape: &[i64]) -> Result<Self> {
-        Self::of(ffi::empty(shape)?)
+        let (tensor, data) = ffi::empty(shape)?;
+        Ok(Self::at(tensor, data, shape.iter().product::<i64>() as usize))
     }
 
     /// The same of the shape of another tensor.
     pub fn shaped_like(tensor: &Tensor) -> Result<Self> {
-        Self::of(ffi::empty_shaped(tensor)?)
+        let (made, data) = ffi::empty_shaped(tensor)?;
+        Ok(Self::at(made, data, count(tensor)))
     }
 
     /// A tensor of zeros.
@@ -207,9 +246,13 @@ impl OutputBuffer {
 
     fn of(tensor: Tensor) -> Result<Self> {
         let (data, count) = ffi::dense_f32(&tensor).ok_or_else(|| not_readable(&tensor))?;
+        Ok(Self::at(tensor, data, count))
+    }
+
+    fn at(tensor: Tensor, data: *mut f32, count: usize) -> Self {
         // A tensor of nothing may have a null pointer, which a slice must not.
         let data = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { data };
-        Ok(OutputBuffer { tensor, data, count })
+        OutputBuffer { tensor, data, count }
     }
 
     /// The tensor.
@@ -313,6 +356,33 @@ mod tests {
     }
 
     #[test]
+    fn a_part_and_a_handle_without_a_history_are_those_of_libtorch() {
+        let x = Tensor::from_slice2(&[[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]).set_requires_grad(true);
+        let y = &x * 1.0;
+        let bare = detach(&y).unwrap();
+        assert!(!bare.requires_grad() && bare.is_leaf() && bare.data_ptr() == y.data_ptr());
+        // A change by either handle is seen by graphs that saved the other.
+        let graph = y.square().sum(Kind::Float);
+        let _ = bare.shallow_clone().fill_(7.0);
+        assert!(graph.f_backward().unwrap_err().to_string().contains("modified by an inplace operation"));
+        assert_eq!(y.double_value(&[0, 0]), 7.0);
+
+        for (dim, start, length) in [(0, 1, 1), (1, 1, 2), (1, 0, 3), (1, 3, 0)] {
+            for of in [bare.shallow_clone(), bare.tr(), x.shallow_clone()] {
+                let (dim, start) = (dim, start.min(of.size()[dim] - 1));
+                let length = length.min(of.size()[dim] - start);
+                let (found, expected) =
+                    (narrow(&of, dim, start, length).unwrap(), of.narrow(dim as i64, start, length));
+                assert_eq!((found.size(), found.stride()), (expected.size(), expected.stride()));
+                assert_eq!(found.requires_grad(), expected.requires_grad());
+                assert!(found.equal(&expected));
+            }
+        }
+        assert!(narrow(&bare, 1, 2, 2).is_err() && narrow(&bare, 2, 0, 1).is_err());
+        assert!(narrow(&bare, 1, -1, 1).is_ok_and(|last| last.size() == [2, 1]), "as libtorch counts it");
+    }
+
+    #[test]
     fn a_change_reaches_no_other_handle() {
         let double = |t: &mut [f32]| t.iter_mut().for_each(|x| *x *= 2.0);
         let mut only = Tensor::from_slice(&[1.0f32, 2.0]);
@@ -326,6 +396,61 @@ mod tests {
         change(&mut swapped, |t| t[1] = 5.0).unwrap();
         assert_eq!(swapped.double_value(&[1, 0]), 5.0);
         assert!(change(&mut Tensor::from_slice(&[1i64]), double).is_err());
+    }
+
+    #[test]
+    fn a_small_tensor_is_made_of_one_that_nobody_holds_any_more() {
+        keep_small_blocks();
+        let made = |shape: &[i64]| OutputBuffer::empty(shape).unwrap().into_tensor();
+        let shape = [3, 1237];
+        let first = made(&shape);
+        let place = first.data_ptr();
+        // What is held, if only by a view, is not taken.
+        let view = first.narrow(0, 1, 1);
+        assert_ne!(made(&shape).data_ptr(), place);
+        drop(first);
+        assert_ne!(made(&shape).data_ptr(), place);
+        drop(view);
+        // What it was before is gone: its place in a graph, its gradient, and what it was changed to.
+        let old = made(&shape);
+        let place = old.data_ptr();
+        let _ = old.set_requires_grad(true);
+        (&old * 2.0).sum(Kind::Float).backward();
+        assert!(old.grad().defined());
+        drop(old);
+        let new = made(&shape);
+        assert_eq!((new.data_ptr(), new.size(), new.stride()), (place, shape.to_vec(), vec![1237, 1]));
+        assert!(!new.requires_grad() && new.is_leaf() && !new.grad().defined());
+        // One of another shape, a resized one, and one with a swapped layout are others.
+        assert_ne!(made(&[1237, 3]).data_ptr(), place);
+        let mut new = new;
+        let _ = new.resize_([2, 2]);
+        drop(new);
+        assert_eq!(made(&shape).size(), shape);
+        assert_eq!(made(&[2, 2]).size(), [2, 2]);
+        let mut swapped = made(&shape);
+        let _ = swapped.t_();
+        drop(swapped);
+        assert_eq!(made(&shape).stride(), [1237, 1]);
+        // On another thread, and when that has ended.
+        let sent =
+            std::thread::spawn(move || OutputBuffer::empty(&shape).unwrap().into_tensor()).join().unwrap();
+        let place = sent.data_ptr();
+        drop(sent);
+        assert_eq!(made(&shape).data_ptr(), place);
+    }
+
+    #[test]
+    fn tensors_that_are_used_again_do_not_pile_up() {
+        let held: Vec<_> = (0..100).map(|_| OutputBuffer::zeros(&[16_000]).unwrap()).collect();
+        drop(held);
+        for i in 1..20_000 {
+            drop(OutputBuffer::empty(&[i % 1000 + 1, 1]).unwrap());
+        }
+        let again: Vec<_> = (0..100).map(|i| matrix(1, &[i as f32; 64]).unwrap()).collect();
+        for (i, t) in again.iter().enumerate() {
+            assert!(slice(t).unwrap().iter().all(|x| *x == i as f32));
+        }
     }
 
     #[test]

@@ -46,12 +46,14 @@ unsafe extern "C" {
         table: *const Table,
         inputs: *const *const C_tensor,
         n_inputs: usize,
+        unchanged_from: usize,
         saved: *const *const C_tensor,
         n_saved: usize,
         outputs: *mut *mut C_tensor,
         n_outputs: usize,
         message: *mut *mut c_char,
     ) -> c_int;
+    fn efference_autograd_require_gradients(tensors: *const *const C_tensor, n: usize, require: *mut bool);
     fn efference_autograd_parallel(
         threads: usize,
         task: unsafe extern "C" fn(*const c_void),
@@ -89,9 +91,17 @@ unsafe extern "C" {
     fn efference_autograd_count(tensor: *const C_tensor) -> usize;
     fn efference_autograd_keep_blocks();
     fn efference_autograd_empty_like(tensor: *const C_tensor) -> *mut C_tensor;
-    fn efference_autograd_empty_shaped(tensor: *const C_tensor) -> *mut C_tensor;
+    fn efference_autograd_empty_shaped(tensor: *const C_tensor, data: *mut *mut f32) -> *mut C_tensor;
+    fn efference_autograd_detach(tensor: *const C_tensor) -> *mut C_tensor;
+    fn efference_autograd_narrow(
+        tensor: *const C_tensor,
+        dim: usize,
+        start: i64,
+        length: i64,
+    ) -> *mut C_tensor;
     fn efference_autograd_same_shape(a: *const C_tensor, b: *const C_tensor) -> bool;
-    fn efference_autograd_empty(sizes: *const i64, n_sizes: usize) -> *mut C_tensor;
+    fn efference_autograd_same_strides(a: *const C_tensor, b: *const C_tensor) -> bool;
+    fn efference_autograd_empty(sizes: *const i64, n_sizes: usize, data: *mut *mut f32) -> *mut C_tensor;
     fn efference_autograd_backward(
         outputs: *const *const C_tensor,
         grads: *const *const C_tensor,
@@ -107,10 +117,23 @@ pub fn grad_enabled() -> bool {
     unsafe { efference_autograd_grad_enabled() }
 }
 
-/// Makes `outputs` results of a node that depends on `inputs`.
+/// Which tensors require gradients; an undefined one does not.
+pub(super) fn require_gradients(tensors: &[&Tensor]) -> Vec<bool> {
+    let pointers: Vec<_> = tensors.iter().map(|t| t.as_ptr()).collect();
+    let mut require = vec![false; tensors.len()];
+    // SAFETY: all tensors live through the call, which writes a flag for each.
+    unsafe {
+        efference_autograd_require_gradients(pointers.as_ptr(), pointers.len(), require.as_mut_ptr());
+    }
+    require
+}
+
+/// Makes `outputs` results of a node that depends on `inputs`; those from `unchanged_from` on must not change until its backward
+/// pass.
 pub(crate) fn record<O: Op>(
     op: O,
     inputs: &[&Tensor],
+    unchanged_from: usize,
     saved: &[Tensor],
     outputs: Vec<Tensor>,
 ) -> Result<Vec<Tensor>> {
@@ -127,6 +150,7 @@ pub(crate) fn record<O: Op>(
             ptr::from_ref(Methods::<O>::TABLE),
             inputs.as_ptr(),
             inputs.len(),
+            unchanged_from,
             saved.as_ptr(),
             saved.len(),
             handles.as_mut_ptr(),
@@ -240,28 +264,54 @@ pub(super) fn empty_like(tensor: &Tensor) -> Result<Tensor> {
     Ok(unsafe { Tensor::from_ptr(new) })
 }
 
-/// A new f32 tensor on the CPU, with uninitialised elements.
-pub(super) fn empty(shape: &[i64]) -> Result<Tensor> {
-    // SAFETY: the sizes are lent for the call.
-    let tensor = unsafe { efference_autograd_empty(shape.as_ptr(), shape.len()) };
+/// A new f32 tensor on the CPU, and where its elements are, which are not initialised.
+pub(super) fn empty(shape: &[i64]) -> Result<(Tensor, *mut f32)> {
+    let mut data = ptr::null_mut();
+    // SAFETY: the sizes are lent for the call, which writes to `data`.
+    let tensor = unsafe { efference_autograd_empty(shape.as_ptr(), shape.len(), &raw mut data) };
     ensure!(!tensor.is_null(), "there is no memory for a tensor of shape {shape:?}");
     // SAFETY: a new handle, and ours.
-    Ok(unsafe { Tensor::from_ptr(tensor) })
+    Ok((unsafe { Tensor::from_ptr(tensor) }, data))
 }
 
-/// A new f32 tensor on the CPU of the shape of another.
-pub(super) fn empty_shaped(tensor: &Tensor) -> Result<Tensor> {
-    // SAFETY: the tensor lives through the call.
-    let new = unsafe { efference_autograd_empty_shaped(tensor.as_ptr()) };
+/// The same of the shape of another tensor.
+pub(super) fn empty_shaped(tensor: &Tensor) -> Result<(Tensor, *mut f32)> {
+    let mut data = ptr::null_mut();
+    // SAFETY: the tensor lives through the call, which writes to `data`.
+    let new = unsafe { efference_autograd_empty_shaped(tensor.as_ptr(), &raw mut data) };
     ensure!(!new.is_null(), "there is no memory for a tensor of shape {:?}", tensor.size());
     // SAFETY: a new handle, and ours.
-    Ok(unsafe { Tensor::from_ptr(new) })
+    Ok((unsafe { Tensor::from_ptr(new) }, data))
+}
+
+/// See [`super::detach`]; `None`: the short way is not open.
+pub(super) fn detach(tensor: &Tensor) -> Option<Tensor> {
+    // SAFETY: the tensor lives through the call; what it returns is null, or a new handle and ours.
+    unsafe {
+        let new = efference_autograd_detach(tensor.as_ptr());
+        (!new.is_null()).then(|| Tensor::from_ptr(new))
+    }
+}
+
+/// See [`super::narrow`]; `None`: the short way is not open.
+pub(super) fn narrow(tensor: &Tensor, dim: usize, start: i64, length: i64) -> Option<Tensor> {
+    // SAFETY: as above.
+    unsafe {
+        let new = efference_autograd_narrow(tensor.as_ptr(), dim, start, length);
+        (!new.is_null()).then(|| Tensor::from_ptr(new))
+    }
 }
 
 /// See [`super::same_shape`].
 pub(super) fn same_shape(a: &Tensor, b: &Tensor) -> bool {
     // SAFETY: the tensors live through the call.
     unsafe { efference_autograd_same_shape(a.as_ptr(), b.as_ptr()) }
+}
+
+/// Whether two tensors have the same shape and the same strides.
+pub(super) fn same_strides(a: &Tensor, b: &Tensor) -> bool {
+    // SAFETY: the tensors live through the call.
+    unsafe { efference_autograd_same_strides(a.as_ptr(), b.as_ptr()) }
 }
 
 /// See [`super::clear_gradient`].

@@ -64,9 +64,12 @@ pub(crate) mod vjp;
 mod workers;
 
 pub use apply::apply;
+#[doc(hidden)]
+pub use data::elements_alike;
 pub use data::{
-    OutputBuffer, change, contiguous_slice, count, is_contiguous_cpu_f32, is_non_overlapping_and_dense, item,
-    keep_small_blocks, matrix, rows, same_shape, scalar, shape2, slice, slice_in_memory_order,
+    OutputBuffer, change, contiguous_slice, count, detach, is_contiguous_cpu_f32,
+    is_non_overlapping_and_dense, item, keep_small_blocks, matrix, narrow, rows, same_shape, same_strides,
+    scalar, shape2, slice, slice_in_memory_order,
 };
 pub(crate) use dots::matrix_vector;
 #[doc(hidden)]

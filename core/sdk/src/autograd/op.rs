@@ -30,6 +30,8 @@ pub trait Op: Send + Sync + 'static {
 pub struct Context {
     pub(super) needs_input_grad: Vec<bool>,
     pub(super) saved: Vec<Tensor>,
+    /// See [`expect_unchanged`](Context::expect_unchanged).
+    pub(super) unchanged_from: usize,
 }
 
 impl Context {
@@ -47,6 +49,21 @@ impl Context {
     /// has been changed in place meanwhile.
     pub fn save(&mut self, tensor: Tensor) {
         self.saved.push(tensor);
+    }
+
+    /// The same of several.
+    pub fn save_all(&mut self, mut tensors: Vec<Tensor>) {
+        if self.saved.is_empty() {
+            self.saved = tensors;
+        } else {
+            self.saved.append(&mut tensors);
+        }
+    }
+
+    /// As if the inputs from this one on were saved, which the operation has itself, such as parameters: libtorch refuses the
+    /// backward pass if one has been changed in place meanwhile.
+    pub fn expect_unchanged(&mut self, from: usize) {
+        self.unchanged_from = from;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/autograd/variable.h>
@@ -27,6 +28,34 @@ extern "C" struct OpTable {
   void (*release)(void *op);
   void (*release_message)(char *message);
 };
+
+// Whether a tensor has f32 in the memory of the CPU, as they are: the key CPU says that it is strided, too. These questions are
+// asked some hundred times a step, so no function of libtorch is called for them.
+inline bool is_plain(const Tensor &t) {
+  if (!t.defined()) return false;
+  auto keys = t.key_set();
+  return keys.has(c10::DispatchKey::CPU) && !keys.has(c10::DispatchKey::Negative) && t.dtype() == caffe2::TypeMeta::Make<float>();
+}
+
+// Where the numbers of a plain tensor are that is known to be dense, and how many; false if it has no memory.
+inline bool elements(const Tensor &t, float **data, size_t *count) {
+  try {
+    auto *impl = t.unsafeGetTensorImpl();
+    const auto &storage = impl->unsafe_storage();
+    if (!storage) return false;
+    *count = static_cast<size_t>(impl->numel());
+    *data = static_cast<float *>(storage.unsafeGetStorageImpl()->mutable_data()) + impl->storage_offset();
+    return true;
+  } catch (const std::exception &) {
+    return false;
+  }
+}
+
+// How often a tensor was changed in place; 0 where nobody counts.
+inline uint64_t version(const Tensor &t) {
+  const auto &counter = t.unsafeGetTensorImpl()->version_counter();
+  return counter.enabled() ? counter.current_version() : 0;
+}
 
 // Pointers to the tensors of a list; to those that are undefined too, unless they are to be null.
 inline std::vector<Tensor *> lend(variable_list &list, bool undefined_is_null) {
@@ -58,6 +87,11 @@ struct RustNode : torch::autograd::Node {
   variable_list saved;
   std::vector<int64_t> versions;  // of the saved tensor; OUTPUT: it is the next one of `outputs`
   std::vector<torch::autograd::SavedVariable> outputs;
+  // Inputs that must not change until the backward pass, though they were not saved: leaves, by the edges that lead to them,
+  // and others. A version only grows, so the sum of all tells whether one was changed.
+  std::vector<size_t> unchanged_edges;
+  variable_list unchanged;
+  uint64_t unchanged_version = 0;
   bool released = false;
   static constexpr int64_t OUTPUT = -1;
 
@@ -70,6 +104,7 @@ struct RustNode : torch::autograd::Node {
     std::lock_guard<std::mutex> lock(mutex_);
     saved.clear();
     outputs.clear();
+    unchanged.clear();
     released = true;
   }
 
@@ -77,15 +112,39 @@ struct RustNode : torch::autograd::Node {
   variable_list unpacked() {
     std::lock_guard<std::mutex> lock(mutex_);
     if (released) throw std::runtime_error(torch::autograd::ERR_BACKWARD_TWICE);
+    if (version_of_unchanged() != unchanged_version) throw std::runtime_error(changed());
     auto all = saved;
     for (size_t i = 0, output = 0; i < all.size(); i++) {
       if (versions[i] == OUTPUT)
         all[i] = outputs[output++].unpack(getptr());
-      else if (all[i].defined() && static_cast<int64_t>(all[i]._version()) != versions[i])
-        throw std::runtime_error("a tensor that the backward pass of '" + name() +
-                                 "' needs has been modified by an inplace operation");
+      else if (all[i].defined() && static_cast<int64_t>(version(all[i])) != versions[i])
+        throw std::runtime_error(changed());
     }
     return all;
+  }
+
+  std::string changed() const {
+    return "a tensor that the backward pass of '" + name() + "' needs has been modified by an inplace operation";
+  }
+
+  // Takes an input that is to stay as it is, to which the edge of this number leads if there is one.
+  void expect_unchanged(const Tensor &t, size_t edge) {
+    if (!t.defined()) return;
+    if (t.requires_grad() && t.is_leaf()) {
+      unchanged_edges.push_back(edge);
+    } else {
+      unchanged.push_back(t);
+    }
+    unchanged_version += version(t);
+  }
+
+  uint64_t version_of_unchanged() const {
+    uint64_t sum = 0;
+    for (auto i : unchanged_edges) {
+      sum += version(static_cast<torch::autograd::AccumulateGrad &>(*next_edge(i).function).variable);
+    }
+    for (const auto &t : unchanged) sum += version(t);
+    return sum;
   }
 
   variable_list apply(variable_list &&grads) override {

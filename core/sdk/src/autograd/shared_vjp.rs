@@ -59,7 +59,7 @@ impl<V: NamedVjp> Vjp for SharedVjp<V> {
     }
 }
 
-/// One evaluation. Inputs: `x`, then the parameters. Saved: what the VJP saves, then the parameters.
+/// One evaluation. Inputs: `x`, then the parameters. Saved: what the VJP saves.
 struct Recorded<V>(SharedVjp<V>);
 
 impl<V: NamedVjp> Op for Recorded<V> {
@@ -68,9 +68,9 @@ impl<V: NamedVjp> Op for Recorded<V> {
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let (y, saved) = self.0.forward(inputs[0])?;
         if context.differentiable() {
-            saved.into_iter().for_each(|t| context.save(t));
-            // The VJP has its parameters itself; saved, libtorch refuses a backward after they were changed.
-            inputs[1..].iter().for_each(|p| context.save(p.shallow_clone()));
+            context.save_all(saved);
+            // The VJP has its parameters itself.
+            context.expect_unchanged(1);
         }
         Ok(vec![y])
     }
@@ -83,6 +83,6 @@ impl<V: NamedVjp> Op for Recorded<V> {
             needs_param_grad: &[(1..=params).any(|i| gradients.needs_input_grad(i))],
             input_paths: usize::from(gradients.needs_input_grad(0)),
         };
-        self.0.backward(&saved[..saved.len() - params], &grad)?.into_input_grads(gradients)
+        self.0.backward(saved, &grad)?.into_input_grads(gradients)
     }
 }

@@ -5,7 +5,6 @@
 //  * A Tensor* that goes in is lent for the call; one that comes out belongs to the receiver. Null: no tensor.
 //  * No C++ exception enters Rust, and no panic enters C++: a failure is a status of 1 and a message.
 //  * Whoever makes a message frees it: Rust by `release_message`, C++ by `efference_autograd_free`.
-#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -20,6 +19,8 @@
 using at::Tensor;
 using efference::OpTable;
 using efference::RustNode;
+using efference::elements;
+using efference::is_plain;
 using torch::autograd::variable_list;
 
 static char *copy_message(const char *text) noexcept { return strdup(text); }
@@ -30,21 +31,33 @@ void efference_autograd_free(char *message) { free(message); }
 
 bool efference_autograd_grad_enabled() { return at::GradMode::is_enabled(); }
 
+// Which tensors require gradients; an undefined one does not.
+void efference_autograd_require_gradients(Tensor *const *tensors, size_t n, bool *require) {
+  for (size_t i = 0; i < n; i++) require[i] = tensors[i]->defined() && tensors[i]->requires_grad();
+}
+
 // Makes `outputs`, which are overwritten by handles for the caller, the results of a node that depends on
-// `inputs`. Takes `op`, in failure too.
-int efference_autograd_record(void *op, const OpTable *table, Tensor *const *inputs, size_t n_inputs, Tensor *const *saved,
-                        size_t n_saved, Tensor **outputs, size_t n_outputs, char **message) {
+// `inputs`; those from number `unchanged_from` on must not change until its backward pass. Takes `op`, in failure too.
+int efference_autograd_record(void *op, const OpTable *table, Tensor *const *inputs, size_t n_inputs, size_t unchanged_from,
+                        Tensor *const *saved, size_t n_saved, Tensor **outputs, size_t n_outputs, char **message) {
   try {
     auto node = c10::make_intrusive<RustNode>(op, table);
     node->inputs = n_inputs;
+    node->defined.reserve(n_inputs);
+    if (unchanged_from < n_inputs) node->unchanged_edges.reserve(n_inputs - unchanged_from);
     torch::autograd::edge_list edges;
+    edges.reserve(n_inputs);
     for (size_t i = 0; i < n_inputs; i++) {
       if (!inputs[i]->defined()) continue;
+      if (i >= unchanged_from) node->expect_unchanged(*inputs[i], edges.size());
       node->defined.push_back(i);
       edges.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
     }
     node->set_next_edges(std::move(edges));
     std::vector<std::unique_ptr<Tensor>> owned;
+    owned.reserve(n_outputs);
+    node->saved.reserve(n_saved);
+    node->versions.reserve(n_saved);
     for (size_t i = 0; i < n_outputs; i++) {
       // What is not new (an input, a view, what has a history already) is made a tensor of its own.
       const auto &t = *outputs[i];
@@ -61,7 +74,7 @@ int efference_autograd_record(void *op, const OpTable *table, Tensor *const *inp
       bool is_output = o < n_outputs;
       if (is_output) node->outputs.emplace_back(*owned[o], /*is_output=*/true);
       node->saved.push_back(is_output ? Tensor() : t);
-      node->versions.push_back(is_output ? RustNode::OUTPUT : t.defined() ? static_cast<int64_t>(t._version()) : 0);
+      node->versions.push_back(is_output ? RustNode::OUTPUT : t.defined() ? static_cast<int64_t>(efference::version(t)) : 0);
     }
     for (size_t i = 0; i < n_outputs; i++) outputs[i] = owned[i].release();
     return 0;
@@ -100,11 +113,8 @@ void efference_autograd_clear_gradient(Tensor *leaf) { leaf->mutable_grad() = Te
 // The gradients that leaves have gathered, taken away from them; null for one that has none.
 void efference_autograd_take_gradients(Tensor *const *leaves, size_t n_leaves, Tensor **out) {
   for (size_t i = 0; i < n_leaves; i++) {
-    out[i] = nullptr;
-    if (!leaves[i]->grad().defined()) continue;
     auto &gradient = leaves[i]->mutable_grad();
-    out[i] = new Tensor(std::move(gradient));
-    gradient = Tensor();
+    out[i] = gradient.defined() ? new Tensor(std::move(gradient)) : nullptr;
   }
 }
 
@@ -133,35 +143,18 @@ bool efference_autograd_non_overlapping_and_dense(const Tensor *tensor) {
   return tensor->defined() && tensor->layout() == at::kStrided && tensor->is_non_overlapping_and_dense();
 }
 
-// Where the numbers of an f32 tensor on the CPU are that is known to be dense, and how many; false if it is of another kind.
-static bool elements(const Tensor &t, float **data, size_t *count) {
-  try {
-    if (!t.is_cpu() || t.scalar_type() != at::kFloat || t.is_neg()) return false;
-    *data = static_cast<float *>(t.data_ptr());
-    *count = static_cast<size_t>(t.numel());
-    return true;
-  } catch (const std::exception &) {
-    return false;
-  }
-}
-
 // Where the numbers of a dense f32 tensor on the CPU are, and how many; false if it is none.
 bool efference_autograd_dense_f32(const Tensor *tensor, float **data, size_t *count) {
-  return efference_autograd_non_overlapping_and_dense(tensor) && elements(*tensor, data, count);
+  return is_plain(*tensor) && tensor->is_non_overlapping_and_dense() && elements(*tensor, data, count);
 }
 
 // The same where they lie in the order of the dims, too.
 bool efference_autograd_contiguous_f32(const Tensor *tensor, float **data, size_t *count) {
-  const Tensor &t = *tensor;
-  return t.defined() && t.layout() == at::kStrided && t.is_contiguous() && elements(t, data, count);
+  return is_plain(*tensor) && tensor->is_contiguous() && elements(*tensor, data, count);
 }
 
-// Whether that is so, without asking where: a few instructions.
-bool efference_autograd_is_contiguous_f32(const Tensor *tensor) {
-  const Tensor &t = *tensor;
-  return t.defined() && t.is_cpu() && t.scalar_type() == at::kFloat && t.layout() == at::kStrided && t.is_contiguous() &&
-         !t.is_neg();
-}
+// Whether that is so, without asking where.
+bool efference_autograd_is_contiguous_f32(const Tensor *tensor) { return is_plain(*tensor) && tensor->is_contiguous(); }
 
 // How many dims a tensor has, of which the first ones are written to `sizes`, as many as there is room for.
 size_t efference_autograd_shape(const Tensor *tensor, int64_t *sizes, size_t room) {
@@ -176,28 +169,29 @@ size_t efference_autograd_count(const Tensor *tensor) {
   return tensor->defined() ? static_cast<size_t>(tensor->numel()) : 0;
 }
 
-// A new f32 tensor on the CPU of the same shape and strides; null if there is no memory for it.
-Tensor *efference_autograd_empty_like(const Tensor *tensor) {
+// A handle of the same memory without a history, as `detach` returns it, by the short way round the dispatcher; null: use that.
+Tensor *efference_autograd_detach(const Tensor *tensor) {
+  if (!tensor->defined()) return nullptr;
   try {
-    return new Tensor(at::detail::empty_strided_cpu(tensor->sizes(), tensor->strides(), at::kFloat));
+    auto *impl = tensor->unsafeGetTensorImpl();
+    return new Tensor(impl->shallow_copy_and_detach(impl->version_counter(), /*allow_tensor_metadata_change=*/false));
   } catch (const std::exception &) {
     return nullptr;
   }
 }
 
-// A new f32 tensor on the CPU, by the short way round libtorch's dispatcher; null if there is no memory for it.
-Tensor *efference_autograd_empty(const int64_t *sizes, size_t n_sizes) {
+// Part of a tensor along a dim, as `narrow` returns it where nothing is recorded, by the short way; null: use that.
+Tensor *efference_autograd_narrow(const Tensor *tensor, size_t dim, int64_t start, int64_t length) {
+  const Tensor &t = *tensor;
+  if (!is_plain(t) || (at::GradMode::is_enabled() && t.requires_grad()) || dim >= static_cast<size_t>(t.dim())) return nullptr;
   try {
-    return new Tensor(at::detail::empty_cpu(at::IntArrayRef(sizes, n_sizes), at::kFloat));
-  } catch (const std::exception &) {
-    return nullptr;
-  }
-}
-
-// A new f32 tensor on the CPU of the same shape, in the order of its dims; null if there is no memory for it.
-Tensor *efference_autograd_empty_shaped(const Tensor *tensor) {
-  try {
-    return new Tensor(at::detail::empty_cpu(tensor->sizes(), at::kFloat));
+    c10::SmallVector<int64_t, 5> sizes(t.sizes().begin(), t.sizes().end());
+    if (start < 0 || length < 0 || start > sizes[dim] - length) return nullptr;
+    sizes[dim] = length;
+    auto *impl = t.unsafeGetTensorImpl();
+    auto part = impl->shallow_copy_and_detach(impl->version_counter(), /*allow_tensor_metadata_change=*/true);
+    part->set_sizes_and_strides(sizes, t.strides(), impl->storage_offset() + start * t.strides()[dim]);
+    return new Tensor(std::move(part));
   } catch (const std::exception &) {
     return nullptr;
   }
@@ -206,6 +200,12 @@ Tensor *efference_autograd_empty_shaped(const Tensor *tensor) {
 // Whether two tensors have the same shape.
 bool efference_autograd_same_shape(const Tensor *a, const Tensor *b) {
   return a->defined() && b->defined() && a->sizes() == b->sizes();
+}
+
+// Whether they have the same strides, too.
+bool efference_autograd_same_strides(const Tensor *a, const Tensor *b) {
+  return efference_autograd_same_shape(a, b) && a->layout() == at::kStrided && b->layout() == at::kStrided &&
+         a->strides() == b->strides();
 }
 
 // Whether this handle is the only one of its tensor, and that the only one of its memory.

@@ -13,7 +13,20 @@ use tch::Tensor;
 /// # Safety
 /// `err` is null or points to a writable [`abi::Error`] that owns nothing.
 pub unsafe fn guard(err: *mut abi::Error, f: impl FnOnce() -> Result<()>) -> Status {
-    let error = match catch_unwind(AssertUnwindSafe(f)) {
+    let result = catch_unwind(AssertUnwindSafe(f));
+    if let Ok(Ok(())) = result {
+        return OK;
+    }
+    // SAFETY: handed on.
+    unsafe { refused(err, result) }
+}
+
+/// # Safety
+/// See [`guard`].
+#[cold]
+#[inline(never)]
+unsafe fn refused(err: *mut abi::Error, result: std::thread::Result<Result<()>>) -> Status {
+    let error = match result {
         Ok(Ok(())) => return OK,
         Ok(Err(error)) => error,
         Err(payload) => caught(payload),
@@ -31,9 +44,15 @@ pub fn call(f: impl FnOnce(*mut abi::Error) -> Status) -> Result<()> {
     let mut err = abi::Error::EMPTY;
     match f(&raw mut err) {
         OK => Ok(()),
-        // SAFETY: a callee that fails has filled `err`, or left it empty.
-        status => Err(unsafe { from_raw_error(err, status) }),
+        status => failed(err, status),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn failed(err: abi::Error, status: Status) -> Result<()> {
+    // SAFETY: a callee that fails has filled `err`, or left it empty.
+    Err(unsafe { from_raw_error(err, status) })
 }
 
 /// A function that is called over the boundary, by its name in the trait. A monitor can give it a number, which is there from

@@ -1,5 +1,5 @@
 //! How arguments and results cross the boundary: one `impl` a type.
-use super::lists::{list, list_with_owner, read_slice, read_str, take_list};
+use super::lists::{list, list_with_owner, read_slice, read_str, take_list, try_take_list};
 use crate::{Result, Saved, ensure};
 use efference_abi::{self as abi, ActionGroup, List, NamedTensor, Restores, Size, Slice, StepType, Str};
 use std::ffi::c_void;
@@ -245,7 +245,7 @@ pub(super) fn tensors_into_raw(tensors: Vec<Tensor>) -> List<*mut RawTensor> {
 /// The list was moved here and is taken once.
 pub(super) unsafe fn tensors_from_raw(tensors: List<*mut RawTensor>) -> Result<Vec<Tensor>> {
     // SAFETY: by the caller's promise.
-    unsafe { take_list(tensors, |t| Tensor::from_raw(t)).into_iter().collect() }
+    unsafe { try_take_list(tensors, |t| Tensor::from_raw(t)) }
 }
 
 impl Ret for Vec<Tensor> {
@@ -274,10 +274,7 @@ impl Ret for Saved {
 
     unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
         // SAFETY: a list that was moved here, taken once.
-        unsafe {
-            let taken = take_list(abi, |n| Ok((read_str(n.name), Tensor::from_raw(n.tensor)?)));
-            taken.into_iter().collect()
-        }
+        unsafe { try_take_list(abi, |n| Ok((read_str(n.name), Tensor::from_raw(n.tensor)?))) }
     }
 }
 

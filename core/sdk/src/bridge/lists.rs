@@ -1,4 +1,5 @@
 //! Slices and texts that are borrowed, and lists that change their owner.
+use crate::Result;
 use efference_abi::{List, Str};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,11 +33,41 @@ pub(super) unsafe fn take_list<T, R>(list: List<T>, mut read: impl FnMut(T) -> R
     let elements: &[T] = unsafe { read_slice(list.ptr.cast_const(), list.len) };
     // SAFETY: each element is read once; what it points to belongs to `read`, and the list frees its memory alone.
     let taken = elements.iter().map(|element| read(unsafe { std::ptr::read(element) })).collect();
+    // SAFETY: all elements were taken.
+    unsafe { free_memory(list) };
+    taken
+}
+
+/// # Safety
+/// Nobody uses the list's memory any more, and its elements have other owners.
+unsafe fn free_memory<T>(list: List<T>) {
     if let Some(free) = list.free {
         // SAFETY: the maker's own function with the maker's own value, once.
         unsafe { free(list.owner) }
     }
-    taken
+}
+
+/// The same where an element may be refused: the others are taken over, too.
+///
+/// # Safety
+/// See [`take_list`].
+pub(super) unsafe fn try_take_list<T, R>(
+    list: List<T>,
+    mut read: impl FnMut(T) -> Result<R>,
+) -> Result<Vec<R>> {
+    // SAFETY: by the caller's promise.
+    let elements: &[T] = unsafe { read_slice(list.ptr.cast_const(), list.len) };
+    let (mut taken, mut refused) = (Vec::with_capacity(elements.len()), Ok(()));
+    for element in elements {
+        // SAFETY: as in `take_list`.
+        match read(unsafe { std::ptr::read(element) }) {
+            Ok(element) => taken.push(element),
+            Err(error) => refused = Err(error),
+        }
+    }
+    // SAFETY: all elements were taken.
+    unsafe { free_memory(list) };
+    refused.map(|()| taken)
 }
 
 /// Reads borrowed elements.

@@ -1,6 +1,6 @@
 //! How structs cross the boundary.
 use super::cross::{Arg, RawTensor, Ret, as_raw, check_size, extend, tensors_from_raw, tensors_into_raw};
-use super::lists::{list, list_with_owner, read_slice, read_str, take_list};
+use super::lists::{list, list_with_owner, read_slice, read_str, take_list, try_take_list};
 use crate::{
     Comparison, GradInput, GradMask, GradOutput, GradPath, InputLayout, Loss, NetworkSpec, Nonlinearity,
     ParamStore, Params, Picture, Recurrence, Result, RewardRange, Saved, Spaces, Stage, Term, TraceStep,
@@ -370,8 +370,7 @@ impl Ret for GradInput {
     unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
         // SAFETY: tensors that were moved here, or null; taken once.
         unsafe {
-            let params = take_list(abi.params, |t| <Option<Tensor>>::from_raw(t));
-            let params = params.into_iter().collect::<Result<_>>();
+            let params = try_take_list(abi.params, |t| <Option<Tensor>>::from_raw(t));
             Ok(GradInput { input: Ret::from_raw(abi.input)?, params: params? })
         }
     }
@@ -400,7 +399,7 @@ impl Ret for Loss {
     unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
         // SAFETY: lists that were moved here, taken once.
         unsafe {
-            let terms = take_list(abi.terms, |t| {
+            let terms = try_take_list(abi.terms, |t| {
                 let name = read_str(t.name);
                 let error = <Option<Tensor>>::from_raw(t.error);
                 let value = Tensor::from_raw(t.value)?;
@@ -411,7 +410,7 @@ impl Ret for Loss {
                 Ok(Term { name, value, error, traces })
             });
             let metrics = <Vec<(String, Tensor)>>::from_raw(abi.metrics);
-            Ok(Loss { terms: terms.into_iter().collect::<Result<_>>()?, metrics: metrics? })
+            Ok(Loss { terms: terms?, metrics: metrics? })
         }
     }
 }

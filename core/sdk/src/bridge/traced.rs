@@ -1,6 +1,6 @@
 //! How losses cross the boundary whose terms come with their gradients.
 use super::cross::Ret;
-use super::lists::{list, list_with_owner, read_str, take_list};
+use super::lists::{list, list_with_owner, read_str, take_list, try_take_list};
 use crate::{Loss, Result, TraceStep, TracedLoss, TracedRow, TracedTerm, bail};
 use efference_abi::{self as abi, List, Str};
 use tch::Tensor;
@@ -35,17 +35,15 @@ impl Ret for Option<TracedLoss> {
     unsafe fn from_raw(abi: Self::Abi) -> Result<Self> {
         // SAFETY: lists that were moved here, each taken once.
         unsafe {
-            let traced = take_list(abi.traced, |term| {
+            let traced = try_take_list(abi.traced, |term| {
                 let name = read_str(term.name);
-                let rows = take_list(term.rows, |row| row_of_raw(&name, row));
-                let gradients = take_list(term.gradients, |g| <Option<Tensor>>::from_raw(g));
-                let rows = rows.into_iter().collect::<Result<_>>()?;
-                Ok(TracedTerm { name, rows, gradients: gradients.into_iter().collect::<Result<_>>()? })
+                let rows = try_take_list(term.rows, |row| row_of_raw(&name, row));
+                let gradients = try_take_list(term.gradients, |g| <Option<Tensor>>::from_raw(g));
+                Ok(TracedTerm { name, rows: rows?, gradients: gradients? })
             });
             let others = Loss::from_raw(abi.others);
             let numbers = take_list(abi.numbers, |n| (read_str(n.name), n.number));
-            let traced = traced.into_iter().collect::<Result<_>>()?;
-            let loss = TracedLoss { traced, others: others?, numbers };
+            let loss = TracedLoss { traced: traced?, others: others?, numbers };
             Ok(abi.known.then_some(loss))
         }
     }

@@ -1,6 +1,6 @@
 //! What the networks of a goal see: the observation, the cell's state, or both, normalised as they come.
 use super::running::Normaliser;
-use crate::autograd::{OutputBuffer, is_contiguous_cpu_f32, shape2, slice};
+use crate::autograd::{OutputBuffer, is_contiguous_cpu_f32, narrow, shape2, slice};
 use crate::{GoalSetup, Moment, Result, Saved, Spaces, bail, ensure};
 use tch::{Kind, Tensor};
 
@@ -156,7 +156,7 @@ impl FeatureReader {
             parts.push(if is_contiguous_cpu_f32(moment.observation) {
                 self.observed_here(slice(moment.observation)?)?
             } else {
-                let observation = moment.observation.f_narrow(1, self.reserved, observed)?;
+                let observation = narrow(moment.observation, 1, self.reserved, observed)?;
                 observation.f_nan_to_num(0.0, None, None)?
             });
         }

@@ -1,7 +1,7 @@
 //! The loss of a prediction, shared by goals that predict.
 use super::prediction_loss::prediction_loss;
-use crate::autograd::is_contiguous_cpu_f32;
-use crate::{Loss, LossInput, Result, ensure};
+use crate::autograd::{is_contiguous_cpu_f32, shape2};
+use crate::{Loss, LossInput, Result, bail, ensure};
 use tch::{Kind, Tensor};
 
 crate::options! {
@@ -57,8 +57,11 @@ impl Prediction {
     /// The same, and returns what a goal may maximise: the sums over the active streams of the states' slots 2 and 3,
     /// which carry gradient.
     pub fn add_beside_goals(&self, input: &LossInput<'_>, loss: &mut Loss) -> Result<[Tensor; 2]> {
-        let size = input.state.size()[1];
-        let observed = input.moment.observation.size()[1];
+        let width = |t: &Tensor| match shape2(t) {
+            Some([_, width]) => Ok(width),
+            None => bail!("a state or an observation of shape {:?} has no rows", t.size()),
+        };
+        let (size, observed) = (width(input.state)?, width(input.moment.observation)?);
         ensure!(
             (Self::RESERVED..=size).contains(&observed),
             "an observation has {observed} elements with the reserved slots, and can have {} to {size} here: choose \

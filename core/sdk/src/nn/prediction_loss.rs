@@ -1,5 +1,7 @@
 //! The loss of a prediction as one operation of autograd: one pass over memory forward, one backward.
-use crate::autograd::{Context, Gradients, Op, OutputBuffer, apply, item, scalar, slice, sum_of};
+use crate::autograd::{
+    Context, Gradients, Op, OutputBuffer, apply, item, matrix, rows, scalar, slice, sum_of,
+};
 use crate::{Result, elementwise, ensure};
 use tch::Tensor;
 
@@ -33,7 +35,7 @@ impl Op for PredictionLoss {
     fn forward(&mut self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let (state, target) = (slice(inputs[0])?, slice(inputs[1])?);
         ensure!(state.len() == target.len(), "state and target must have the same shape");
-        let rows = inputs[0].size()[0] as usize;
+        let rows = rows(inputs[0]) as usize;
         let width = state.len() / rows.max(1);
         let squared = self.squared;
         // Two a row: what the error's gradient is multiplied with, and the gradient of the misprediction.
@@ -63,7 +65,7 @@ impl Op for PredictionLoss {
         if context.differentiable() {
             context.save(inputs[0].shallow_clone());
             context.save(inputs[1].shallow_clone());
-            context.save(Tensor::f_from_slice(&factors)?);
+            context.save(matrix(1, &factors)?);
         }
         let mean = |sum: f64| scalar((sum / rows.max(1) as f64) as f32);
         let sums = [observation, reserved, goals[0], goals[1]].map(|sum| scalar(sum as f32));

@@ -1,5 +1,5 @@
 //! Shapes of what layers and cells take and return.
-use crate::autograd::shape2;
+use crate::autograd::{narrow, shape2};
 use crate::{Result, Size, ensure};
 use std::ops::Range;
 use tch::Tensor;
@@ -28,7 +28,7 @@ pub fn check_forward(name: &str, size: Size, x: &Tensor, outs: &Range<i64>) -> R
 pub fn columns(x: &Tensor, range: &Range<i64>) -> Result<Tensor> {
     let length = range.end - range.start;
     let all = range.start == 0 && shape2(x).is_some_and(|[_, columns]| columns == length);
-    Ok(if all { x.shallow_clone() } else { x.f_narrow(1, range.start, length)? })
+    Ok(if all { x.shallow_clone() } else { narrow(x, 1, range.start, length)? })
 }
 
 #[cfg(test)]

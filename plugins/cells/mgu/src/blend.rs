@@ -1,6 +1,6 @@
 //! The blend of old state and new: `(1 − f) · x + f · out_mult · tanh(h)`. See [`gate`](super::gate) for what calls what.
 use efference_sdk::autograd::math::tanh;
-use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, slice};
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, shape2, slice};
 use efference_sdk::tch::{Device, Kind, Tensor};
 use efference_sdk::{Result, bail, elementwise, elementwise_paths};
 
@@ -61,7 +61,10 @@ impl Blend {
     /// `g_x = g_x + g · (1 − f)` at the front of the rows of `gx`, (paths · batch, at least outs), in place; `g` may have
     /// more paths.
     pub(crate) fn add_grad_x(gx: Tensor, g: &Tensor, f: &Tensor, paths: usize) -> Result<Tensor> {
-        let (ins, outs) = (gx.size()[1] as usize, f.size()[1] as usize);
+        let (Some([_, ins]), Some([_, outs])) = (shape2(&gx), shape2(f)) else {
+            bail!("gradients of shape {:?} have no rows", gx.size())
+        };
+        let (ins, outs) = (ins as usize, outs as usize);
         let (gs, fs) = (slice(g)?, slice(f)?);
         let mut gx = OutputBuffer::reuse(gx)?;
         let batch = fs.len() / outs;

@@ -1,6 +1,7 @@
 //! The cell's input, as a trainer makes it.
 use super::merge::{Merge, Merged};
 use super::side_by_side::side_by_side;
+use efference_sdk::autograd::detach;
 use efference_sdk::tch::{Device, Tensor};
 use efference_sdk::{InputLayout, Result, TrainerSetup, bail, ensure};
 
@@ -55,11 +56,11 @@ impl Input {
     fn merge_state(&self, state: &Tensor, observation: &Tensor) -> Result<(Tensor, Tensor)> {
         let merged = |merge| -> Result<_> {
             let merged = Merged::new(state, observation)?;
-            Ok((merged.input(merge, state)?, merged.target.f_detach()?))
+            Ok((merged.input(merge, state)?, detach(&merged.target)?))
         };
         match self.merge {
             Merge::Concat => match side_by_side(state, observation)? {
-                Some((input, target)) => Ok((input, target.f_detach()?)),
+                Some((input, target)) => Ok((input, detach(&target)?)),
                 None => merged(Merge::Concat),
             },
             merge => merged(merge),

@@ -1,6 +1,7 @@
 //! What the cell receives.
+use efference_sdk::autograd::shape2;
 use efference_sdk::tch::Tensor;
-use efference_sdk::{Result, ensure};
+use efference_sdk::{Result, bail, ensure};
 
 efference_sdk::options! {
     /// How the cell's input is made of a state (a prediction at its front) and an observation.
@@ -66,13 +67,13 @@ fn with_rest(front: Tensor, rest: Option<&Tensor>) -> Result<Tensor> {
 /// How many features a state and an observation have. Errors unless the observation has as many rows and fits into
 /// the state.
 pub(super) fn check(state: &Tensor, observation: &Tensor) -> Result<(i64, i64)> {
-    let (shape, observed) = (state.size(), observation.size());
-    ensure!(
-        observed.len() == 2 && observed[0] == shape[0],
-        "the observation of {} active streams should have as many rows, and has the shape {observed:?}",
-        shape[0]
-    );
-    let (size, length) = (shape[1], observed[1]);
+    let Some([rows, size]) = shape2(state) else { bail!("states of shape {:?} have no rows", state.size()) };
+    let Some([_, length]) = shape2(observation).filter(|[observed, _]| *observed == rows) else {
+        bail!(
+            "the observation of {rows} active streams should have as many rows, and has the shape {:?}",
+            observation.size()
+        )
+    };
     ensure!(
         length <= size,
         "an observation has {length} features, and the state only {size}: choose a larger state.size"

@@ -1,6 +1,8 @@
 //! State and observation side by side in one pass, forward and backward, on the CPU.
 use crate::merge::check;
-use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
+use efference_sdk::autograd::{
+    Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, shape2, slice,
+};
 use efference_sdk::tch::Tensor;
 use efference_sdk::{Result, bail, elementwise};
 
@@ -20,7 +22,7 @@ struct SideBySide;
 
 /// Rows of a plain tensor of two dims.
 fn rows(t: &Tensor) -> Result<(usize, usize, &[f32])> {
-    let [count, width] = t.size()[..] else { bail!("a tensor of shape {:?} has no rows", t.size()) };
+    let Some([count, width]) = shape2(t) else { bail!("a tensor of shape {:?} has no rows", t.size()) };
     Ok((count as usize, width as usize, slice(t)?))
 }
 

@@ -1,6 +1,7 @@
 //! One update a step, by the gradient of that step's loss through the last transitions.
 use super::input::Input;
 use super::streams::{Streams, Went};
+use efference_sdk::autograd::detach;
 use efference_sdk::nn::Traces;
 use efference_sdk::tch::{self, Tensor};
 use efference_sdk::{
@@ -90,7 +91,7 @@ impl Window {
         let (input, target) = self.input.merge(&state, moment.observation, moment.action, memory)?;
 
         let ahead = self.look_ahead.then(|| tch::no_grad(|| agent.transition(&input))).transpose()?;
-        let leaf = state.f_detach()?.f_set_requires_grad(true)?;
+        let leaf = detach(&state)?.f_set_requires_grad(true)?;
         let input_of_loss =
             LossInput { moment, state: &leaf, target: &target, next: ahead.as_ref(), unroll: self.steps };
         let loss = match &mut self.traces {
@@ -116,7 +117,7 @@ impl Window {
             state.size(),
             next.size()
         );
-        let detached = next.f_detach()?;
+        let detached = detach(&next)?;
         let (observation, action) = (moment.observation.shallow_clone(), moment.action.shallow_clone());
         self.streams
             .push(moment.streams, &Went { state, observation, action, next: detached.shallow_clone() });

@@ -177,11 +177,11 @@ impl Trainer for Bptt {
             next.size()
         );
         self.rows.scatter(&places, &next)?;
-        let mut states = next.f_detach()?;
+        let mut states = autograd::detach(&next)?;
         if self.options.reset_after_episode && moment.step_types.iter().any(|t| t.is_last()) {
             let over = moment.streams.iter().zip(moment.step_types).filter(|(_, t)| t.is_last());
             self.rows.reset(&over.map(|(stream, _)| *stream).collect::<Vec<_>>())?;
-            states = self.rows.gather(&places)?.f_detach()?;
+            states = autograd::detach(&self.rows.gather(&places)?)?;
         }
 
         self.steps += 1;
@@ -262,7 +262,7 @@ impl Bptt {
         if synthetic {
             let (first, gradient) = self.rows.first_states()?;
             let synthetic = agent.network(NETWORK, &first)?;
-            let miss = miss(&synthetic.f_detach()?, &first, &gradient)?;
+            let miss = miss(&autograd::detach(&synthetic)?, &first, &gradient)?;
             autograd::backward(&[(&synthetic, &miss)])
                 .context("backpropagation into the synthetic gradient")?;
         }

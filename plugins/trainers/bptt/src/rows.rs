@@ -1,4 +1,5 @@
 //! The states of all streams, one row each, through an unroll.
+use efference_sdk::autograd::detach;
 use efference_sdk::tch::{Device, Kind, Tensor};
 use efference_sdk::{Result, bail, ensure};
 use std::collections::HashMap;
@@ -56,7 +57,7 @@ impl Rows {
 
     /// Cuts the gradient off: what comes is the next unroll.
     pub(crate) fn begin_unroll(&mut self) -> Result<()> {
-        self.state = self.leaf(self.state.f_detach()?)?;
+        self.state = self.leaf(detach(&self.state)?)?;
         self.first = vec![self.state.shallow_clone()];
         self.in_unroll = true;
         Ok(())
@@ -64,7 +65,7 @@ impl Rows {
 
     /// Lets go of the unroll's graph.
     pub(crate) fn end_unroll(&mut self) -> Result<()> {
-        self.state = self.state.f_detach()?;
+        self.state = detach(&self.state)?;
         self.first.clear();
         self.in_unroll = false;
         Ok(())
@@ -150,7 +151,7 @@ impl Rows {
             Ok(if gradient.defined() { gradient } else { leaf.f_zeros_like()? })
         };
         if let [only] = &self.first[..] {
-            return Ok((only.f_detach()?, gradient(only)?));
+            return Ok((detach(only)?, gradient(only)?));
         }
         let gradients = self.first.iter().map(gradient).collect::<Result<Vec<_>>>()?;
         Ok((Tensor::f_cat(&self.first, 0)?.f_detach()?, Tensor::f_cat(&gradients, 0)?))

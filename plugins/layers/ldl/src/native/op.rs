@@ -15,9 +15,10 @@ pub fn fits(tensor: &Tensor) -> bool {
 #[derive(Debug)]
 pub struct Native {
     plan: Plan,
-    /// Of one sub-layer after the other: its weights, then its biases if it has such.
-    parameters: Vec<Tensor>,
-    biased: bool,
+    /// Of each sub-layer.
+    weights: Vec<Tensor>,
+    /// Of each sub-layer, or none.
+    biases: Vec<Tensor>,
 }
 
 impl Native {
@@ -29,15 +30,37 @@ impl Native {
             let as_it_lies = p.f_detach()?.f_permute(axes(&plan.order(i / each)))?;
             ensure!(as_it_lies.is_contiguous(), "a parameter of shape {:?} lies wrong in memory", p.size());
         }
-        Ok(Native { plan, parameters: parameters.iter().map(Tensor::shallow_clone).collect(), biased })
+        let of_kind = |first: usize| parameters.iter().skip(first).step_by(each).map(Tensor::shallow_clone);
+        let biases = if biased { of_kind(1).collect() } else { Vec::new() };
+        Ok(Native { plan, weights: of_kind(0).collect(), biases })
     }
 
     /// Calls `f` with the parameters as slices.
     fn with<R>(&self, f: impl FnOnce(&Parameters<'_>) -> Result<R>) -> Result<R> {
-        let all = self.parameters.iter().map(slice_in_memory_order).collect::<Result<Vec<_>>>()?;
-        let (weights, biases) = by_kind(all, self.biased);
+        let (weights, biases) = (slices(&self.weights)?, slices(&self.biases)?);
         f(&Parameters { weights: &weights, biases: &biases })
     }
+}
+
+fn slices(tensors: &[Tensor]) -> Result<Vec<&[f32]>> {
+    let mut slices = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        slices.push(slice_in_memory_order(tensor)?);
+    }
+    Ok(slices)
+}
+
+/// Places for the gradients of these parameters.
+fn gradients_of(parameters: &[Tensor]) -> Result<Vec<OutputBuffer>> {
+    let mut gradients = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        gradients.push(OutputBuffer::empty_like(parameter)?);
+    }
+    Ok(gradients)
+}
+
+fn elements_of(gradients: &mut [OutputBuffer]) -> Vec<&mut [f32]> {
+    gradients.iter_mut().map(|gradient| &mut **gradient).collect()
 }
 
 /// A parameter with these numbers whose dims lie in memory as the plan wants them for sub-layer `t`.
@@ -61,19 +84,6 @@ fn back(order: &[usize]) -> Vec<i64> {
     (0..order.len()).map(place).collect()
 }
 
-/// Weights apart from biases.
-fn by_kind<T>(parameters: Vec<T>, biased: bool) -> (Vec<T>, Vec<T>) {
-    if !biased {
-        return (parameters, Vec::new());
-    }
-    let half = parameters.len().div_ceil(2);
-    let (mut weights, mut biases) = (Vec::with_capacity(half), Vec::with_capacity(half));
-    for (i, parameter) in parameters.into_iter().enumerate() {
-        if i % 2 == 0 { weights.push(parameter) } else { biases.push(parameter) }
-    }
-    (weights, biases)
-}
-
 impl NamedVjp for Native {
     const NAME: &'static str = "ldl";
 }
@@ -92,21 +102,22 @@ impl Vjp for Native {
         let [x, saved] = saved else { bail!("ldl did not receive what it saved") };
         let Some([samples, ins]) = shape2(x) else { bail!("ldl did not receive the input that it saved") };
         let mut gx = OutputBuffer::empty(&[grad.input_paths as i64 * samples, ins])?;
-        let mut params = Vec::with_capacity(self.parameters.len());
-        if grad.needs_any_param_grad() {
-            for p in &self.parameters {
-                params.push(OutputBuffer::empty_like(p)?);
-            }
-        }
-        let (weights, biases) = by_kind(params.iter_mut().map(|o| &mut **o).collect(), self.biased);
+        let (mut of_weights, mut of_biases) = match grad.needs_any_param_grad() {
+            true => (gradients_of(&self.weights)?, gradients_of(&self.biases)?),
+            false => (Vec::new(), Vec::new()),
+        };
         self.with(|parameters| {
+            let (weights, biases) = (elements_of(&mut of_weights), elements_of(&mut of_biases));
             let out = GradientsOut { x: &mut gx, weights, biases };
             let (paths, gradient) = (grad.needs_param_grad, slice(grad.grad)?);
             self.plan.backward(slice(x)?, parameters, slice(saved)?, paths, gradient, out, threads())
         })?;
-        Ok(GradInput {
-            input: (grad.input_paths > 0).then(|| gx.into_tensor()),
-            params: params.into_iter().map(|o| Some(o.into_tensor())).collect(),
-        })
+        let mut params = Vec::with_capacity(of_weights.len() + of_biases.len());
+        let mut of_biases = of_biases.into_iter();
+        for of_weight in of_weights {
+            params.push(Some(of_weight.into_tensor()));
+            params.extend(of_biases.next().map(|of_bias| Some(of_bias.into_tensor())));
+        }
+        Ok(GradInput { input: (grad.input_paths > 0).then(|| gx.into_tensor()), params })
     }
 }
