@@ -408,7 +408,8 @@ typedef struct ef_TracedTerm {
     // One a row.
     struct ef_List_TracedRow rows;
     // For each row in turn, the gradient of its value by each of the parameters that `traced_parameters` names; null: none.
-    // Handed over.
+    // One tensor a row, with one dim, may stand for those of several parameters: the elements of all, one parameter after
+    // another, each as it lies in memory. Handed over.
     struct ef_List_____Tensor gradients;
 } ef_TracedTerm;
 

@@ -124,7 +124,8 @@ pub struct TracedTerm {
     /// One a row.
     pub rows: List<TracedRow>,
     /// For each row in turn, the gradient of its value by each of the parameters that `traced_parameters` names; null: none.
-    /// Handed over.
+    /// One tensor a row, with one dim, may stand for those of several parameters: the elements of all, one parameter after
+    /// another, each as it lies in memory. Handed over.
     pub gradients: List<*mut Tensor>,
 }
 

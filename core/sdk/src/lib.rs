@@ -92,7 +92,8 @@ pub use plugin::{IntoKind, Plugin, PluginKind};
 pub use random::{Random, derive_seed};
 pub use schemars::JsonSchema;
 pub use trainer::{
-    Agent, AgentBuilder, Batch, InputLayout, NetworkSpec, Trainer, TrainerSetup, group, weighted_traces,
+    Agent, AgentBuilder, Batch, InputLayout, NetworkSpec, Trainer, TrainerSetup, group, split_elements,
+    weighted_traces,
 };
 pub use {efference_abi as abi, schemars, serde, serde_json, tch, tracing};
 

@@ -94,7 +94,8 @@ pub struct TracedTerm {
     pub rows: Vec<TracedRow>,
     /// For each row in turn, the gradient of its value by each of the parameters that
     /// [`Goal::traced_parameters`](crate::Goal::traced_parameters) names, with the parameter's shape; `None`: there is none,
-    /// as for all of a row whose trace rests.
+    /// as for all of a row whose trace rests. One tensor a row may stand for those of several parameters: see
+    /// [`split_elements`](crate::split_elements).
     pub gradients: Vec<Option<Tensor>>,
 }
 

@@ -1,4 +1,5 @@
 //! Trainers: how gradients travel through time.
+use crate::autograd::count;
 use crate::bridge::{check_numbers, interface};
 use crate::{
     Error, Loss, LossInput, Moment, Nonlinearity, Recurrence, Result, Saved, Spaces, TracedLoss, autograd,
@@ -110,8 +111,8 @@ interface! {
         shared fn memory() -> i64;
         /// As [`descend`](Agent::descend), by the eligibility traces of the loss term `name`, so that an optimizer can
         /// choose the size of a step by what it changes. `errors` are one a row; with `n` parameters in the group,
-        /// `traces` (gradients included already) and `gradients` are `n` for each row in turn. `decay` is what is left of
-        /// a trace a step later. An optimizer of another kind descends along [`−Σ error · trace`](weighted_traces).
+        /// `traces` (gradients included already) and `gradients` are `n` for each row in turn, or one that stands for all
+        /// ([`split_elements`]). `decay` is what is left of a trace a step later. An optimizer of another kind descends along [`−Σ error · trace`](weighted_traces).
         shared fn follow(
             name: &str,
             group: &str,
@@ -145,6 +146,30 @@ interface! {
             Err(Error::msg(TOO_OLD_TO_REPLAY))
         };
     }
+}
+
+/// Takes apart a tensor that stands for one of each of several parameters: it has one dim, and the elements of all, one parameter
+/// after another, each as it lies in memory. Returns views with the parameters' shapes.
+///
+/// A step of a small agent makes, passes on and frees few tensors that way.
+///
+/// # Errors
+/// It has another number of elements than all parameters together, or one of these is not contiguous.
+pub fn split_elements(elements: &Tensor, parameters: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let all: usize = parameters.iter().map(|p| count(p)).sum();
+    ensure!(
+        elements.dim() == 1 && count(elements) == all && parameters.iter().all(|p| p.is_contiguous()),
+        "a tensor of shape {:?} cannot stand for {} contiguous parameters of {all} elements together",
+        elements.size(),
+        parameters.len()
+    );
+    let mut at = 0;
+    let views = parameters.iter().map(|p| {
+        let own = elements.f_narrow(0, at, count(p) as i64)?;
+        at += count(p) as i64;
+        Ok(own.f_view_as(p)?)
+    });
+    views.collect()
 }
 
 /// `−Σ error · trace` over rows, for each parameter, of what is passed to [`Agent::follow`]; `None` where no row has a trace.

@@ -3,7 +3,7 @@ use efference_sdk::nn::{FeedForward, FeedForwardSpec, Normaliser, RewardScale, T
 use efference_sdk::tch::{Device, Kind, Tensor};
 use efference_sdk::{
     Agent, Layer, LayerFactory, Loss, LossInput, Moment, ParamStore, Params, Random, Result, Saved, Size,
-    StepType, TraceStep, Vjp, bail, group, nn,
+    StepType, TraceStep, TracedLoss, TracedRow, TracedTerm, Vjp, bail, group, nn, split_elements,
 };
 use efference_testkit::{LayersOf, Matrix, MemoryStore, OwnedMoment};
 use std::cell::RefCell;
@@ -87,6 +87,17 @@ fn a_network_without_a_graph_has_the_values_and_gradients_of_the_one_with() {
         for ((_, p), found) in parameters.iter().zip(found.params) {
             close(&found.unwrap(), &p.grad());
         }
+        let mut traced = net.traced_gradients(&pass, g.copy()).unwrap();
+        assert_eq!((traced.len(), net.traced_count(&pass) == 1), (net.traced_count(&pass), say));
+        if say {
+            let parameters: Vec<&Tensor> = parameters.iter().map(|(_, p)| p).collect();
+            let all = traced.remove(0).unwrap();
+            traced = split_elements(&all, &parameters).unwrap().into_iter().map(Some).collect();
+            assert!(split_elements(&all, &parameters[1..]).is_err());
+        }
+        for ((_, p), traced) in parameters.iter().zip(traced) {
+            close(&traced.unwrap(), &p.grad());
+        }
         assert!(net.backward(&pass, g.copy(), false).unwrap().input.is_none());
     }
 }
@@ -94,17 +105,28 @@ fn a_network_without_a_graph_has_the_values_and_gradients_of_the_one_with() {
 /// What an agent was asked to follow: the name of the group, errors, traces.
 type Followed = (String, Vec<f64>, Vec<Tensor>);
 
-/// An agent of one parameter (2) of the goal, which lies in memory with its dims swapped, and writes down what it follows.
+/// An agent that writes down what it follows.
 struct Listener {
-    parameter: Tensor,
-    name: &'static str,
+    /// Of the goal.
+    parameters: Saved,
     followed: RefCell<Vec<Followed>>,
+    /// What the goal answers next, and which parameters the gradients are of.
+    traced: RefCell<Option<TracedLoss>>,
+    known: Vec<String>,
 }
 
 impl Agent for Listener {
     fn parameters(&self, asked: &str) -> Result<Saved> {
-        let own = group::contains(asked, self.name);
-        Ok(own.then(|| (self.name.to_owned(), self.parameter.shallow_clone())).into_iter().collect())
+        let own = self.parameters.iter().filter(|(name, _)| group::contains(asked, name));
+        Ok(own.map(|(name, p)| (name.clone(), p.shallow_clone())).collect())
+    }
+
+    fn traced_loss(&self, _: &LossInput<'_>) -> Result<Option<TracedLoss>> {
+        Ok(self.traced.take())
+    }
+
+    fn traced_parameters(&self, _: &str) -> Result<Vec<String>> {
+        Ok(self.known.clone())
     }
 
     fn follow(
@@ -163,9 +185,11 @@ impl Agent for Listener {
     }
 }
 
-fn listener(name: &'static str) -> Listener {
+/// With one parameter, which lies in memory with its dims swapped.
+fn listener(name: &str) -> Listener {
     let parameter = Tensor::zeros([3, 2], (Kind::Float, Device::Cpu)).tr().set_requires_grad(true);
-    Listener { parameter, name, followed: RefCell::default() }
+    let parameters = vec![(name.to_owned(), parameter)];
+    Listener { parameters, followed: RefCell::default(), traced: RefCell::default(), known: Vec::new() }
 }
 
 fn moment(streams: &[u64], step_types: &[StepType]) -> OwnedMoment {
@@ -178,7 +202,7 @@ fn moment(streams: &[u64], step_types: &[StepType]) -> OwnedMoment {
 /// The loss whose value has, in each row, the gradient `g` everywhere, with an error of one.
 fn loss(agent: &Listener, gradients: &[f32], steps: &[TraceStep]) -> Loss {
     let g = Tensor::from_slice(gradients);
-    let value = g * agent.parameter.sum(Kind::Float);
+    let value = g * agent.parameters[0].1.sum(Kind::Float);
     let mut loss = Loss::default();
     let ones = Tensor::ones([gradients.len() as i64], (Kind::Float, Device::Cpu));
     loss.traced("term", value, ones, steps.to_vec());
@@ -190,7 +214,11 @@ fn last(agent: &Listener) -> Vec<f32> {
     let followed = agent.followed.borrow();
     let (_, _, traces) = followed.last().unwrap();
     let equal = |t: &Tensor| {
-        assert_eq!(t.stride(), agent.parameter.stride(), "a trace lies in memory as its parameter does");
+        assert_eq!(
+            t.stride(),
+            agent.parameters[0].1.stride(),
+            "a trace lies in memory as its parameter does"
+        );
         let elements = Vec::<f32>::try_from(&t.contiguous().view([-1])).unwrap();
         assert!(elements.iter().all(|x| *x == elements[0]), "{elements:?}");
         elements[0]
@@ -232,6 +260,56 @@ fn a_trace_decays_and_gathers_and_begins_anew_after_an_episode() {
         traces.end(&[9]);
         step(traces, &[middle, middle], &[1.0, 1.0], &[]);
         assert_eq!(last(&agent), [1.75, 1.0]);
+    }
+}
+
+/// Two parameters, whose gradients come as two tensors or as one that stands for both, in their order or in another.
+#[test]
+fn one_gradient_for_all_parameters_is_traced_as_one_for_each() {
+    let float = (Kind::Float, Device::Cpu);
+    for known in [["goal.term.a", "goal.term.b"], ["goal.term.b", "goal.term.a"]] {
+        let shapes: [(&str, &[i64]); 2] = [("goal.term.a", &[2, 2]), ("goal.term.b", &[3])];
+        let made = shapes
+            .map(|(name, shape)| (name.to_owned(), Tensor::zeros(shape, float).set_requires_grad(true)));
+        let agent =
+            Listener { parameters: made.into(), known: known.map(str::to_owned).into(), ..listener("") };
+        let (mut traces, mut expected) = (Traces::new(1.0, 0.5), vec![0.0; 7]);
+        let moment = moment(&[7], &[StepType::MIDDLE]);
+        let (moment, state) = (moment.get(), Tensor::zeros([1, 1], float));
+        let input = LossInput { moment: &moment, state: &state, target: &state, next: None, unroll: 0 };
+        for (step, one_for_all) in [true, true, false, false, true].into_iter().enumerate() {
+            let of = |name: &str| if name == "goal.term.a" { (0..4, vec![2, 2]) } else { (4..7, vec![3]) };
+            let new: Vec<f32> = (0..7).map(|i| (i + 10 * step) as f32).collect();
+            expected.iter_mut().zip(&new).for_each(|(z, g)| *z = 0.5 * *z + g);
+            let mut gradients: Vec<Option<Tensor>> = known
+                .iter()
+                .map(|name| Some(Tensor::from_slice(&new[of(name).0]).view(&of(name).1[..])))
+                .collect();
+            if one_for_all {
+                let flat: Vec<Tensor> = gradients.iter().flatten().map(|g| g.view([-1])).collect();
+                gradients = vec![Some(Tensor::cat(&flat, 0))];
+            }
+            let rows = vec![TracedRow { value: 0.0, error: 1.0, step: TraceStep::Continue }];
+            let term = TracedTerm { name: "term".to_owned(), rows, gradients };
+            *agent.traced.borrow_mut() = Some(TracedLoss { traced: vec![term], ..TracedLoss::default() });
+            traces.loss(&agent, &input).unwrap();
+            let followed = agent.followed.borrow();
+            let (group, errors, found) = followed.last().unwrap();
+            assert_eq!((group.as_str(), &errors[..]), ("goal.term", &[1.0][..]));
+            let found: Vec<f32> =
+                found.iter().flat_map(|t| Vec::<f32>::try_from(t.view([-1])).unwrap()).collect();
+            assert_eq!(found, expected, "{known:?}, step {step}");
+        }
+        // A gradient of another size is none of these parameters.
+        let rows = vec![TracedRow { value: 0.0, error: 1.0, step: TraceStep::Continue }];
+        let gradients = vec![Some(Tensor::zeros([6], float))];
+        let term = TracedTerm { name: "term".to_owned(), rows, gradients };
+        *agent.traced.borrow_mut() = Some(TracedLoss { traced: vec![term], ..TracedLoss::default() });
+        let said = traces.loss(&agent, &input).unwrap_err().to_string();
+        assert!(
+            said.contains("[6]") && (said.contains("does not fit") || said.contains("cannot stand")),
+            "{said}"
+        );
     }
 }
 

@@ -4,7 +4,8 @@ use efference_sdk::tch::{self, Device, Tensor};
 use efference_sdk::{
     ActionRequest, Agent, AgentBuilder, Cell, Goal, GradPath, LayerFactory, Loss, LossInput, Moment,
     NetworkSpec, ParamStore, Params, Recurrence, Result, Saved, Size, Stack, StackSpec, Term, TracedLoss,
-    TracedRow, TrainerSetup, Transition, autograd, bail, derive_seed, ensure, group, weighted_traces,
+    TracedRow, TrainerSetup, Transition, autograd, bail, derive_seed, ensure, group, split_elements,
+    weighted_traces,
 };
 use std::cell::{Cell as Slot, RefCell};
 use std::collections::BTreeMap;
@@ -230,7 +231,15 @@ impl Agent for PlainAgent<'_> {
         traces: &[Option<&Tensor>],
         _: &[Option<&Tensor>],
     ) -> Result<()> {
-        let sums = weighted_traces(errors, traces)?;
+        let mut sums = weighted_traces(errors, traces)?;
+        let parameters = Agent::parameters(self, group)?;
+        if let ([one], true) = (&sums[..], parameters.len() > 1) {
+            let parameters: Vec<&Tensor> = parameters.iter().map(|(_, p)| p).collect();
+            sums = match one {
+                Some(all) => split_elements(all, &parameters)?.into_iter().map(Some).collect(),
+                None => parameters.iter().map(|_| None).collect(),
+            };
+        }
         self.descend(name, group, &sums.iter().map(Option::as_ref).collect::<Vec<_>>())
     }
 

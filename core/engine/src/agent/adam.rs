@@ -3,12 +3,11 @@
 //! Rules of the unsafe code here: a slice is made of a tensor's memory only where its numbers fill that stretch, are
 //! 32-bit floats and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
 #![allow(unsafe_code)]
-use efference_sdk::autograd::{
-    bump_version, count, is_contiguous_cpu_f32, is_non_overlapping_and_dense, parallel,
-};
+use super::elements::Own;
+use efference_sdk::autograd::{bump_version, elements_alike, parallel};
 use efference_sdk::simd;
 use std::sync::{Mutex, PoisonError};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 /// What an update by Adam multiplies with.
 #[derive(Debug, Clone, Copy)]
@@ -42,60 +41,67 @@ struct Piece<'a> {
 /// Updates to be made together.
 pub(super) struct Updates<'a> {
     pieces: Vec<Mutex<Option<Piece<'a>>>>,
-    numbers: usize,
+    /// Whether each is made when it is added.
+    at_once: bool,
 }
 
 impl<'a> Updates<'a> {
-    /// None yet, of so many parameters.
-    pub(super) fn of(parameters: usize) -> Self {
-        Updates { pieces: Vec::with_capacity(parameters), numbers: 0 }
+    /// None yet, of so many elements in all.
+    pub(super) fn of(elements: usize) -> Self {
+        // For little work, waking other threads costs more than it brings.
+        Updates { pieces: Vec::new(), at_once: elements < 2 * PIECE }
     }
 
     /// Adds the update of a parameter by its gradient, with its two moments; returns `false` where they do not
     /// all lie alike, as 32-bit floats on the CPU.
-    pub(super) fn add(&mut self, [parameter, gradient, m, v]: [&'a Tensor; 4], factors: Factors) -> bool {
-        let all = [parameter, gradient, m, v];
-        let n = count(parameter);
-        let all_plain = all.into_iter().all(|t| is_contiguous_cpu_f32(t) && count(t) == n);
-        if !all_plain && !lie_alike(all) {
-            return false;
+    pub(super) fn add(
+        &mut self,
+        [parameter, m, v]: [&'a Tensor; 3],
+        gradient: Own<'a>,
+        factors: Factors,
+    ) -> bool {
+        let found = match gradient {
+            Own::Tensor(g) => {
+                elements_alike([parameter, m, v, g]).map(|([p, m, v, g], n)| ([p, m, v], g.cast_const(), n))
+            }
+            Own::Elements(g) => elements_alike([parameter, m, v])
+                .filter(|(_, n)| *n == g.len())
+                .map(|(places, n)| (places, g.as_ptr(), n)),
+        };
+        let Some((places, gradient, n)) = found else { return false };
+        if n == 0 {
+            return true;
         }
-        // SAFETY: checked above; the four are different tensors, and nobody else uses them while `self` lives.
-        let slice = |t: &'a Tensor| unsafe { std::slice::from_raw_parts_mut(t.data_ptr().cast::<f32>(), n) };
-        let moments = slice(m).chunks_mut(PIECE).zip(slice(v).chunks_mut(PIECE));
-        let all = slice(parameter).chunks_mut(PIECE).zip(slice(gradient).chunks(PIECE)).zip(moments);
         // What a graph saved of the parameter before is no longer what it was.
         bump_version(parameter);
-        self.numbers += n;
-        self.pieces.extend(all.map(|((parameter, gradient), (m, v))| {
-            Mutex::new(Some(Piece { parameter, gradient, m, v, factors }))
-        }));
+        // SAFETY: there are `n` elements at each place; the four are different tensors, and nobody else uses them while
+        // `self` lives.
+        let [parameter, m, v] = places.map(|place| unsafe { std::slice::from_raw_parts_mut::<'a>(place, n) });
+        // SAFETY: as above.
+        let gradient = unsafe { std::slice::from_raw_parts::<'a>(gradient, n) };
+        if self.at_once {
+            simd!(update(Piece { parameter, gradient, m, v, factors }));
+            return true;
+        }
+        let piece =
+            |parameter, gradient, m, v| Mutex::new(Some(Piece { parameter, gradient, m, v, factors }));
+        let moments = m.chunks_mut(PIECE).zip(v.chunks_mut(PIECE));
+        let all = parameter.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments);
+        self.pieces.extend(all.map(|((parameter, gradient), (m, v))| piece(parameter, gradient, m, v)));
         true
     }
 
-    /// Makes them.
+    /// Makes those that were not made yet.
     pub(super) fn run(self) {
         let make = |i: usize| {
             if let Some(piece) = self.pieces[i].lock().unwrap_or_else(PoisonError::into_inner).take() {
                 simd!(update(piece));
             }
         };
-        // For little work, waking other threads costs more than it brings.
-        if self.numbers < 2 * PIECE {
-            (0..self.pieces.len()).for_each(make);
-        } else {
+        if !self.pieces.is_empty() {
             parallel(self.pieces.len(), make);
         }
     }
-}
-
-/// Whether tensors of 32-bit floats on the CPU have the same shape and the same order of dims in memory.
-fn lie_alike(all: [&Tensor; 4]) -> bool {
-    let (shape, strides) = (all[0].size(), all[0].stride());
-    all.into_iter().all(|t| {
-        let lies = is_non_overlapping_and_dense(t) && t.stride() == strides && t.size() == shape;
-        lies && t.device() == Device::Cpu && t.kind() == Kind::Float
-    })
 }
 
 /// The formula of torch's Adam (Kingma & Ba, arXiv 1412.6980, with the bias corrections folded into two factors).

@@ -2,10 +2,12 @@
 //!
 //! Every trained parameter belongs to one group: the longest of the names that the spec gives settings to and that
 //! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
+use super::elements::Elements;
 use super::fingerprints::GroupFingerprint;
 use super::optimizer::{Optimizer, Row, Rows, SHARED, moments};
 use super::store::ParameterStore;
-use efference_sdk::{Result, Saved, ensure, group};
+use efference_sdk::autograd::{count as count_of, slice};
+use efference_sdk::{Result, Saved, ensure, group, split_elements};
 use efference_spec::OptimizerSettings;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -175,14 +177,75 @@ impl Optimizers {
             traces.len(),
             gradients.len()
         );
+        let members = self.members(asked, store)?;
+        let of_group: usize = members.iter().map(|(_, members)| members.len()).sum();
+        if count == 1 && of_group > 1 {
+            let all: usize =
+                members.iter().flat_map(|(_, members)| members.iter().map(|(_, p)| count_of(p))).sum();
+            let fits = |of: &Option<&Tensor>| of.is_none_or(|of| count_of(of) == all);
+            ensure!(
+                traces.iter().chain(gradients).all(fits),
+                "a trace of the term '{name}' stands for the {all} elements of all parameters of '{asked}', and has another \
+                 number of them"
+            );
+            return self.follow_elements(name, asked, followed, of_group, store);
+        }
         self.named(name, asked, count, store, |optimizer, parameters, own| {
             let of_rows = traces.chunks_exact(count).zip(gradients.chunks_exact(count));
             let rows = errors.iter().zip(of_rows).map(|(error, (traces, gradients))| Row {
                 error: *error,
-                traces: &traces[own.clone()],
-                gradients: &gradients[own.clone()],
+                traces: Elements::Each(&traces[own.clone()]),
+                gradients: Elements::Each(&gradients[own.clone()]),
             });
             optimizer.follow(parameters, &Rows { rows: rows.collect(), decay, weighs })
+        })
+    }
+
+    /// The same where a row's trace and gradient are one tensor each, which [stands for all](efference_sdk::split_elements).
+    fn follow_elements<'a>(
+        &mut self,
+        name: &str,
+        asked: &str,
+        followed: &Followed<'a>,
+        of_group: usize,
+        store: &ParameterStore,
+    ) -> Result<Moved> {
+        let Followed { decay, weighs, errors, traces, gradients } = *followed;
+        let mut end = 0;
+        self.named(name, asked, of_group, store, |optimizer, parameters, _| {
+            let start = end;
+            end += parameters.iter().map(|(_, p)| count_of(p)).sum::<usize>();
+            let rows = || errors.iter().zip(traces.iter().zip(gradients));
+            if !optimizer.takes_elements_of_all(errors.len()) {
+                let all: Vec<&Tensor> = parameters.iter().map(|(_, p)| p).collect();
+                let each = |of: Option<&Tensor>| -> Result<Vec<Option<Tensor>>> {
+                    let Some(of) = of else { return Ok(all.iter().map(|_| None).collect()) };
+                    let own = of.f_narrow(0, start as i64, (end - start) as i64)?;
+                    Ok(split_elements(&own, &all)?.into_iter().map(Some).collect())
+                };
+                let each = rows().map(|(_, (trace, gradient))| Ok([each(*trace)?, each(*gradient)?]));
+                let each = each.collect::<Result<Vec<_>>>()?;
+                let lent: Vec<[Vec<Option<&Tensor>>; 2]> = each
+                    .iter()
+                    .map(|both| both.each_ref().map(|of| of.iter().map(Option::as_ref).collect()))
+                    .collect();
+                let rows = errors.iter().zip(&lent).map(|(error, [traces, gradients])| Row {
+                    error: *error,
+                    traces: Elements::Each(traces),
+                    gradients: Elements::Each(gradients),
+                });
+                return optimizer.follow(parameters, &Rows { rows: rows.collect(), decay, weighs });
+            }
+            let none = vec![None; parameters.len()];
+            let elements = |of: Option<&'a Tensor>| -> Result<Elements<'_>> {
+                let Some(of) = of else { return Ok(Elements::Each(&none)) };
+                Ok(Elements::All(&slice(of)?[start..end]))
+            };
+            let rows = rows().map(|(error, (trace, gradient))| {
+                Ok(Row { error: *error, traces: elements(*trace)?, gradients: elements(*gradient)? })
+            });
+            let rows = rows.collect::<Result<Vec<_>>>()?;
+            optimizer.follow(parameters, &Rows { rows, decay, weighs })
         })
     }
 
@@ -298,5 +361,82 @@ impl Optimizers {
             optimizers.iter().flat_map(move |(group, o)| o.save(&format!("{name}:"), group))
         });
         plain.chain(named).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use efference_sdk::{ParamStore, Random};
+    use efference_spec::OptimizerKind;
+    use tch::Device;
+
+    /// The parameters after two steps of two groups together, whose rows come as a tensor for each parameter, or as one for all.
+    fn after(settings: &OptimizerSettings, rows: usize, one_for_all: bool) -> Vec<f32> {
+        let store = ParameterStore::new(1, Device::Cpu);
+        let mut random = Random::new(4);
+        let shapes: [(&str, &[i64]); 3] = [("goal.a.w", &[2, 3]), ("goal.a.b", &[2]), ("goal.b.w", &[4])];
+        for (name, shape) in shapes {
+            let _ = store.add(name, random.normal(shape, 1.0), true).unwrap();
+        }
+        let made = [("goal".to_owned(), None)];
+        let groups = vec!["goal.a".to_owned(), "goal.b".to_owned()];
+        let mut optimizers = Optimizers::new(groups, &made, &|_, _| settings.clone());
+        for _ in 0..2 {
+            let mut each = || -> Vec<Tensor> {
+                (0..rows).flat_map(|_| shapes.map(|(_, shape)| random.normal(shape, 1.0))).collect()
+            };
+            let [mut traces, mut gradients] = [each(), each()];
+            if one_for_all {
+                for all in [&mut traces, &mut gradients] {
+                    let row = |row: &[Tensor]| {
+                        Tensor::cat(&row.iter().map(|t| t.view([-1])).collect::<Vec<_>>(), 0)
+                    };
+                    *all = all.chunks(shapes.len()).map(row).collect();
+                }
+            }
+            let lend = |all: &'_ [Tensor]| -> Vec<Option<Tensor>> {
+                all.iter().map(|t| Some(t.shallow_clone())).collect()
+            };
+            let (traces, gradients) = (lend(&traces), lend(&gradients));
+            let followed = Followed {
+                decay: 0.5,
+                weighs: false,
+                errors: &[0.5, -2.0][..rows],
+                traces: &traces.iter().map(Option::as_ref).collect::<Vec<_>>(),
+                gradients: &gradients.iter().map(Option::as_ref).collect::<Vec<_>>(),
+            };
+            optimizers.follow("term", "goal", &followed, &store).unwrap();
+        }
+        let all = store.trained("");
+        all.iter().flat_map(|(_, p)| slice(p).unwrap().to_vec()).collect()
+    }
+
+    #[test]
+    fn one_tensor_for_all_parameters_does_what_one_for_each_does() {
+        use OptimizerKind::{Adam, Adamw, Intentional, Obgd, Rmsprop, Sgd};
+        for kind in [Adam, Adamw, Intentional, Obgd, Rmsprop, Sgd] {
+            for (rows, clip) in [(1, None), (2, None), (1, Some(0.5))] {
+                let settings =
+                    OptimizerSettings { kind, clip, weight_decay: 0.01, momentum: 0.5, ..Default::default() };
+                let each = after(&settings, rows, false);
+                assert_eq!(each, after(&settings, rows, true), "{kind:?}, {rows} rows, clip {clip:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_tensor_of_another_size_is_refused() {
+        let store = ParameterStore::new(1, Device::Cpu);
+        for name in ["goal.a", "goal.b"] {
+            let _ = store.add(name, Random::new(1).normal(&[2], 1.0), true).unwrap();
+        }
+        let mut optimizers =
+            Optimizers::new(Vec::new(), &[("goal".to_owned(), None)], &|_, _| OptimizerSettings::default());
+        let trace = Random::new(2).normal(&[5], 1.0);
+        let all = [Some(&trace)];
+        let followed = Followed { decay: 0.5, weighs: true, errors: &[1.0], traces: &all, gradients: &all };
+        let said = optimizers.follow("term", "goal", &followed, &store).err().unwrap().to_string();
+        assert!(said.contains("stands for the 4 elements of all parameters of 'goal'"), "{said}");
     }
 }

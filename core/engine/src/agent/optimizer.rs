@@ -1,8 +1,9 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
 use super::adam::{Factors, Updates};
+use super::elements::{Elements, Own, laid_out_as};
 use super::fingerprints::{self, GroupFingerprint};
 use efference_sdk::autograd::{count, is_contiguous_cpu_f32, sum_of};
-use efference_sdk::{Result, Saved, autograd, elementwise, weighted_traces};
+use efference_sdk::{Result, Saved, autograd, bail, elementwise, weighted_traces};
 use efference_spec::{NormaliseBy, OptimizerKind, OptimizerSettings};
 use tch::{self, Kind, Tensor};
 
@@ -47,8 +48,8 @@ impl States {
 /// A row whose traces are followed: its error, and for each parameter the trace and the gradient that it was extended by.
 pub(super) struct Row<'a> {
     pub(super) error: f64,
-    pub(super) traces: &'a [Option<&'a Tensor>],
-    pub(super) gradients: &'a [Option<&'a Tensor>],
+    pub(super) traces: Elements<'a>,
+    pub(super) gradients: Elements<'a>,
 }
 
 /// Rows of one loss term.
@@ -95,15 +96,25 @@ impl Optimizer {
         gradients: &[Option<&Tensor>],
     ) -> Result<u64> {
         // Of a plain gradient, a rule for traces makes a trace that is as long as this step.
+        let gradients = Elements::Each(gradients);
         let row = Row { error: -1.0, traces: gradients, gradients };
         self.follow(parameters, &Rows { rows: vec![row], decay: 0.0, weighs: true })
+    }
+
+    /// Whether [`follow`](Self::follow) takes so many rows of [`Elements::All`].
+    pub(super) fn takes_elements_of_all(&self, rows: usize) -> bool {
+        match self.settings.kind {
+            OptimizerKind::Obgd | OptimizerKind::Intentional => true,
+            OptimizerKind::Adam | OptimizerKind::Adamw => rows == 1,
+            OptimizerKind::Sgd | OptimizerKind::Rmsprop => false,
+        }
     }
 
     /// The same by the traces of a loss term: along `Σ error · trace`, upwards.
     pub(super) fn follow(&mut self, parameters: &[(String, Tensor)], rows: &Rows<'_>) -> Result<u64> {
         self.updated = 0;
         if let Some(print) = &mut self.fingerprint {
-            let traces = rows.rows.iter().flat_map(|row| row.traces.iter().flatten());
+            let traces = rows.rows.iter().flat_map(|row| row.traces.of_all(parameters).flatten());
             traces.for_each(|trace| fingerprints::add(&mut print.gradient, trace));
         }
         tch::no_grad(|| match self.settings.kind {
@@ -113,41 +124,44 @@ impl Optimizer {
                 [row] => self.step(parameters, row.traces, -row.error),
                 all => {
                     let errors: Vec<f64> = all.iter().map(|row| row.error).collect();
-                    let traces: Vec<_> = all.iter().flat_map(|row| row.traces).copied().collect();
-                    let sums = weighted_traces(&errors, &traces)?;
-                    self.step(parameters, &sums.iter().map(Option::as_ref).collect::<Vec<_>>(), 1.0)
+                    let traces = all.iter().map(|row| of_each(row.traces)).collect::<Result<Vec<_>>>()?;
+                    let sums = weighted_traces(&errors, &traces.concat())?;
+                    let sums: Vec<_> = sums.iter().map(Option::as_ref).collect();
+                    self.step(parameters, Elements::Each(&sums), 1.0)
                 }
             },
         })?;
         if let Some(print) = &mut self.fingerprint {
-            parameters.iter().for_each(|(_, p)| fingerprints::add(&mut print.parameters, p));
+            parameters.iter().for_each(|(_, p)| fingerprints::add(&mut print.parameters, Own::Tensor(p)));
             print.updated = true;
         }
         Ok(self.updated)
     }
 
     /// Descends along gradients that are multiplied by `factor` first.
-    fn step(
-        &mut self,
-        parameters: &[(String, Tensor)],
-        gradients: &[Option<&Tensor>],
-        factor: f64,
-    ) -> Result<()> {
-        let scale = factor * self.clipping(gradients, factor)?;
+    fn step(&mut self, parameters: &[(String, Tensor)], gradients: Elements<'_>, factor: f64) -> Result<()> {
+        let scale = factor * self.clipping(parameters, gradients, factor)?;
         if self.settings.kind == OptimizerKind::Rmsprop {
-            return self.rmsprop(parameters, gradients, scale);
+            return self.rmsprop(parameters, of_each(gradients)?, scale);
         }
         let mut prepared = Vec::with_capacity(parameters.len());
-        for (i, ((name, p), g)) in parameters.iter().zip(gradients).enumerate() {
-            prepared.push(self.prepare((i, name), p, *g, scale)?);
+        let mut corrections = Corrections::default();
+        for (i, ((name, p), g)) in parameters.iter().zip(gradients.of_all(parameters)).enumerate() {
+            prepared.push(self.prepare((i, name), p, g, scale, &mut corrections)?);
         }
-        let mut updates = Updates::of(parameters.len());
-        for (i, (((name, p), given), step)) in parameters.iter().zip(gradients).zip(&prepared).enumerate() {
+        let mut updates = Updates::of(parameters.iter().map(|(_, p)| count(p)).sum());
+        let all = parameters.iter().zip(gradients.of_all(parameters)).zip(&prepared);
+        for (i, (((name, p), given), step)) in all.enumerate() {
             let Some((copy, factors)) = step else { continue };
-            let Some(g) = copy.as_ref().or(*given) else { continue };
+            let Some(g) = copy.as_ref().map(Own::Tensor).or(given) else { continue };
             let Some([m, v]) = self.states.get(i, name).map(|s| s.tensors.as_slice()) else { continue };
-            if !updates.add([p, g, m, v], *factors) {
-                adam_by_libtorch(p, g, m, v, *factors)?;
+            if !updates.add([p, m, v], g, *factors) {
+                match g {
+                    Own::Tensor(g) => adam_by_libtorch(p, g, m, v, *factors)?,
+                    Own::Elements(g) => {
+                        adam_by_libtorch(p, &Tensor::f_from_slice(g)?.f_view_as(p)?, m, v, *factors)?;
+                    }
+                }
             }
         }
         updates.run();
@@ -166,7 +180,7 @@ impl Optimizer {
         let of_group = if s.normalise_by == NormaliseBy::Group {
             let (mut squares, mut elements) = (0.0, 0);
             for g in gradients.iter().flatten() {
-                squares += sum_of_squares(g)?;
+                squares += sum_of_squares(Own::Tensor(g))?;
                 elements += g.numel();
             }
             if elements == 0 {
@@ -230,10 +244,10 @@ impl Optimizer {
     }
 
     /// What gradients times `factor` are to be multiplied by.
-    fn clipping(&self, gradients: &[Option<&Tensor>], factor: f64) -> Result<f64> {
+    fn clipping(&self, parameters: &[(String, Tensor)], gradients: Elements<'_>, factor: f64) -> Result<f64> {
         let Some(limit) = self.settings.clip else { return Ok(1.0) };
         let mut squares = 0.0;
-        for g in gradients.iter().flatten() {
+        for g in gradients.of_all(parameters).flatten() {
             squares += sum_of_squares(g)?;
         }
         Ok((limit / (squares.sqrt() * factor.abs()).max(f64::MIN_POSITIVE)).min(1.0))
@@ -244,12 +258,13 @@ impl Optimizer {
         &mut self,
         (i, name): (usize, &str),
         p: &Tensor,
-        g: Option<&Tensor>,
+        g: Option<Own<'_>>,
         scale: f64,
+        corrections: &mut Corrections,
     ) -> Result<Option<(Option<Tensor>, Factors)>> {
         let s = &self.settings;
         let decay_after = match s.kind {
-            OptimizerKind::Adam if p.dim() > 0 => 1.0 - s.weight_decay,
+            OptimizerKind::Adam if s.weight_decay != 0.0 && p.dim() > 0 => 1.0 - s.weight_decay,
             _ => 1.0,
         };
         let Some(g) = g else {
@@ -261,19 +276,20 @@ impl Optimizer {
         self.updated += count(p) as u64;
         let state = self.states.get_or_add(i, name);
         state.steps += 1;
-        if s.kind == OptimizerKind::Sgd {
+        if let (OptimizerKind::Sgd, Own::Tensor(g)) = (s.kind, g) {
             sgd(p, g, state, s, scale)?;
             return Ok(None);
         }
         if state.tensors.is_empty() {
             state.tensors = vec![p.f_zeros_like()?, p.f_zeros_like()?];
         }
+        let [first, second] = corrections.after(state.steps, s);
         let factors = Factors {
             beta1: s.beta1 as f32,
             beta2: s.beta2 as f32,
             epsilon: s.epsilon as f32,
-            step_size: (s.learning_rate / (1.0 - power(s.beta1, state.steps))) as f32,
-            inverse_root: (1.0 / (1.0 - power(s.beta2, state.steps)).sqrt()) as f32,
+            step_size: (s.learning_rate / first) as f32,
+            inverse_root: (1.0 / second.sqrt()) as f32,
             gradient_scale: scale as f32,
             decay_before: match s.kind {
                 OptimizerKind::Adamw => (1.0 - s.learning_rate * s.weight_decay) as f32,
@@ -282,8 +298,13 @@ impl Optimizer {
             decay_after: decay_after as f32,
         };
         // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
-        let plain = is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p);
-        Ok(Some((if plain { None } else { Some(laid_out_as(p, g)?) }, factors)))
+        let copy = match g {
+            Own::Tensor(g) if !(is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p)) => {
+                Some(laid_out_as(p, g)?)
+            }
+            _ => None,
+        };
+        Ok(Some((copy, factors)))
     }
 
     /// Takes up what was saved of a parameter: how many updates it had, and its moments in order.
@@ -328,12 +349,21 @@ impl Optimizer {
 }
 
 /// On the CPU the same to the bit, however many threads there are.
-fn sum_of_squares(g: &Tensor) -> Result<f64> {
-    match autograd::slice_in_memory_order(g) {
-        Ok(g) => {
+fn sum_of_squares(g: Own<'_>) -> Result<f64> {
+    match (g.elements(), g) {
+        (Err(_), Own::Tensor(g)) => Ok(g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?),
+        (elements, _) => {
+            let g = elements?;
             Ok(elementwise!(g.len(), [], |range, []| sum_of(&g[range.clone()], &g[range], |a, b| a * b)))
         }
-        Err(_) => Ok(g.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?),
+    }
+}
+
+/// What an optimizer that [takes no elements of all](Optimizer::takes_elements_of_all) was given.
+fn of_each<'a>(of: Elements<'a>) -> Result<&'a [Option<&'a Tensor>]> {
+    match of {
+        Elements::Each(tensors) => Ok(tensors),
+        Elements::All(_) => bail!("this optimizer takes a gradient for each parameter"),
     }
 }
 
@@ -351,23 +381,29 @@ pub(super) fn moments(settings: &OptimizerSettings) -> u64 {
     }
 }
 
+/// `1 − beta1^t` and `1 − beta2^t` of the `t` that was asked for last: parameters of a group mostly have the same.
+#[derive(Default)]
+struct Corrections {
+    steps: i64,
+    of_means: [f64; 2],
+}
+
+impl Corrections {
+    fn after(&mut self, steps: i64, s: &OptimizerSettings) -> [f64; 2] {
+        if self.steps != steps {
+            let of_means = [s.beta1, s.beta2].map(|beta| 1.0 - power(beta, steps));
+            *self = Corrections { steps, of_means };
+        }
+        self.of_means
+    }
+}
+
 /// `base^exponent`. Exponents of more than 32 bits are reached after five days of 5,000 updates a second.
 fn power(base: f64, exponent: i64) -> f64 {
     i32::try_from(exponent).map_or_else(|_| base.powf(exponent as f64), |exponent| base.powi(exponent))
 }
 
-/// `g`, lying in memory as `p` does.
-pub(super) fn laid_out_as(p: &Tensor, g: &Tensor) -> Result<Tensor> {
-    let plain = is_contiguous_cpu_f32(g) && is_contiguous_cpu_f32(p);
-    if (plain && count(g) == count(p)) || g.stride() == p.stride() {
-        return Ok(g.shallow_clone());
-    }
-    let mut copy = p.f_empty_like()?;
-    copy.f_copy_(g)?;
-    Ok(copy)
-}
-
-/// The same on any device.
+/// Adam on any device.
 fn adam_by_libtorch(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, f: Factors) -> Result<()> {
     let [mut p, mut m, mut v] = [p, m, v].map(Tensor::shallow_clone);
     let g = if f.gradient_scale == 1.0 {

@@ -5,7 +5,7 @@
 //! the weights are read where they lie, and nothing else is a tensor.
 use super::activation::{activate_rows, activate_rows_backward};
 use super::product;
-use crate::autograd::{OutputBuffer, count, is_contiguous_cpu_f32, shape2, slice};
+use crate::autograd::{OutputBuffer, count, is_contiguous_cpu_f32, matrix, shape2, slice};
 use crate::{GradInput, Layer, Result};
 use tch::Tensor;
 
@@ -57,11 +57,10 @@ impl Plain {
             matrices.push(Matrix { weight, bias, ins, outs });
         }
         let meet = matrices.windows(2).all(|pair| pair[0].outs == pair[1].ins);
-        let parameters: Vec<&Tensor> =
-            matrices.iter().flat_map(|m| std::iter::once(&m.weight).chain(&m.bias)).collect();
-        let same = |(a, b): (&&Tensor, &Tensor)| a.data_ptr() == b.data_ptr() && is_contiguous_cpu_f32(a);
-        let all = parameters.len() == trained.len() && parameters.iter().zip(trained).all(same);
-        Ok((meet && all).then_some(Plain { matrices, activate_last }))
+        let plain = Plain { matrices, activate_last };
+        let same = |(a, b): (&Tensor, &Tensor)| a.data_ptr() == b.data_ptr() && is_contiguous_cpu_f32(a);
+        let all = plain.parameters().count() == trained.len() && plain.parameters().zip(trained).all(same);
+        Ok((meet && all).then_some(plain))
     }
 
     /// Whether this file computes what the network returns of `x`.
@@ -98,6 +97,39 @@ impl Plain {
 
     /// The gradients of all parameters, and of `x` if `to_input`, from those of the outputs.
     pub(super) fn backward(&self, pass: &PlainPass, grad: &[f32], to_input: bool) -> Result<GradInput> {
+        let buffers = self.parameters().map(OutputBuffer::shaped_like);
+        let mut buffers = buffers.collect::<Result<Vec<_>>>()?;
+        let input = self.backward_into(pass, grad, to_input, buffers.iter_mut().map(|b| &mut b[..]))?;
+        let params = buffers.into_iter().map(|buffer| Some(buffer.into_tensor())).collect();
+        Ok(GradInput { input, params })
+    }
+
+    /// The gradients of all parameters as one tensor, as [`crate::split_elements`] takes it apart.
+    pub(super) fn elements_of_backward(&self, pass: &PlainPass, grad: &[f32]) -> Result<Tensor> {
+        let mut elements = OutputBuffer::empty(&[self.parameters().map(count).sum::<usize>() as i64])?;
+        let mut rest = &mut elements[..];
+        let buffers = self.parameters().map(|p| {
+            let (own, behind) = std::mem::take(&mut rest).split_at_mut(count(p));
+            rest = behind;
+            own
+        });
+        self.backward_into(pass, grad, false, buffers.collect::<Vec<_>>().into_iter())?;
+        Ok(elements.into_tensor())
+    }
+
+    /// Weight and bias of each matrix, in the order in which they were made.
+    fn parameters(&self) -> impl Iterator<Item = &Tensor> {
+        self.matrices.iter().flat_map(|m| std::iter::once(&m.weight).chain(&m.bias))
+    }
+
+    /// Writes the gradients of all parameters, and returns that of `x` if `to_input`.
+    fn backward_into<'a>(
+        &self,
+        pass: &PlainPass,
+        grad: &[f32],
+        to_input: bool,
+        mut buffers: impl DoubleEndedIterator<Item = &'a mut [f32]>,
+    ) -> Result<Option<Tensor>> {
         let mut g = grad.to_vec();
         if self.activate_last
             && let (Some(output), Some(scales), Some(last)) =
@@ -105,14 +137,10 @@ impl Plain {
         {
             activate_rows_backward(&mut g, output, scales, last.outs);
         }
-        let mut found = GradInput::default();
         for (i, Matrix { weight, bias, ins, outs }) in self.matrices.iter().enumerate().rev() {
-            let mut of_weight = OutputBuffer::empty(&[*outs as i64, *ins as i64])?;
-            let mut of_bias = bias.as_ref().map(|_| OutputBuffer::empty(&[*outs as i64])).transpose()?;
-            let to_bias = of_bias.as_deref_mut().unwrap_or_default();
-            product::to_parameters(&g, &pass.inputs[i], *ins, &mut of_weight, to_bias, true);
-            found.params.extend(of_bias.map(|bias| Some(bias.into_tensor())));
-            found.params.push(Some(of_weight.into_tensor()));
+            let of_bias = bias.as_ref().and_then(|_| buffers.next_back()).unwrap_or_default();
+            let of_weight = buffers.next_back().unwrap_or_default();
+            product::to_parameters(&g, &pass.inputs[i], *ins, of_weight, of_bias, true);
             if i == 0 && !to_input {
                 break;
             }
@@ -122,13 +150,10 @@ impl Plain {
             if i > 0 {
                 activate_rows_backward(&mut of_input, &pass.inputs[i], &pass.scales[i - 1], *ins);
             } else {
-                let mut input = OutputBuffer::empty(&[rows as i64, *ins as i64])?;
-                input.copy_from_slice(&of_input);
-                found.input = Some(input.into_tensor());
+                return Ok(Some(matrix(rows, &of_input)?));
             }
             g = of_input;
         }
-        found.params.reverse();
-        Ok(found)
+        Ok(None)
     }
 }

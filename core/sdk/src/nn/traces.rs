@@ -5,7 +5,7 @@ use crate::autograd::{
 };
 use crate::{
     Agent, Error, Loss, LossInput, Moment, Result, Saved, Term, TraceStep, TracedLoss, TracedTerm,
-    elementwise, ensure, group, saved,
+    elementwise, ensure, group, saved, split_elements,
 };
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,7 +33,9 @@ struct OfTerm {
     parameters: Vec<Tensor>,
     /// Of each parameter, which of the gradients that a term comes with is its own; empty until such a term has come.
     places: Vec<Option<usize>>,
-    /// Of each stream, one tensor a parameter, with its shape.
+    /// Whether one tensor that stands for all those gradients has the elements of all parameters in their order.
+    in_order: bool,
+    /// Of each stream, one tensor a parameter, with its shape; or one that stands for all.
     streams: BTreeMap<u64, Vec<Tensor>>,
 }
 
@@ -169,7 +171,11 @@ impl Traces {
         let of_term = self.of_term(agent, &term.name)?;
         if of_term.places.is_empty() {
             of_term.places = places(agent, &term.name, of_term)?;
+            let all = (0..of_term.parameters.len()).map(Some);
+            of_term.in_order = of_term.places.iter().copied().eq(all)
+                && of_term.parameters.iter().all(is_contiguous_cpu_f32);
         }
+        let one_for_all = of_term.places.iter().flatten().count() != 1;
         let mut rows = Vec::with_capacity(term.rows.len());
         let count = term.gradients.len() / term.rows.len().max(1);
         for (i, (row, stream)) in term.rows.iter().zip(moment.streams).enumerate() {
@@ -179,8 +185,11 @@ impl Traces {
                 TraceStep::Rest => continue,
             };
             let known = &mut term.gradients[i * count..][..count];
-            let gradients = of_term.places.iter().map(|place| known.get_mut((*place)?)?.take());
-            let gradients: Vec<_> = gradients.collect();
+            let gradients = match known {
+                [all] if one_for_all && of_term.in_order => vec![all.take()],
+                [all] if one_for_all => of_term.split(all.take())?,
+                _ => of_term.places.iter().map(|place| known.get_mut((*place)?)?.take()).collect(),
+            };
             of_term.extend(*stream, decay, &gradients)?;
             rows.push(Row { stream: *stream, error: f64::from(row.error), gradients });
         }
@@ -250,7 +259,8 @@ impl Traces {
             });
             streams.insert(stream, traces.collect::<Result<Vec<_>>>()?);
         }
-        Ok(OfTerm { group: name.to_owned(), parameters, places: Vec::new(), streams })
+        let places = Vec::new();
+        Ok(OfTerm { group: name.to_owned(), parameters, places, in_order: false, streams })
     }
 }
 
@@ -259,17 +269,49 @@ impl OfTerm {
     fn extend(&mut self, stream: u64, decay: f32, gradients: &[Option<Tensor>]) -> Result<()> {
         let traces = match self.streams.entry(stream) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let zeros = self.parameters.iter().map(|p| {
-                    let mut zeros = OutputBuffer::empty_like(p)?;
-                    zeros.fill(0.0);
-                    Ok(zeros.into_tensor())
-                });
-                entry.insert(zeros.collect::<Result<_>>()?)
-            }
+            Entry::Vacant(entry) => entry.insert(zeros(&self.parameters)?),
         };
+        match (traces.len() == gradients.len(), &traces[..]) {
+            (true, _) => {}
+            (false, [all]) => {
+                let parameters: Vec<&Tensor> = self.parameters.iter().collect();
+                let each = split_elements(all, &parameters)?;
+                *traces = zeros(&self.parameters)?;
+                traces.iter_mut().zip(each).try_for_each(|(trace, own)| trace.f_copy_(&own).map(drop))?;
+            }
+            (false, each) => {
+                let elements = each.iter().map(slice).collect::<Result<Vec<_>>>()?.concat();
+                *traces = vec![Tensor::f_from_slice(&elements)?];
+            }
+        }
         traces.iter_mut().zip(gradients).try_for_each(|(trace, g)| extend(trace, g.as_ref(), decay))
     }
+
+    /// The gradients of all parameters, taken out of one that stands for those that the term comes with.
+    fn split(&self, known: Option<Tensor>) -> Result<Vec<Option<Tensor>>> {
+        let mut of_known = vec![None; self.places.iter().flatten().count()];
+        for (parameter, place) in self.parameters.iter().zip(&self.places) {
+            if let Some(place) = place {
+                of_known[*place] = Some(parameter);
+            }
+        }
+        let of_known: Vec<&Tensor> = of_known.into_iter().flatten().collect();
+        let mut each: Vec<Option<Tensor>> = match known {
+            Some(known) => split_elements(&known, &of_known)?.into_iter().map(Some).collect(),
+            None => Vec::new(),
+        };
+        Ok(self.places.iter().map(|place| each.get_mut((*place)?)?.take()).collect())
+    }
+}
+
+/// Traces that begin, one a parameter.
+fn zeros(parameters: &[Tensor]) -> Result<Vec<Tensor>> {
+    let zeros = parameters.iter().map(|p| {
+        let mut zeros = OutputBuffer::empty_like(p)?;
+        zeros.fill(0.0);
+        Ok(zeros.into_tensor())
+    });
+    zeros.collect()
 }
 
 /// Of each parameter of a term, its place among the gradients that the term comes with.
@@ -302,14 +344,19 @@ fn extend(trace: &mut Tensor, gradient: Option<&Tensor>, decay: f32) -> Result<(
     let Some(gradient) = gradient else {
         return change(trace, |trace| trace.iter_mut().for_each(|z| *z *= decay));
     };
+    ensure!(
+        count(gradient) == count(trace),
+        "a gradient of shape {:?} does not fit a trace of shape {:?}",
+        gradient.size(),
+        trace.size()
+    );
     let add = |gradient: &[f32], trace: &mut [f32]| {
         elementwise!(gradient.len(), [trace], |range, [z]| {
             z.iter_mut().zip(&gradient[range]).for_each(|(z, g)| *z = decay * *z + g);
             0.0
         });
     };
-    let plain =
-        contiguous_slice(gradient).filter(|g| g.len() == count(trace) && is_contiguous_cpu_f32(trace));
+    let plain = contiguous_slice(gradient).filter(|_| is_contiguous_cpu_f32(trace));
     if let Some(gradient) = plain {
         return change(trace, |trace| add(gradient, trace));
     }

@@ -66,8 +66,8 @@ impl Learned {
             for (term, value) in terms.iter_mut().zip([values[i], log]) {
                 term.rows.push(TracedRow { value, error: *error, step: *step });
                 if !learns {
-                    let none = networks.parameters(&term.name).into_iter().map(|_| None);
-                    term.gradients.extend(none);
+                    let count = networks.gradient_count(&term.name, evaluation);
+                    term.gradients.extend((0..count).map(|_| None));
                     continue;
                 }
                 // Of this row alone: those of the others are zero.

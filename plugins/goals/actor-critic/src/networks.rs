@@ -99,13 +99,28 @@ impl Networks {
             VALUE => (&self.value, &evaluation.value),
             _ => (&self.policy, &evaluation.policy),
         };
-        let found = head.backward(pass, grad, self.trunk.is_some())?;
-        let mut all = match (&self.trunk, &evaluation.trunk, found.input) {
-            (Some(trunk), Some(pass), Some(grad)) => trunk.backward(pass, grad, false)?.params,
-            _ => Vec::new(),
+        let (Some(trunk), Some(pass_of_trunk)) = (&self.trunk, &evaluation.trunk) else {
+            return head.traced_gradients(pass, grad);
+        };
+        let found = head.backward(pass, grad, true)?;
+        let mut all = match found.input {
+            Some(grad) => trunk.backward(pass_of_trunk, grad, false)?.params,
+            None => Vec::new(),
         };
         all.extend(found.params);
         Ok(all)
+    }
+
+    /// How many tensors [`gradients`](Self::gradients) returns.
+    pub(crate) fn gradient_count(&self, term: &str, evaluation: &Evaluation) -> usize {
+        let (head, pass) = match term {
+            VALUE => (&self.value, &evaluation.value),
+            _ => (&self.policy, &evaluation.policy),
+        };
+        match &self.trunk {
+            Some(trunk) => trunk.parameters().len() + head.parameters().len(),
+            None => head.traced_count(pass),
+        }
     }
 
     /// The names of those parameters.

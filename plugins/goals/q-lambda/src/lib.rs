@@ -179,13 +179,13 @@ impl Goal for QLambda {
         for (row, Learned { chosen, value, error, step }) in learned.iter().enumerate() {
             term.rows.push(TracedRow { value: *value, error: *error, step: *step });
             if *step == TraceStep::Rest {
-                term.gradients.extend(self.network.parameters().iter().map(|_| None));
+                term.gradients.extend((0..self.network.traced_count(pass)).map(|_| None));
                 continue;
             }
             // Of what was chosen in this row alone: all else is zero.
             let mut grad = OutputBuffer::zeros(&[learned.len() as i64, self.choices as i64])?;
             grad[row * self.choices + chosen] = 1.0;
-            term.gradients.extend(self.network.backward(pass, grad.into_tensor(), false)?.params);
+            term.gradients.extend(self.network.traced_gradients(pass, grad.into_tensor())?);
         }
         let numbers = self.metrics(&learned);
         let numbers = numbers.map(|(name, number)| (name.to_owned(), f64::from(number))).collect();

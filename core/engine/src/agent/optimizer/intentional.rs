@@ -3,6 +3,7 @@ use super::{Optimizer, Rows, power};
 use crate::agent::elements::change;
 use efference_sdk::autograd::{count, sum_of};
 use efference_sdk::{Result, ensure, simd};
+use std::ops::Range;
 use tch::Tensor;
 
 /// Which share of an error an update removes (the paper: 0.25 for Q(λ), 0.5 for the value of AC(λ)); and by how much an update
@@ -90,8 +91,10 @@ impl Optimizer {
         let (mut effect, mut lengths) = (0.0, vec![0.0; rows.rows.len()]);
         let mut inverses = std::mem::take(&mut self.scratch);
         inverses.resize(parameters.iter().map(|(_, p)| count(p)).sum(), 0.0);
-        let mut rest = &mut inverses[..];
+        let (mut rest, mut end) = (&mut inverses[..], 0);
         for (i, (name, p)) in parameters.iter().enumerate() {
+            let place = end..end + count(p);
+            end = place.end;
             let (beta2, epsilon) = (self.settings.beta2, self.settings.epsilon);
             let state = self.count_update(i, name, p);
             if state.tensors.is_empty() {
@@ -104,9 +107,9 @@ impl Optimizer {
                 unbiased: unbiased as f32,
                 epsilon: epsilon as f32,
             };
-            let (inverse, behind) = std::mem::take(&mut rest).split_at_mut(count(p));
+            let (inverse, behind) = std::mem::take(&mut rest).split_at_mut(place.len());
             rest = behind;
-            effect += scale.measure(v, rows, i, inverse, &mut lengths)?;
+            effect += scale.measure(v, rows, (i, place), inverse, &mut lengths)?;
         }
         memory.effect += (1.0 - rows.decay) * (effect / n - memory.effect);
         let effect = memory.effect / (1.0 - rows.decay.powf(memory.updates));
@@ -116,10 +119,10 @@ impl Optimizer {
             let size = intent / (n * (effect * length).sqrt().max(1e-8));
             let step = (size * memory.take_error(row.error, rows.weighs)) as f32;
             let mut rest = &inverses[..];
-            for (i, (_, p)) in parameters.iter().enumerate() {
+            for ((_, p), trace) in parameters.iter().zip(row.traces.of_all(parameters)) {
                 let (inverse, behind) = rest.split_at(count(p));
                 rest = behind;
-                change([p], [row.traces[i]], |[p], [z]| {
+                change([p], [trace], |[p], [z]| {
                     simd!({
                         let elements = p.iter_mut().zip(z).zip(inverse);
                         elements.for_each(|((p, z), inverse)| *p += step * z * inverse);
@@ -143,19 +146,19 @@ struct Scale {
 }
 
 impl Scale {
-    /// Updates `v` of the parameter `i`, writes `1 / s` of its elements, adds the `Σ z² / s` of its rows to `lengths`, and
+    /// Updates `v` of the parameter `i`, whose elements are at `place` among those of all, writes `1 / s` of its elements, adds the `Σ z² / s` of its rows to `lengths`, and
     /// returns the `Σ g² / s` of all rows.
     fn measure(
         self,
         v: &Tensor,
         rows: &Rows<'_>,
-        i: usize,
+        (i, place): (usize, Range<usize>),
         inverse: &mut [f32],
         lengths: &mut [f64],
     ) -> Result<f64> {
         let mut effect = 0.0;
         if let ([row], [length]) = (&rows.rows[..], &mut *lengths)
-            && let (Some(g), Some(z)) = (row.gradients[i], row.traces[i])
+            && let (Some(g), Some(z)) = (row.gradients.of(i, place.clone()), row.traces.of(i, place.clone()))
         {
             // The usual case, in one pass over memory.
             change([v], [Some(g), Some(z)], |[v], [g, z]| {
@@ -167,7 +170,7 @@ impl Scale {
         }
         change([v], [], |[v], []| v.iter_mut().for_each(|v| *v *= self.decay))?;
         for row in &rows.rows {
-            change([v], [row.gradients[i]], |[v], [g]| {
+            change([v], [row.gradients.of(i, place.clone())], |[v], [g]| {
                 simd!(v.iter_mut().zip(g).for_each(|(v, g)| *v += self.share * g * g));
             })?;
         }
@@ -175,7 +178,8 @@ impl Scale {
             simd!(inverse.iter_mut().zip(&*v).for_each(|(inverse, v)| *inverse = self.inverse(*v)));
         })?;
         for (row, length) in rows.rows.iter().zip(lengths) {
-            change([v], [row.gradients[i], row.traces[i]], |_, [g, z]| {
+            let read = [row.gradients, row.traces].map(|all| all.of(i, place.clone()));
+            change([v], read, |_, [g, z]| {
                 effect += weighted_squares(g, inverse);
                 *length += weighted_squares(z, inverse);
             })?;

@@ -2,7 +2,7 @@
 //! 2410.14606).
 use super::{Optimizer, Rows};
 use crate::agent::elements::change;
-use efference_sdk::autograd::{slice_in_memory_order, sum_of};
+use efference_sdk::autograd::{count, sum_of};
 use efference_sdk::{Result, simd};
 use tch::Tensor;
 
@@ -21,14 +21,18 @@ impl Optimizer {
         let mut bound = 0.0;
         for row in &rows.rows {
             let mut norm = 0.0;
-            for trace in row.traces.iter().flatten() {
-                let trace = slice_in_memory_order(trace)?;
+            for trace in row.traces.of_all(parameters).flatten() {
+                let trace = trace.elements()?;
                 norm += simd!(sum_of(trace, trace, |z, _| z.abs()));
             }
             bound += kappa * row.error.abs().max(1.0) * norm;
         }
+        let mut end = 0;
         for (i, (name, p)) in parameters.iter().enumerate() {
-            let traces = rows.rows.iter().filter_map(|row| Some((row.error, row.traces[i]?)));
+            let place = end..end + count(p);
+            end = place.end;
+            let traces =
+                rows.rows.iter().filter_map(|row| Some((row.error, row.traces.of(i, place.clone())?)));
             for (error, trace) in traces {
                 let step = (error / bound.max(1.0)) as f32;
                 change([p], [Some(trace)], |[p], [z]| {

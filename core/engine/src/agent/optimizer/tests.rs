@@ -118,10 +118,29 @@ impl Example {
         let [t0, t1] = [0, 1].map(|r: usize| traces[r].iter().map(Some).collect::<Vec<_>>());
         let [g0, g1] = [0, 1].map(|r: usize| gradients[r].iter().map(Some).collect::<Vec<_>>());
         let rows = vec![
-            Row { error: errors[0], traces: &t0, gradients: &g0 },
-            Row { error: errors[1], traces: &t1, gradients: &g1 },
+            Row { error: errors[0], traces: Elements::Each(&t0), gradients: Elements::Each(&g0) },
+            Row { error: errors[1], traces: Elements::Each(&t1), gradients: Elements::Each(&g1) },
         ];
         optimizer.follow(&self.parameters, &Rows { rows, decay: 0.75, weighs }).unwrap();
+    }
+
+    /// Follows rows by the elements of all parameters, as they lie in memory.
+    fn follow_all(&self, optimizer: &mut Optimizer, errors: &[f64]) {
+        let of_all = |row: &Vec<Tensor>| -> Vec<f32> {
+            let of_one = |((_, p), t): (&(String, Tensor), &Tensor)| {
+                autograd::slice_in_memory_order(&laid_out_as(p, t).unwrap()).unwrap().to_vec()
+            };
+            self.parameters.iter().zip(row).flat_map(of_one).collect()
+        };
+        let [traces, gradients] = [&self.traces, &self.gradients].map(|rows| rows.each_ref().map(of_all));
+        let rows = errors.iter().zip(traces.iter().zip(&gradients)).map(|(error, (traces, gradients))| Row {
+            error: *error,
+            traces: Elements::All(traces),
+            gradients: Elements::All(gradients),
+        });
+        optimizer
+            .follow(&self.parameters, &Rows { rows: rows.collect(), decay: 0.75, weighs: true })
+            .unwrap();
     }
 
     /// All elements of both tensors in 64 bits, in the order of their dims.
@@ -141,6 +160,39 @@ impl Example {
         for (found, expected) in self.elements().iter().zip(expected) {
             assert!((found - expected).abs() < 2e-6 * expected.abs().max(1.0), "{found} {expected}");
         }
+    }
+}
+
+#[test]
+fn the_elements_of_all_parameters_do_what_a_tensor_for_each_does() {
+    for kind in [OptimizerKind::Obgd, OptimizerKind::Intentional] {
+        let (each, all) = (Example::new(), Example::new());
+        let [mut by_each, mut by_all] = [optimizer(kind, 0.0), optimizer(kind, 0.0)];
+        for errors in [[0.5, -3.0], [1.0, 0.25]] {
+            each.follow(&mut by_each, errors, true);
+            all.follow_all(&mut by_all, &errors);
+        }
+        // Sums over a trace that lies as its parameter does run in another order.
+        all.expect(&each.elements());
+        assert_ne!(each.elements(), Example::new().elements(), "{kind:?}");
+    }
+    for kind in [OptimizerKind::Adam, OptimizerKind::Adamw] {
+        let (each, all) = (Example::new(), Example::new());
+        let clipped = || {
+            let settings =
+                OptimizerSettings { kind, weight_decay: 0.1, clip: Some(0.2), ..Default::default() };
+            Optimizer::new(settings)
+        };
+        let [mut by_each, mut by_all] = [clipped(), clipped()];
+        for error in [0.5, -2.0] {
+            let traces: Vec<_> = each.traces[0].iter().map(Some).collect();
+            let traces = Elements::Each(&traces);
+            let rows = vec![Row { error, traces, gradients: traces }];
+            by_each.follow(&each.parameters, &Rows { rows, decay: 0.75, weighs: true }).unwrap();
+            all.follow_all(&mut by_all, &[error]);
+        }
+        assert_eq!(each.elements(), all.elements(), "{kind:?}");
+        assert_ne!(each.elements(), Example::new().elements(), "{kind:?}");
     }
 }
 
