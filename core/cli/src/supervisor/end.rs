@@ -4,12 +4,13 @@ use super::memory::OutOfMemory;
 use super::words::{note, say};
 use efference_runs::FileError;
 use efference_runs::checkpoint::CheckpointFiles;
-use efference_runs::directory::{End, Ending, Failure, RunDirectory};
+use efference_runs::directory::{End, Ending, Failure, RunDirectory, RunLock};
 use efference_runs::time::rfc3339;
 use efference_supervision::{Doing, Meaning, Phase, meaning};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An engine that has ended.
 pub(super) struct Ended<'a> {
@@ -132,7 +133,7 @@ impl Ended<'_> {
         let seconds = (since_1970 - self.doing.began).max(0.0);
         let end = End { how, step: self.doing.step, seconds, ended: rfc3339(now), notes: Vec::new() };
         let write = |run: &RunDirectory| {
-            let Some(_lock) = run.lock()? else { return Ok(()) };
+            let Some(_lock) = lock_soon(run)? else { return Ok(()) };
             if run.end()?.is_none() {
                 run.write_end(&end)?;
                 run.remove_unfinished();
@@ -145,8 +146,43 @@ impl Ended<'_> {
     }
 }
 
+/// The lock of a run whose engine has died; `None` if another process has it for longer than what the engine left behind would: a
+/// process that it was about to start has its files until it is started.
+fn lock_soon(run: &RunDirectory) -> Result<Option<RunLock>, FileError> {
+    let until = Instant::now() + Duration::from_secs(2);
+    loop {
+        let lock = run.lock()?;
+        if lock.is_some() || Instant::now() > until {
+            return Ok(lock);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// ``go on from step 800 with `efference resume …` ``, if there is a checkpoint.
 fn how_to_resume(run: &RunDirectory, shown: &Path) -> Option<String> {
     let step = CheckpointFiles::new(run.checkpoints()).newest(None).ok()??;
     Some(format!("go on from step {step} with `efference resume {}`", shown.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_lock_of_a_dead_engine_is_waited_for_while_what_it_was_starting_has_it() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("spec.toml"), "").unwrap();
+        let run = RunDirectory::open(place.path()).unwrap();
+        let held = run.lock().unwrap().unwrap();
+        let starting = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            drop(held);
+        });
+        assert!(lock_soon(&run).unwrap().is_some());
+        starting.join().unwrap();
+        let _held = run.lock().unwrap().unwrap();
+        assert!(lock_soon(&run).unwrap().is_none(), "another process goes on with the run");
+    }
 }
