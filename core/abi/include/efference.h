@@ -512,8 +512,8 @@ typedef struct ef_AgentVTable {
     // How many elements at the end of a state are the cell's own memory.
     ef_Status (*memory)(void *this_, int64_t *out, struct ef_Error *err);
     // As `descend`, by eligibility traces of the loss term `name`, so that an optimizer can choose the size of a step by
-    // them: with `n` parameters in the group, `traces` and `gradients` are `n` a row in turn, and `errors` one a row.
-    // `decay` is what is left of a trace a step later.
+    // them: with `n` parameters in the group, `traces` and `gradients` are `n` a row in turn, or one that stands for all
+    // as in `TracedTerm`, and `errors` one a row. `decay` is what is left of a trace a step later.
     ef_Status (*follow)(void *this_,
                         struct ef_Str name,
                         struct ef_Str group,

@@ -143,8 +143,8 @@ pub struct AgentVTable {
     /// How many elements at the end of a state are the cell's own memory.
     pub memory: unsafe extern "C" fn(this_: *mut c_void, out: *mut i64, err: *mut Error) -> Status,
     /// As `descend`, by eligibility traces of the loss term `name`, so that an optimizer can choose the size of a step by
-    /// them: with `n` parameters in the group, `traces` and `gradients` are `n` a row in turn, and `errors` one a row.
-    /// `decay` is what is left of a trace a step later.
+    /// them: with `n` parameters in the group, `traces` and `gradients` are `n` a row in turn, or one that stands for all
+    /// as in `TracedTerm`, and `errors` one a row. `decay` is what is left of a trace a step later.
     #[allow(clippy::type_complexity)] // a list of what crosses, as in all others
     pub follow: Option<
         unsafe extern "C" fn(

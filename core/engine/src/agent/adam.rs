@@ -83,11 +83,11 @@ impl<'a> Updates<'a> {
             simd!(update(Piece { parameter, gradient, m, v, factors }));
             return true;
         }
-        let piece =
-            |parameter, gradient, m, v| Mutex::new(Some(Piece { parameter, gradient, m, v, factors }));
         let moments = m.chunks_mut(PIECE).zip(v.chunks_mut(PIECE));
         let all = parameter.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments);
-        self.pieces.extend(all.map(|((parameter, gradient), (m, v))| piece(parameter, gradient, m, v)));
+        self.pieces.extend(all.map(|((parameter, gradient), (m, v))| {
+            Mutex::new(Some(Piece { parameter, gradient, m, v, factors }))
+        }));
         true
     }
 

@@ -61,14 +61,13 @@ void gather(AccumulateGrad &leaf, Tensor &&grad) {
   leaf.apply(std::move(one));
 }
 
-// Adds a small gradient to one that nobody else holds, in place. False: libtorch is to do it.
-bool add_small(Tensor &sum, const Tensor &grad) {
+// Adds a small gradient in place. False: libtorch is to do it.
+bool add_small(const Tensor &sum, const Tensor &grad) {
   constexpr int64_t SMALL = int64_t(1) << 15;
   float *to, *from;
   size_t n, m;
-  if (!efference::is_plain(sum) || !efference::is_plain(grad) || sum.numel() > SMALL || sum.sizes() != grad.sizes() || !sum.is_contiguous() ||
-      !grad.is_contiguous() || sum.use_count() != 1 || sum.requires_grad() || !elements(sum, &to, &n) ||
-      !elements(grad, &from, &m) || sum.storage().use_count() != 1)
+  if (!efference::is_plain(sum) || !efference::is_plain(grad) || sum.numel() > SMALL || sum.sizes() != grad.sizes() ||
+      !sum.is_contiguous() || !grad.is_contiguous() || !elements(sum, &to, &n) || !elements(grad, &from, &m))
     return false;
   for (size_t i = 0; i < n; i++) to[i] += from[i];
   sum.unsafeGetTensorImpl()->bump_version();
@@ -78,10 +77,9 @@ bool add_small(Tensor &sum, const Tensor &grad) {
 void add(Tensor &sum, Tensor &&grad) {
   if (!sum.defined()) {
     sum = std::move(grad);
-  } else if (add_small(sum, grad)) {
   } else if (sum.layout() == at::kStrided && grad.layout() == at::kStrided && sum.use_count() == 1 && sum.has_storage() &&
              sum.storage().use_count() == 1 && sum.is_non_overlapping_and_dense()) {
-    sum.add_(grad);
+    if (!add_small(sum, grad)) sum.add_(grad);
   } else {
     sum = sum + grad;
   }

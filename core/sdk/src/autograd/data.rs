@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_that_are_used_again_do_not_pile_up() {
+    fn tensors_that_are_held_share_no_memory() {
         let held: Vec<_> = (0..100).map(|_| OutputBuffer::zeros(&[16_000]).unwrap()).collect();
         drop(held);
         for i in 1..20_000 {

@@ -88,6 +88,14 @@ impl Networks {
         Ok(Outputs { value, policy, evaluation })
     }
 
+    /// The network that a term is the output of, with its pass.
+    fn head<'a>(&'a self, term: &str, evaluation: &'a Evaluation) -> (&'a FeedForward, &'a Pass) {
+        match term {
+            VALUE => (&self.value, &evaluation.value),
+            _ => (&self.policy, &evaluation.policy),
+        }
+    }
+
     /// The gradients of the parameters that a term depends on, from that of its network's outputs (rows, outs).
     pub(crate) fn gradients(
         &self,
@@ -95,10 +103,7 @@ impl Networks {
         evaluation: &Evaluation,
         grad: Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
-        let (head, pass) = match term {
-            VALUE => (&self.value, &evaluation.value),
-            _ => (&self.policy, &evaluation.policy),
-        };
+        let (head, pass) = self.head(term, evaluation);
         let (Some(trunk), Some(pass_of_trunk)) = (&self.trunk, &evaluation.trunk) else {
             return head.traced_gradients(pass, grad);
         };
@@ -113,10 +118,7 @@ impl Networks {
 
     /// How many tensors [`gradients`](Self::gradients) returns.
     pub(crate) fn gradient_count(&self, term: &str, evaluation: &Evaluation) -> usize {
-        let (head, pass) = match term {
-            VALUE => (&self.value, &evaluation.value),
-            _ => (&self.policy, &evaluation.policy),
-        };
+        let (head, pass) = self.head(term, evaluation);
         match &self.trunk {
             Some(trunk) => trunk.parameters().len() + head.parameters().len(),
             None => head.traced_count(pass),

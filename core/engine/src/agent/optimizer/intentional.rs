@@ -91,7 +91,7 @@ impl Optimizer {
         let (mut effect, mut lengths) = (0.0, vec![0.0; rows.rows.len()]);
         let mut inverses = std::mem::take(&mut self.scratch);
         inverses.resize(parameters.iter().map(|(_, p)| count(p)).sum(), 0.0);
-        let (mut rest, mut end) = (&mut inverses[..], 0);
+        let mut end = 0;
         for (i, (name, p)) in parameters.iter().enumerate() {
             let place = end..end + count(p);
             end = place.end;
@@ -107,9 +107,7 @@ impl Optimizer {
                 unbiased: unbiased as f32,
                 epsilon: epsilon as f32,
             };
-            let (inverse, behind) = std::mem::take(&mut rest).split_at_mut(place.len());
-            rest = behind;
-            effect += scale.measure(v, rows, (i, place), inverse, &mut lengths)?;
+            effect += scale.measure(v, rows, (i, place.clone()), &mut inverses[place], &mut lengths)?;
         }
         memory.effect += (1.0 - rows.decay) * (effect / n - memory.effect);
         let effect = memory.effect / (1.0 - rows.decay.powf(memory.updates));
@@ -146,8 +144,8 @@ struct Scale {
 }
 
 impl Scale {
-    /// Updates `v` of the parameter `i`, whose elements are at `place` among those of all, writes `1 / s` of its elements, adds the `Σ z² / s` of its rows to `lengths`, and
-    /// returns the `Σ g² / s` of all rows.
+    /// Updates `v` of the parameter `i`, whose elements are at `place` among those of all, writes `1 / s` of its elements, adds the
+    /// `Σ z² / s` of its rows to `lengths`, and returns the `Σ g² / s` of all rows.
     fn measure(
         self,
         v: &Tensor,
