@@ -28,7 +28,7 @@ fn main() {
 
     // The C++ part of `efference_sdk::autograd`.
     let include = lib.join("../include");
-    for file in ["backward.cpp", "recycled.cpp", "pool.cpp", "rust_node.h", "shim.cpp"] {
+    for file in ["backward.cpp", "nodes.cpp", "pool.cpp", "recycled.cpp", "rust_node.h", "shim.cpp"] {
         println!("cargo::rerun-if-changed=src/autograd/{file}");
     }
     cc::Build::new()
@@ -39,11 +39,10 @@ fn main() {
         .opt_level(2)
         .flag_if_supported("-fvect-cost-model=dynamic")
         .flag_if_supported("-fno-plt")
+        .define("NDEBUG", None) // as libtorch itself is compiled: its headers check themselves without it
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("src/autograd/shim.cpp")
-        .file("src/autograd/backward.cpp")
-        .file("src/autograd/recycled.cpp")
+        .file("src/autograd/nodes.cpp")
         .file("src/autograd/pool.cpp")
         .compile("efference_autograd_shim");
 

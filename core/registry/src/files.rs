@@ -138,6 +138,15 @@ impl PluginFiles {
         self.folders.iter().filter_map(Folder::not_built).collect()
     }
 
+    /// What to do about a plugin that was not found but whose crate lies in the clone that this program was built in:
+    /// `cargo xtask run` builds the plugins of one experiment.
+    pub fn not_built_beside(&self, kind: Kind, name: &str) -> Option<String> {
+        if self.get(kind, name).is_some() {
+            return None;
+        }
+        not_built_in_clone(&env::current_exe().ok()?, kind, name)
+    }
+
     /// Directories of the variable `EFFERENCE_PLUGIN_PATH` that are not there.
     pub fn missing_directories(&self) -> &[PathBuf] {
         &self.missing
@@ -189,6 +198,19 @@ impl PluginFiles {
     }
 }
 
+/// The same, of a program at `program`.
+fn not_built_in_clone(program: &Path, kind: Kind, name: &str) -> Option<String> {
+    let is_folder_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let folder = format!("plugins/{}s/{name}", kind.name());
+    let mut clones = program
+        .ancestors()
+        .filter(|above| is_folder_name && above.join(&folder).join("Cargo.toml").is_file());
+    let clone = clones.next()?.display();
+    Some(format!(
+        "its source is in {clone}/{folder}, but it was not built: run `cargo build --release` in {clone}"
+    ))
+}
+
 /// Where plugins lie beside the program: in its own directory, in the one above for a test program, and where
 /// an installation puts them.
 fn beside_this_program() -> Vec<PathBuf> {
@@ -210,4 +232,25 @@ fn is_same(a: &Path, b: &Path) -> bool {
 
 fn names_a_plugin(file: &Path) -> bool {
     file.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libefference_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_of_the_clone_that_was_not_built_is_told_from_one_that_is_nowhere() {
+        let clone = tempfile::tempdir().unwrap();
+        let dense = clone.path().join("plugins/layers/dense");
+        fs::create_dir_all(&dense).unwrap();
+        fs::write(dense.join("Cargo.toml"), "[package]").unwrap();
+        let of = |kind, name| not_built_in_clone(&clone.path().join("target/release/efference"), kind, name);
+        let said = of(Kind::Layer, "dense").unwrap();
+        let clone = clone.path().display();
+        assert!(said.ends_with(&format!("run `cargo build --release` in {clone}")), "{said}");
+        for (kind, name) in [(Kind::Cell, "dense"), (Kind::Layer, "sparse"), (Kind::Layer, "../layers/dense")]
+        {
+            assert_eq!(of(kind, name), None, "{name}");
+        }
+    }
 }

@@ -96,6 +96,10 @@ impl PluginRegistry for KnownPlugins<'_> {
         self.files.notes(kind, name)
     }
 
+    fn not_built(&self, kind: Kind, name: &str) -> Option<String> {
+        self.files.not_built_beside(kind, name)
+    }
+
     fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionError> {
         let failed = |message: String| OptionError { path: String::new(), message };
         let found = self.files.find(kind, name).map_err(|e| failed(e.to_string()))?;

@@ -141,7 +141,9 @@ pub(super) fn choose(
     let near = nearest(&name, names.iter().map(String::as_str));
     let near = near.map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
     let refused: String = registry.refused().iter().map(|why| format!("\nnot loaded: {why}")).collect();
-    let help = format!("{near}{}{refused}", there_are(kind, &names));
+    let help = registry
+        .not_built(kind, &name)
+        .unwrap_or_else(|| format!("{near}{}{refused}", there_are(kind, &names)));
     let message = format!("there is no {} plugin `{name}`{by_default}", kind.name());
     diagnostics.push(KeyDiagnostic::in_value(&at, message, "no such plugin".into(), Some(help)));
     None

@@ -53,6 +53,11 @@ pub trait PluginRegistry {
         Vec::new()
     }
 
+    /// What to do about a plugin that is not there, if that is known: that its source is, and how to build it.
+    fn not_built(&self, _kind: Kind, _name: &str) -> Option<String> {
+        None
+    }
+
     /// Lets the plugin check its options (a JSON object), which follow its schema and have all defaults.
     ///
     /// # Errors
@@ -97,6 +102,10 @@ impl<'a> Cached<'a> {
             Some(known) => known.clone().ok(),
             None => self.registry.schema_of_other(kind, name),
         }
+    }
+
+    pub(super) fn not_built(&self, kind: Kind, name: &str) -> Option<String> {
+        self.registry.not_built(kind, name)
     }
 
     pub(super) fn notes(&self, kind: Kind, name: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::report::say;
+use crate::spec;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -17,29 +18,15 @@ pub(crate) enum Browser {
 }
 
 /// What an experiment, or one that it extends, needs: nothing, if `browser` is not its environment or it names a Chromium of
-/// its own. A spec that cannot be read is not our concern: `efference` says what is wrong with it.
+/// its own.
 pub(crate) fn asked_for(spec: &Path) -> Option<Browser> {
-    let says = |key| environment(spec, key, 8).unwrap_or_default();
+    let tables = spec::tables(spec);
+    let says = |key| {
+        let value = |table: &toml::Table| Some(table.get("environment")?.get(key)?.as_str()?.to_owned());
+        tables.iter().find_map(value).unwrap_or_default()
+    };
     let any = says("plugin") == "browser" && says("chromium").is_empty();
     any.then(|| if says("pace") == "lock-step" { Browser::Shell } else { Browser::Chromium })
-}
-
-/// What a spec, or one that it extends, says for a key of `[environment]`.
-fn environment(spec: &Path, key: &str, depth: usize) -> Option<String> {
-    let text = fs::read_to_string(spec).ok()?;
-    let table: toml::Table = toml::from_str(&text).ok()?;
-    if let Some(value) = table.get("environment").and_then(|e| e.get(key)).and_then(|v| v.as_str()) {
-        return Some(value.to_owned());
-    }
-    let bases = match table.get("extends")? {
-        toml::Value::String(base) => vec![base.as_str()],
-        toml::Value::Array(bases) => bases.iter().filter_map(|b| b.as_str()).collect(),
-        _ => return None,
-    };
-    let folder = spec.parent().unwrap_or(Path::new(""));
-    // The last one wins. The depth ends a circle of specs that extend each other.
-    let depth = depth.checked_sub(1)?;
-    bases.into_iter().rev().find_map(|base| environment(&folder.join(base), key, depth))
 }
 
 /// Makes sure that it is there: installs Debian's package as root, else says which one to install.

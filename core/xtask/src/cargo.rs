@@ -7,16 +7,36 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
+/// The packages of the programs that run experiments.
+pub(crate) const HOST: [&str; 2] = ["efference-cli", "efference-engine"];
+
 /// Cargo in the workspace with the libtorch of the set-up, in the release profile.
 pub(crate) fn command(places: &Places, libtorch: &Path, task: &str) -> Command {
-    let mut command = bare(places);
-    command.args([task, "--release", "--workspace"]).env("LIBTORCH", libtorch);
+    let mut command = released(places, libtorch, task);
+    command.arg("--workspace");
     command
 }
 
-/// Builds everything. `cargo test` alone would not do: it does not refresh the plugins' libraries.
-pub(crate) fn build(places: &Places, libtorch: &Path) -> Result<()> {
-    match status(&mut command(places, libtorch, "build"))? {
+fn released(places: &Places, libtorch: &Path, task: &str) -> Command {
+    let mut command = bare(places);
+    command.args([task, "--release"]).env("LIBTORCH", libtorch);
+    command
+}
+
+/// Builds everything, or the host and these plugins. `cargo test` alone would not do: it does not refresh the plugins'
+/// libraries.
+pub(crate) fn build(places: &Places, libtorch: &Path, plugins: Option<&[String]>) -> Result<()> {
+    let mut build = match plugins {
+        None => command(places, libtorch, "build"),
+        Some(plugins) => {
+            let mut build = released(places, libtorch, "build");
+            build.args(
+                HOST.into_iter().chain(plugins.iter().map(String::as_str)).flat_map(|p| ["--package", p]),
+            );
+            build
+        }
+    };
+    match status(&mut build)? {
         status if status.success() => Ok(()),
         _ => Err(Error::new("the build failed; cargo's messages above say where")),
     }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::libtorch::{self, Flavour, Wish};
 use crate::packages::{GYMNASIUM, MINIWOB, TENSORBOARD};
 use crate::places::Places;
+use crate::plugins;
 use crate::report::{duration, say};
 use std::ffi::OsString;
 use std::fs;
@@ -29,7 +30,8 @@ pub(crate) fn build(places: &Places) -> Result<ExitCode> {
 }
 
 pub(crate) fn run(places: &Places, spec: &Path, rest: &[OsString]) -> Result<ExitCode> {
-    built(places)?;
+    let plugins = plugins::needed(places, spec, rest);
+    built_with(places, Some(&plugins))?;
     if let Some(browser) = browser::asked_for(spec) {
         browser::ensure(browser)?;
     }
@@ -125,15 +127,22 @@ pub(crate) fn test(places: &Places, filter: Option<&str>) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Set-up and build: what comes before anything is run.
+/// Set-up and build of everything: what comes before most commands.
 fn built(places: &Places) -> Result<PathBuf> {
+    built_with(places, None)
+}
+
+/// Set-up and build of the host with these plugins, or of everything.
+fn built_with(places: &Places, plugins: Option<&[String]>) -> Result<PathBuf> {
     let libtorch = libtorch::set_up(places, &Wish::default())?;
     if !places.program("efference").is_file() {
-        say(
-            "building; the first time this takes 12 to 15 minutes on two cores, libtorch's bindings 3 to 4 of them",
-        );
+        let (what, minutes) = match plugins {
+            Some(_) => ("the host and the plugins of this experiment", "XXX"),
+            None => ("everything", "YYY"),
+        };
+        say(format!("building {what}; the first time this takes {minutes} minutes on two cores"));
     }
-    cargo::build(places, &libtorch)?;
+    cargo::build(places, &libtorch, plugins)?;
     seal(places)?;
     Ok(libtorch)
 }

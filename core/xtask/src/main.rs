@@ -8,8 +8,10 @@ mod error;
 mod libtorch;
 mod packages;
 mod places;
+mod plugins;
 mod python;
 mod report;
+mod spec;
 mod tidy;
 
 use clap::builder::PossibleValuesParser;
@@ -35,7 +37,7 @@ enum Task {
     Setup(SetUp),
     /// Build the host and the plugins (release profile)
     Build,
-    /// Build, then run an experiment: `cargo xtask run experiments/first-light.toml`
+    /// Build the host and the plugins that an experiment names, then run it: `cargo xtask run experiments/first-light.toml`
     Run {
         /// The experiment, a TOML file
         spec: PathBuf,

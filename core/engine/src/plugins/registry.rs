@@ -107,6 +107,10 @@ impl PluginRegistry for Registry {
         self.files.notes(kind, name)
     }
 
+    fn not_built(&self, kind: Kind, name: &str) -> Option<String> {
+        self.files.not_built_beside(kind, name)
+    }
+
     fn check(&self, kind: Kind, name: &str, options: &serde_json::Value) -> Result<(), OptionError> {
         let missing = |e: MissingPlugin| OptionError { path: String::new(), message: e.to_string() };
         self.load(kind, name).map_err(missing)?.option_error(options).map_or(Ok(()), Err)

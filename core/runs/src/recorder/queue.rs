@@ -1,7 +1,7 @@
 //! What waits for the thread that writes: bounded, so that a disk that takes nothing costs so much memory and no more.
 use crate::readable::Bytes;
 use crate::{FileError, Line, PicturePair, RecordError, disk};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -113,6 +113,9 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     limits: Limits,
+    /// How long the thread sleeps on after it has taken everything, so that a fast run need not wake it for each line: to wake a
+    /// thread costs the loop some microseconds.
+    gather: Duration,
     /// A file on the disk that is written to.
     file: PathBuf,
 }
@@ -125,6 +128,10 @@ struct State {
     missing: Missing,
     pictures_left_out: u64,
     fingerprints_left_out: u64,
+    /// Whether the thread waits for whatever comes.
+    idle: bool,
+    /// Whether what waits should not wait longer.
+    urgent: bool,
     closed: bool,
     ending: Option<Instant>,
     busy: Option<Busy>,
@@ -144,9 +151,11 @@ pub(super) enum Taken {
 /// A write that takes longer is worth a word.
 const SLOW: Duration = Duration::from_secs(10);
 
+const GATHER: Duration = Duration::from_millis(20);
+
 impl Queue {
     pub(super) fn new(limits: Limits, file: PathBuf) -> Self {
-        Queue { state: Mutex::default(), changed: Condvar::new(), limits, file }
+        Queue { state: Mutex::default(), changed: Condvar::new(), limits, gather: GATHER, file }
     }
 
     /// Adds a message, or leaves out what may be left out.
@@ -162,11 +171,17 @@ impl Queue {
                 return self.leave_out(&mut state, &message);
             }
             state.bytes[kind as usize] += bytes;
+            state.urgent |= waiting + bytes > self.limits.of(kind) / 2;
+        } else {
+            state.urgent = true;
         }
         state.messages.push_back(message);
         let slow = self.slow(&mut state);
+        let wake = state.idle || state.urgent;
         drop(state);
-        self.changed.notify_all();
+        if wake {
+            self.changed.notify_all();
+        }
         slow.into_iter().for_each(|said| tracing::warn!("{said}"));
         Ok(())
     }
@@ -240,26 +255,37 @@ impl Queue {
 
     /// The next message, if one comes in that time.
     pub(super) fn take(&self, patience: Option<Duration>) -> Taken {
-        let until = patience.map(|patience| Instant::now() + patience);
         let mut state = self.state.lock();
-        loop {
-            if let Some(message) = state.messages.pop_front() {
+        if state.messages.is_empty() {
+            let now = Instant::now();
+            let until = patience.map(|patience| now + patience);
+            self.gather(&mut state, now + self.gather.min(patience.unwrap_or(Duration::MAX)));
+            state.idle = true;
+            while state.messages.is_empty() && !state.closed {
+                match until {
+                    None => self.changed.wait(&mut state),
+                    Some(until) if self.changed.wait_until(&mut state, until).timed_out() => break,
+                    Some(_) => {}
+                }
+            }
+            state.idle = false;
+        }
+        match state.messages.pop_front() {
+            Some(message) => {
                 if let Some(kind) = message.kind() {
                     state.bytes[kind as usize] -= message.bytes();
                 }
-                return Taken::Message(message);
+                Taken::Message(message)
             }
-            if state.closed {
-                return Taken::Closed;
-            }
-            match until {
-                None => self.changed.wait(&mut state),
-                Some(until) if self.changed.wait_until(&mut state, until).timed_out() => {
-                    return Taken::Nothing;
-                }
-                Some(_) => {}
-            }
+            None if state.closed => Taken::Closed,
+            None => Taken::Nothing,
         }
+    }
+
+    /// Lets messages come together, until then or until one comes that should not wait.
+    fn gather(&self, state: &mut MutexGuard<'_, State>, until: Instant) {
+        state.urgent = false;
+        while !state.urgent && !state.closed && !self.changed.wait_until(state, until).timed_out() {}
     }
 
     /// The thread begins a write, or has it behind it.
@@ -304,5 +330,51 @@ impl Queue {
             }
         }
         state.missing.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, channel, sync_channel};
+    use std::thread;
+
+    fn evaluation() -> Message {
+        Message::Evaluation("0123456789".to_owned())
+    }
+
+    /// A queue for 64 bytes of lines, and what a thread that gathers for an hour takes from it.
+    fn taken_from(queue: Queue) -> (Arc<Queue>, Receiver<bool>) {
+        let queue = Arc::new(Queue { gather: Duration::from_secs(3600), ..queue });
+        let (theirs, (sender, receiver)) = (Arc::clone(&queue), channel());
+        thread::spawn(move || {
+            while let Taken::Message(message) = theirs.take(None) {
+                let _ = sender.send(matches!(message, Message::Sync(_)));
+            }
+        });
+        (queue, receiver)
+    }
+
+    #[test]
+    fn lines_come_together_until_one_may_not_wait() {
+        let limits = Limits { lines: 64, ..Limits::default() };
+        let (queue, taken) = taken_from(Queue::new(limits, "metrics.jsonl".into()));
+        // Long enough that the thread sleeps; if it does not, the test says less.
+        thread::sleep(Duration::from_millis(50));
+        (0..2).for_each(|_| queue.push(evaluation()).unwrap());
+        thread::sleep(Duration::from_millis(50));
+        assert!(taken.try_recv().is_err(), "it was woken for a line");
+        queue.push(Message::Sync(sync_channel(1).0)).unwrap();
+        let next = || taken.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!([next(), next(), next()], [false, false, true]);
+        // More than half of the lines that may wait.
+        thread::sleep(Duration::from_millis(50));
+        (0..4).for_each(|_| queue.push(evaluation()).unwrap());
+        assert_eq!([next(), next(), next(), next()], [false; 4]);
+        queue.push(evaluation()).unwrap();
+        queue.close();
+        assert!(!next());
+        assert!(taken.recv_timeout(Duration::from_secs(60)).is_err(), "it goes on after the end");
     }
 }

@@ -12,13 +12,14 @@ const SLOPE: f32 = 0.01;
 pub(super) fn activate(y: Tensor) -> Result<(Tensor, Vec<f32>)> {
     let width = shape2(&y).map_or(1, |[_, width]| width.max(1)) as usize;
     let mut y = OutputBuffer::reuse(y)?;
-    let scales = activate_rows(&mut y, width);
+    let mut scales = Vec::with_capacity(y.len() / width);
+    activate_rows(&mut y, width, &mut scales);
     Ok((y.into_tensor(), scales))
 }
 
-/// The same of rows of so many elements, which are written over.
-pub(super) fn activate_rows(y: &mut [f32], width: usize) -> Vec<f32> {
-    simd!(y.chunks_exact_mut(width).map(activate_row).collect())
+/// The same of rows of so many elements, which are written over; each row's `s` is added to `scales`.
+pub(super) fn activate_rows(y: &mut [f32], width: usize, scales: &mut Vec<f32>) {
+    simd!(y.chunks_exact_mut(width).for_each(|row| scales.push(activate_row(row))));
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@
 use super::activation::{activate_rows, activate_rows_backward};
 use super::product;
 use crate::autograd::{OutputBuffer, count, is_contiguous_cpu_f32, matrix, shape2, slice};
-use crate::{GradInput, Layer, Result};
+use crate::{GradInput, Layer, Result, ensure};
 use tch::Tensor;
 
 /// `x → [matrix → LayerNorm → LeakyReLU] × … → matrix (→ LayerNorm → LeakyReLU)`
@@ -27,13 +27,15 @@ struct Matrix {
     outs: usize,
 }
 
-/// A forward pass, as the backward pass needs it.
+/// A forward pass, as the backward pass needs it. All numbers of a kind lie in one piece, since a block of memory for each matrix
+/// takes as long to get and to free as its product.
 #[derive(Debug, Default)]
 pub(super) struct PlainPass {
-    /// What went into each matrix, row by row; behind them what came out of the network if that was activated.
-    inputs: Vec<Vec<f32>>,
-    /// Of each LayerNorm, what each row was divided by, inverted.
-    scales: Vec<Vec<f32>>,
+    /// What went into each matrix, row by row, one matrix after the other; behind them what came out of the network if that was
+    /// activated.
+    inputs: Vec<f32>,
+    /// What each row was divided by, inverted, of one LayerNorm after the other.
+    scales: Vec<f32>,
 }
 
 impl Plain {
@@ -70,36 +72,38 @@ impl Plain {
             && self.matrices.iter().all(|m| product::is_small(rows as usize, m.ins, m.outs))
     }
 
-    /// Of `x` (rows, ins): (rows, outs); and if it is to be kept, what the backward pass needs.
-    pub(super) fn forward(&self, x: &[f32], keep: bool) -> Result<(Vec<f32>, PlainPass)> {
-        let mut pass = PlainPass::default();
-        let mut x = x.to_vec();
+    /// Of `x` (rows, ins): (rows, outs); and what the backward pass needs.
+    pub(super) fn forward(&self, x: &[f32], rows: usize) -> Result<(Tensor, PlainPass)> {
+        let width = x.len() / rows + self.matrices.iter().map(|m| m.outs).sum::<usize>();
+        let mut inputs = Vec::with_capacity(rows * width);
+        let mut scales = Vec::with_capacity(rows * self.matrices.len());
+        inputs.extend_from_slice(x);
+        let mut input = 0;
         for (i, Matrix { weight, bias, ins, outs }) in self.matrices.iter().enumerate() {
-            let mut y = vec![0.0; x.len() / ins * outs];
+            let output = inputs.len();
+            inputs.resize(output + rows * outs, 0.0);
+            let (before, y) = inputs.split_at_mut(output);
             let bias = bias.as_ref().map(slice).transpose()?;
-            product::forward(&x, slice(weight)?, bias, &mut y, *ins);
+            product::forward(&before[input..], slice(weight)?, bias, y, *ins);
             if i + 1 < self.matrices.len() || self.activate_last {
-                let scales = activate_rows(&mut y, *outs);
-                if keep {
-                    pass.scales.push(scales);
-                }
+                activate_rows(y, *outs, &mut scales);
             }
-            if keep {
-                pass.inputs.push(x);
-            }
-            x = y;
+            input = output;
         }
-        if keep && self.activate_last {
-            pass.inputs.push(x.clone());
+        let y = matrix(rows, &inputs[input..])?;
+        if !self.activate_last {
+            inputs.truncate(input);
         }
-        Ok((x, pass))
+        Ok((y, PlainPass { inputs, scales }))
     }
 
     /// The gradients of all parameters, and of `x` if `to_input`, from those of the outputs.
     pub(super) fn backward(&self, pass: &PlainPass, grad: &[f32], to_input: bool) -> Result<GradInput> {
         let buffers = self.parameters().map(OutputBuffer::shaped_like);
         let mut buffers = buffers.collect::<Result<Vec<_>>>()?;
-        let input = self.backward_into(pass, grad, to_input, buffers.iter_mut().map(|b| &mut b[..]))?;
+        let mut rest = buffers.iter_mut();
+        let next = |_: &Tensor| rest.next_back().map_or(&mut [][..], |buffer| &mut buffer[..]);
+        let input = self.backward_into(pass, grad, to_input, next)?;
         let params = buffers.into_iter().map(|buffer| Some(buffer.into_tensor())).collect();
         Ok(GradInput { input, params })
     }
@@ -108,12 +112,13 @@ impl Plain {
     pub(super) fn elements_of_backward(&self, pass: &PlainPass, grad: &[f32]) -> Result<Tensor> {
         let mut elements = OutputBuffer::empty(&[self.parameters().map(count).sum::<usize>() as i64])?;
         let mut rest = &mut elements[..];
-        let buffers = self.parameters().map(|p| {
-            let (own, behind) = std::mem::take(&mut rest).split_at_mut(count(p));
-            rest = behind;
+        let next = |parameter: &Tensor| {
+            let all = std::mem::take(&mut rest);
+            let (before, own) = all.split_at_mut(all.len() - count(parameter));
+            rest = before;
             own
-        });
-        self.backward_into(pass, grad, false, buffers.collect::<Vec<_>>().into_iter())?;
+        };
+        self.backward_into(pass, grad, false, next)?;
         Ok(elements.into_tensor())
     }
 
@@ -122,38 +127,54 @@ impl Plain {
         self.matrices.iter().flat_map(|m| std::iter::once(&m.weight).chain(&m.bias))
     }
 
-    /// Writes the gradients of all parameters, and returns that of `x` if `to_input`.
+    /// Writes the gradients of all parameters, and returns that of `x` if `to_input`. `next` says where that of a parameter
+    /// goes, and is asked from the last one to the first.
     fn backward_into<'a>(
         &self,
         pass: &PlainPass,
         grad: &[f32],
         to_input: bool,
-        mut buffers: impl DoubleEndedIterator<Item = &'a mut [f32]>,
+        mut next: impl FnMut(&Tensor) -> &'a mut [f32],
     ) -> Result<Option<Tensor>> {
-        let mut g = grad.to_vec();
-        if self.activate_last
-            && let (Some(output), Some(scales), Some(last)) =
-                (pass.inputs.last(), pass.scales.last(), self.matrices.last())
-        {
-            activate_rows_backward(&mut g, output, scales, last.outs);
+        let Some(last) = self.matrices.last() else { return Ok(None) };
+        let rows = grad.len() / last.outs;
+        let of_outputs = if self.activate_last { last.outs } else { 0 };
+        ensure!(
+            pass.inputs.len() == rows * (self.matrices.iter().map(|m| m.ins).sum::<usize>() + of_outputs),
+            "the gradient of a network's outputs has {rows} rows, and its inputs had another number of them"
+        );
+        let (mut inputs, mut scales) = (&pass.inputs[..], &pass.scales[..]);
+        let widest = self.matrices.iter().map(|m| m.ins).max().unwrap_or_default();
+        let mut g = Vec::with_capacity(rows * widest.max(last.outs));
+        g.extend_from_slice(grad);
+        let mut of_input = Vec::with_capacity(rows * widest);
+        if self.activate_last {
+            let output = take_last(&mut inputs, grad.len());
+            activate_rows_backward(&mut g, output, take_last(&mut scales, rows), last.outs);
         }
-        for (i, Matrix { weight, bias, ins, outs }) in self.matrices.iter().enumerate().rev() {
-            let of_bias = bias.as_ref().and_then(|_| buffers.next_back()).unwrap_or_default();
-            let of_weight = buffers.next_back().unwrap_or_default();
-            product::to_parameters(&g, &pass.inputs[i], *ins, of_weight, of_bias, true);
+        for (i, Matrix { weight, bias, ins, .. }) in self.matrices.iter().enumerate().rev() {
+            let input = take_last(&mut inputs, rows * ins);
+            let of_bias = bias.as_ref().map_or(&mut [][..], |bias| next(bias));
+            let of_weight = next(weight);
+            product::to_parameters(&g, input, *ins, of_weight, of_bias, true);
             if i == 0 && !to_input {
                 break;
             }
-            let rows = g.len() / outs;
-            let mut of_input = vec![0.0; rows * ins];
+            of_input.resize(rows * ins, 0.0);
             product::to_input(&g, slice(weight)?, &mut of_input, *ins);
-            if i > 0 {
-                activate_rows_backward(&mut of_input, &pass.inputs[i], &pass.scales[i - 1], *ins);
-            } else {
+            if i == 0 {
                 return Ok(Some(matrix(rows, &of_input)?));
             }
-            g = of_input;
+            activate_rows_backward(&mut of_input, input, take_last(&mut scales, rows), *ins);
+            std::mem::swap(&mut g, &mut of_input);
         }
         Ok(None)
     }
+}
+
+/// Takes the last `n` off.
+fn take_last<'a>(all: &mut &'a [f32], n: usize) -> &'a [f32] {
+    let (before, last) = all.split_at(all.len() - n);
+    *all = before;
+    last
 }

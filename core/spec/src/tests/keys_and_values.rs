@@ -214,6 +214,11 @@ fn a_plugin_that_is_not_there_is_reported_with_those_that_are() {
         ],
     );
     assert_report(
+        "plugin = \"ldl\"",
+        "plugin = \"sparse\"",
+        &["there is no layer plugin `sparse`", "run `cargo build`"],
+    );
+    assert_report(
         "plugin = \"bptt\"",
         "plugin = \"eprop\"",
         &["there is no trainer plugin `eprop`", "help: trainer plugins that were found: bptt"],

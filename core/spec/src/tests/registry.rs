@@ -180,7 +180,8 @@ options! {
     }
 }
 
-/// The plugins of the tests: `worlds`, `page` and `broken`; `ldl` and `dense`; `mgu`; `bptt`; `predict`.
+/// The plugins of the tests: `worlds`, `page` and `broken`; `ldl` and `dense`; `mgu`; `bptt`; `predict`. The layer `sparse` was not
+/// built.
 pub(super) struct Declared;
 
 fn check<O: DeserializeOwned>(options: &Value) -> Result<O, OptionError> {
@@ -214,6 +215,10 @@ impl PluginRegistry for Declared {
             _ => return Err("it was made for another libtorch".into()),
         }
         .to_value())
+    }
+
+    fn not_built(&self, kind: Kind, name: &str) -> Option<String> {
+        (kind == Kind::Layer && name == "sparse").then(|| "run `cargo build`".to_owned())
     }
 
     fn check(&self, kind: Kind, name: &str, options: &Value) -> Result<(), OptionError> {
