@@ -186,19 +186,39 @@ impl Scale {
     }
 
     /// The same of a single row, of which there are all gradients and traces: `Σ g² / s` and `Σ z² / s`. Sums are kept as
-    /// [`sum_of`] keeps them, so that they are the same bits.
+    /// [`sum_of`] keeps them, so that they are the same bits; they are taken while the next division is under way.
     #[inline(always)]
     fn measure_row(self, v: &mut [f32], g: &[f32], z: &[f32], inverse: &mut [f32]) -> [f64; 2] {
         const CHUNK: usize = 1024;
+        const PLACES: usize = 16;
+        let measure = |v: &mut f32, g: f32, z: f32, inverse: &mut f32| {
+            *v = *v * self.decay + self.share * g * g;
+            *inverse = self.inverse(*v);
+            [g * g * *inverse, z * z * *inverse]
+        };
         let mut totals = [0.0; 2];
         let chunks = v.chunks_mut(CHUNK).zip(inverse.chunks_mut(CHUNK));
         for ((v, inverse), (g, z)) in chunks.zip(g.chunks(CHUNK).zip(z.chunks(CHUNK))) {
-            for ((v, inverse), g) in v.iter_mut().zip(&mut *inverse).zip(g) {
-                *v = *v * self.decay + self.share * g * g;
-                *inverse = self.inverse(*v);
+            let (mut of_g, mut of_z) = ([0.0f32; PLACES], [0.0f32; PLACES]);
+            let (mut vs, mut inverses) = (v.chunks_exact_mut(PLACES), inverse.chunks_exact_mut(PLACES));
+            let (gs, zs) = (g.chunks_exact(PLACES), z.chunks_exact(PLACES));
+            let rest = gs.remainder().iter().zip(zs.remainder());
+            for ((v, inverse), (g, z)) in vs.by_ref().zip(inverses.by_ref()).zip(gs.zip(zs)) {
+                for i in 0..PLACES {
+                    let [g, z] = measure(&mut v[i], g[i], z[i], &mut inverse[i]);
+                    of_g[i] += g;
+                    of_z[i] += z;
+                }
             }
-            totals[0] += sum_of(g, inverse, |g, inverse| g * g * inverse);
-            totals[1] += sum_of(z, inverse, |z, inverse| z * z * inverse);
+            let mut rests = [0.0f32; 2];
+            let ends = vs.into_remainder().iter_mut().zip(inverses.into_remainder());
+            for ((v, inverse), (g, z)) in ends.zip(rest) {
+                let [g, z] = measure(v, *g, *z, inverse);
+                rests[0] += g;
+                rests[1] += z;
+            }
+            totals[0] += f64::from(of_g.iter().sum::<f32>() + rests[0]);
+            totals[1] += f64::from(of_z.iter().sum::<f32>() + rests[1]);
         }
         totals
     }
