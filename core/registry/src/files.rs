@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_of_the_clone_that_was_not_built_is_told_from_one_that_is_nowhere() {
+    fn a_plugin_of_the_clone_that_was_not_built_differs_from_one_that_is_nowhere() {
         let clone = tempfile::tempdir().unwrap();
         let dense = clone.path().join("plugins/layers/dense");
         fs::create_dir_all(&dense).unwrap();

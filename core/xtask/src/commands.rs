@@ -1,13 +1,12 @@
 //! What each command does, in order.
 
 use crate::browser::{self, Browser};
-use crate::cargo;
 use crate::error::{Error, Result};
 use crate::libtorch::{self, Flavour, Wish};
 use crate::packages::{GYMNASIUM, MINIWOB, TENSORBOARD};
 use crate::places::Places;
-use crate::plugins;
 use crate::report::{duration, say};
+use crate::{cargo, plugins};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -137,10 +136,10 @@ fn built_with(places: &Places, plugins: Option<&[String]>) -> Result<PathBuf> {
     let libtorch = libtorch::set_up(places, &Wish::default())?;
     if !places.program("efference").is_file() {
         let (what, minutes) = match plugins {
-            Some(_) => ("the host and the plugins of this experiment", "XXX"),
-            None => ("everything", "YYY"),
+            Some(_) => ("the host and the plugins of this experiment", "6"),
+            None => ("everything", "9"),
         };
-        say(format!("building {what}; the first time this takes {minutes} minutes on two cores"));
+        say(format!("building {what}; the first time this takes about {minutes} minutes on two cores"));
     }
     cargo::build(places, &libtorch, plugins)?;
     seal(places)?;

@@ -31,7 +31,7 @@ pub(crate) fn needed(places: &Places, spec: &Path, arguments: &[OsString]) -> Ve
     all(places).into_iter().filter(is_needed).map(|plugin| plugin.package).collect()
 }
 
-/// Those in `plugins/KIND/NAME` whose crate is a library to be loaded.
+/// Those in `plugins/<kind>/<name>` whose crate is a library to be loaded.
 fn all(places: &Places) -> Vec<Plugin> {
     let folders_in = |folder: &Path| -> Vec<PathBuf> {
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()

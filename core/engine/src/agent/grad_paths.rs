@@ -1,5 +1,7 @@
 //! Gradients along several paths: which masks there are, and sums. The ground of the two ways to evaluate a transition.
-use efference_sdk::{GradMask, GradPath, Result};
+use efference_sdk::autograd::{OutputBuffer, shape2, slice};
+use efference_sdk::{GradMask, GradPath, Result, simd};
+use std::ops::Range;
 use tch::Tensor;
 
 /// The distinct masks of some gradient paths, in the order in which they come.
@@ -41,6 +43,46 @@ pub(super) fn sum_masked(grads: Vec<(GradMask, Tensor)>) -> Result<Option<Tensor
     Ok(sum)
 }
 
+/// [`add_grad`], to rows of so many numbers on the CPU, without an operation of libtorch's.
+pub(super) fn add_grad_to_rows(
+    rows: &mut [f32],
+    width: usize,
+    outs: &Range<i64>,
+    grad: &Tensor,
+) -> Result<()> {
+    let grad = grad.f_contiguous()?;
+    let outs = outs.start as usize..outs.end as usize;
+    if !outs.is_empty() {
+        let all = rows.chunks_exact_mut(width).zip(slice(&grad)?.chunks_exact(outs.len()));
+        all.for_each(|(row, g)| add(&mut row[outs.clone()], g));
+    }
+    Ok(())
+}
+
+/// [`sum_masked`], of rows on the CPU that lie one mask after the other, `batch` of each.
+pub(super) fn sum_masked_rows(masks: &[GradMask], rows: &Tensor, batch: i64) -> Result<Tensor> {
+    let width = shape2(rows).map_or(0, |[_, width]| width);
+    if masks == [GradMask::All] || batch * width == 0 {
+        return Ok(rows.shallow_clone());
+    }
+    let mut sum = OutputBuffer::zeros(&[batch, width])?;
+    let rows = rows.f_contiguous()?;
+    let of_masks = slice(&rows)?.chunks_exact((batch * width) as usize);
+    for (mask, rows) in masks.iter().zip(of_masks) {
+        for (sum, row) in sum.chunks_exact_mut(width as usize).zip(rows.chunks_exact(width as usize)) {
+            for reached in mask.reached(width) {
+                let reached = reached.start as usize..reached.end as usize;
+                add(&mut sum[reached.clone()], &row[reached]);
+            }
+        }
+    }
+    Ok(sum.into_tensor())
+}
+
+fn add(to: &mut [f32], from: &[f32]) {
+    simd!(to.iter_mut().zip(from).for_each(|(to, from)| *to += from));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,8 +116,24 @@ mod tests {
             }
             let each = masks.iter().copied().zip(all.split(2, 0)).collect();
             assert!(sum_masked(each).unwrap().unwrap().equal(&expected), "{masks:?}");
+            assert!(sum_masked_rows(&masks, &all, 2).unwrap().equal(&expected), "{masks:?}");
         }
         let all = Random::new(3).normal(&[2, 8], 1.0);
         assert!(sum_masked(vec![(GradMask::All, all.copy())]).unwrap().unwrap().equal(&all));
+        assert!(sum_masked_rows(&[GradMask::All], &all, 2).unwrap().equal(&all));
+    }
+
+    #[test]
+    fn a_gradient_is_added_to_its_columns_in_either_way() {
+        for outs in [0..5, 1..4, 2..2] {
+            let path = GradPath { outs: outs.clone(), mask: GradMask::All, frozen: false };
+            // Not contiguous.
+            let grad = Random::new(4).normal(&[outs.end - outs.start, 3], 1.0).tr();
+            let expected = Tensor::ones([3, 5], (Kind::Float, Device::Cpu));
+            let mut rows = [1.0f32; 15];
+            add_grad(&expected, &path, Some(&grad)).unwrap();
+            add_grad_to_rows(&mut rows, 5, &outs, &grad).unwrap();
+            assert!(Tensor::from_slice(&rows).view_as(&expected).equal(&expected), "{outs:?}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! A transition by the cell's custom VJP: the gradient paths share forward and backward.
-use super::grad_paths::{add_grad, distinct_masks, sum_masked};
+use super::grad_paths::{add_grad_to_rows, distinct_masks, sum_masked_rows};
 use super::shared_cell::SharedCell;
-use efference_sdk::autograd::{Context, Gradients, Op, required, rows, shape2};
-use efference_sdk::nn::columns;
+use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, required, rows, shape2, slice};
 use efference_sdk::{GradMask, GradOutput, GradPath, Result};
-use tch::{Device, Kind, Tensor};
+use std::ops::Range;
+use tch::Tensor;
 
 /// Inputs: `x`, then the cell's parameters. Outputs: one a path. Saved: what the cell's VJP saves.
 pub(super) struct TransitionByVjp {
@@ -67,14 +67,15 @@ impl TransitionByVjp {
         {
             return Ok(g.f_contiguous()?);
         }
-        let shape = [summed.len() as i64 * batch, self.state_size];
-        let all = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
-        for (path, rows) in summed.iter().zip(all.f_split(batch, 0)?) {
-            for i in &path.of {
-                add_grad(&rows, &self.paths[*i], gradients.of_output(*i))?;
+        let width = self.state_size as usize;
+        let mut all = OutputBuffer::zeros(&[summed.len() as i64 * batch, self.state_size])?;
+        let of_paths = all.chunks_exact_mut((batch as usize * width).max(1));
+        for (path, rows) in summed.iter().zip(of_paths) {
+            for (i, g) in path.of.iter().filter_map(|i| Some((i, gradients.of_output(*i)?))) {
+                add_grad_to_rows(rows, width, &self.paths[*i].outs, g)?;
             }
         }
-        Ok(all)
+        Ok(all.into_tensor())
     }
 }
 
@@ -95,7 +96,7 @@ impl Op for TransitionByVjp {
         {
             return Ok(vec![y]);
         }
-        self.paths.iter().map(|path| Ok(columns(&y, &path.outs)?.copy())).collect()
+        self.paths.iter().map(|path| copied(&y, &path.outs)).collect()
     }
 
     fn backward(&self, saved: &[Tensor], gradients: &Gradients<'_>) -> Result<Vec<Option<Tensor>>> {
@@ -114,9 +115,20 @@ impl Op for TransitionByVjp {
         };
         let mut found = required(cell.vjp())?.backward(saved, &grad)?;
         if let Some(rows) = found.input.take() {
-            let each = if masks.len() == 1 { vec![rows] } else { rows.f_split(batch, 0)? };
-            found.input = sum_masked(masks.into_iter().zip(each).collect())?;
+            found.input = Some(sum_masked_rows(&masks, &rows, batch)?);
         }
         found.into_input_grads(gradients)
     }
+}
+
+/// These columns of `y` (batch, outs), as a tensor of their own.
+fn copied(y: &Tensor, outs: &Range<i64>) -> Result<Tensor> {
+    let (y, length) = (y.f_contiguous()?, outs.end - outs.start);
+    let mut copy = OutputBuffer::empty(&[rows(&y), length])?;
+    if length > 0 {
+        let width = shape2(&y).map_or(1, |[_, width]| width.max(1)) as usize;
+        let from = slice(&y)?.chunks_exact(width).zip(copy.chunks_exact_mut(length as usize));
+        from.for_each(|(row, copy)| copy.copy_from_slice(&row[outs.start as usize..outs.end as usize]));
+    }
+    Ok(copy.into_tensor())
 }
