@@ -43,7 +43,7 @@ pub(super) fn sum_masked(grads: Vec<(GradMask, Tensor)>) -> Result<Option<Tensor
     Ok(sum)
 }
 
-/// [`add_grad`], to rows of so many numbers on the CPU, without an operation of libtorch's.
+/// [`add_grad`], to rows of so many elements on the CPU, without an operation of libtorch's.
 pub(super) fn add_grad_to_rows(
     rows: &mut [f32],
     width: usize,

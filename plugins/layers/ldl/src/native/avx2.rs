@@ -31,6 +31,11 @@ impl Vector for Avx2 {
         unsafe { _mm256_storeu_ps(to, self.0) }
     }
     #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: it reads nothing, and no place is a wrong one.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
         // SAFETY: see above; `count` is at most 8, so the mask lies in the table.
         Avx2(unsafe {

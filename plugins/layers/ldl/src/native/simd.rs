@@ -13,6 +13,9 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// Asks for the line of the cache at this place, which need not be one of a tensor.
+    #[inline(always)]
+    unsafe fn prefetch(_from: *const f32) {}
     /// Loads the first `count` elements, fewer than all; the others are 0.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
     /// Stores the first `count` elements, fewer than all.
@@ -223,6 +226,11 @@ impl<V: Vector> Vector for Pair<V> {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { Pair(V::load(from), V::load(from.add(V::LANES))) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: handed on. The two are one line.
+        unsafe { V::prefetch(from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
