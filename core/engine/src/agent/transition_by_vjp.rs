@@ -114,9 +114,8 @@ impl Op for TransitionByVjp {
             input_paths: masks.len(),
         };
         let mut found = required(cell.vjp())?.backward(saved, &grad)?;
-        if let Some(rows) = found.input.take() {
-            found.input = Some(sum_masked_rows(&masks, &rows, batch)?);
-        }
+        let input = found.input.take().filter(|_| !masks.is_empty());
+        found.input = input.map(|rows| sum_masked_rows(&masks, &rows, batch)).transpose()?;
         found.into_input_grads(gradients)
     }
 }

@@ -120,6 +120,17 @@ pub(super) struct Queue {
     file: PathBuf,
 }
 
+/// What the thread that writes is at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Doing {
+    #[default]
+    Writing,
+    /// Sleeps on for a while, unless something urgent comes.
+    Gathering,
+    /// Sleeps until something comes.
+    Waiting,
+}
+
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Message>,
@@ -128,8 +139,7 @@ struct State {
     missing: Missing,
     pictures_left_out: u64,
     fingerprints_left_out: u64,
-    /// Whether the thread waits for whatever comes.
-    idle: bool,
+    thread: Doing,
     /// Whether what waits should not wait longer.
     urgent: bool,
     closed: bool,
@@ -177,7 +187,11 @@ impl Queue {
         }
         state.messages.push_back(message);
         let slow = self.slow(&mut state);
-        let wake = state.idle || state.urgent;
+        let wake = match state.thread {
+            Doing::Writing => false,
+            Doing::Gathering => state.urgent,
+            Doing::Waiting => true,
+        };
         drop(state);
         if wake {
             self.changed.notify_all();
@@ -260,7 +274,7 @@ impl Queue {
             let now = Instant::now();
             let until = patience.map(|patience| now + patience);
             self.gather(&mut state, now + self.gather.min(patience.unwrap_or(Duration::MAX)));
-            state.idle = true;
+            state.thread = Doing::Waiting;
             while state.messages.is_empty() && !state.closed {
                 match until {
                     None => self.changed.wait(&mut state),
@@ -268,7 +282,7 @@ impl Queue {
                     Some(_) => {}
                 }
             }
-            state.idle = false;
+            state.thread = Doing::Writing;
         }
         match state.messages.pop_front() {
             Some(message) => {
@@ -284,7 +298,7 @@ impl Queue {
 
     /// Lets messages come together, until then or until one comes that should not wait.
     fn gather(&self, state: &mut MutexGuard<'_, State>, until: Instant) {
-        state.urgent = false;
+        (state.thread, state.urgent) = (Doing::Gathering, false);
         while !state.urgent && !state.closed && !self.changed.wait_until(state, until).timed_out() {}
     }
 
@@ -344,7 +358,7 @@ mod tests {
         Message::Evaluation("0123456789".to_owned())
     }
 
-    /// A queue for 64 bytes of lines, and what a thread that gathers for an hour takes from it.
+    /// What a thread that gathers for an hour takes from a queue: whether each is a `Sync`.
     fn taken_from(queue: Queue) -> (Arc<Queue>, Receiver<bool>) {
         let queue = Arc::new(Queue { gather: Duration::from_secs(3600), ..queue });
         let (theirs, (sender, receiver)) = (Arc::clone(&queue), channel());
@@ -360,16 +374,19 @@ mod tests {
     fn lines_come_together_until_one_may_not_wait() {
         let limits = Limits { lines: 64, ..Limits::default() };
         let (queue, taken) = taken_from(Queue::new(limits, "metrics.jsonl".into()));
-        // Long enough that the thread sleeps; if it does not, the test says less.
-        thread::sleep(Duration::from_millis(50));
+        let gathers = || {
+            while queue.state.lock().thread != Doing::Gathering {
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        gathers();
         (0..2).for_each(|_| queue.push(evaluation()).unwrap());
-        thread::sleep(Duration::from_millis(50));
-        assert!(taken.try_recv().is_err(), "it was woken for a line");
+        assert!(taken.recv_timeout(Duration::from_millis(50)).is_err(), "it was woken for a line");
         queue.push(Message::Sync(sync_channel(1).0)).unwrap();
         let next = || taken.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_eq!([next(), next(), next()], [false, false, true]);
-        // More than half of the lines that may wait.
-        thread::sleep(Duration::from_millis(50));
+        // More than half of the bytes of lines that may wait.
+        gathers();
         (0..4).for_each(|_| queue.push(evaluation()).unwrap());
         assert_eq!([next(), next(), next(), next()], [false; 4]);
         queue.push(evaluation()).unwrap();
