@@ -136,8 +136,8 @@ fn built_with(places: &Places, plugins: Option<&[String]>) -> Result<PathBuf> {
     let libtorch = libtorch::set_up(places, &Wish::default())?;
     if !places.program("efference").is_file() {
         let (what, minutes) = match plugins {
-            Some(_) => ("the host and the plugins of this experiment", "6"),
-            None => ("everything", "9"),
+            Some(_) => ("the host and the plugins of this experiment", 6),
+            None => ("everything", 9),
         };
         say(format!("building {what}; the first time this takes about {minutes} minutes on two cores"));
     }

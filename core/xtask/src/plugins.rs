@@ -94,6 +94,13 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_those_of_specs() {
+        let source = include_str!("../../spec/src/registry.rs");
+        let names = source.lines().filter_map(|line| line.split_once("=> Some(\"")?.1.split('"').next());
+        assert_eq!(names.collect::<Vec<_>>(), BY_DEFAULT);
+    }
+
+    #[test]
     fn what_was_built_before_is_built_again() {
         let target = env::temp_dir().join(format!("efference-xtask-built-{}", std::process::id()));
         let places = Places { target: target.clone(), ..workspace() };

@@ -233,3 +233,24 @@ impl Scale {
 fn weighted_squares(x: &[f32], inverse: &[f32]) -> f64 {
     simd!(sum_of(x, inverse, |x, inverse| x * x * inverse))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_in_one_pass_are_the_same_bits() {
+        let scale = Scale { decay: 0.9, share: 0.1, unbiased: 1.7, epsilon: 1e-6 };
+        for n in [0, 1, 15, 16, 17, 1023, 1024, 1041, 5000] {
+            let elements = |step: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * step).sin()).collect() };
+            let (mut v, g, z) = (elements(0.3), elements(0.7), elements(1.1));
+            v.iter_mut().for_each(|v| *v *= *v);
+            let expected: Vec<f32> = v.iter().zip(&g).map(|(v, g)| v * 0.9 + 0.1 * g * g).collect();
+            let inverses: Vec<f32> = expected.iter().map(|v| scale.inverse(*v)).collect();
+            let mut inverse = vec![0.0; n];
+            let sums = scale.measure_row(&mut v, &g, &z, &mut inverse);
+            assert_eq!(sums, [weighted_squares(&g, &inverses), weighted_squares(&z, &inverses)], "{n}");
+            assert_eq!((v, inverse), (expected, inverses), "{n}");
+        }
+    }
+}
