@@ -62,7 +62,8 @@
 //! picture at its end. So a click shows in the next observation, and what is seen depends neither on how long the agent thinks
 //! nor on what else the machine does. Chance (`Math.random`) begins from the experiment's seed, `performance.now` with the page:
 //! two runs see the same, bit for bit, of a page on which no server takes its time and that draws by these clocks, in animation
-//! frames or by CSS. Timers (`setTimeout`) may come some milliseconds of the page's time earlier or later than in another run. A
+//! frames or by CSS. Timers (`setTimeout`) may come some milliseconds of the page's time earlier or later than in another run, and
+//! Chromium rounds the times of CSS animations to 0.1 ms, by chance up or down: one that jumps just when a step ends may do so a step later. A
 //! request that does not end within `patience` holds a page up once. A run that is resumed **plays again** what the agent had done
 //! since each page was loaded, of which `replay` actions are remembered, and goes on where it was, if the page does the same
 //! again; if not, it says so, and goes on with the page as it is. All streams step at once, and are drawn one after the other. Now and
@@ -376,9 +377,7 @@ impl Browser {
                 heard: &heard.unwrap_or_default(),
             };
             self.sight.observe(&look, &mut self.observation);
-            let normaliser = &mut self.normaliser;
-            let given = stream.tab.news(|news| normaliser.take(&mut news.rewards)).flatten();
-            let reward = given.map(|given| {
+            let reward = self.normaliser.take(&mut stream.rewards).map(|given| {
                 metric("browser/reward", given.raw);
                 match (self.options.has_raw_reward(), self.options.has_tasks()) {
                     (false, _) => given.normalised,

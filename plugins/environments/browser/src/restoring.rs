@@ -111,7 +111,7 @@ impl Stream {
     /// Its page has made a step; as if a frame of it was sent, if there is one.
     pub(crate) fn step_played_again(&mut self) {
         if self.frame().is_some() {
-            self.tab.news(|news| news.rewards.clear());
+            self.rewards.clear();
             self.frame_time();
             self.sent();
         }

@@ -41,9 +41,12 @@ impl Rewards {
     /// Adds `count` rewards that add up to `sum`.
     pub(crate) fn add(&mut self, page: PageKey, sum: f64, count: f64) {
         // An infinite count under an infinite sum would make a reward that is no number.
-        if !(sum.is_finite() && (1.0..=MOST).contains(&count)) {
-            return;
+        if sum.is_finite() && (1.0..=MOST).contains(&count) {
+            self.merge(page, sum, count);
         }
+    }
+
+    fn merge(&mut self, page: PageKey, sum: f64, count: f64) {
         let room = self.0.len() < PAGES_A_FRAME;
         match self.0.last_mut() {
             Some((last, s, n)) if *last == page => {
@@ -53,6 +56,11 @@ impl Rewards {
             _ if room => self.0.push((page, sum, count)),
             _ => {} // pages that replace each other hundreds of times a second get no more attention than this
         }
+    }
+
+    /// Adds those that came later.
+    pub(crate) fn append(&mut self, later: Rewards) {
+        later.0.into_iter().for_each(|(page, sum, count)| self.merge(page, sum, count));
     }
 
     /// Forgets them.

@@ -1,12 +1,13 @@
 //! One stream: a page, what it acts with, and its last picture. It outlives its tabs.
 use crate::actions::{Abilities, Event, Hands, Trigger};
-use crate::bridge::Habit;
+use crate::bridge::{Habit, News};
 use crate::chromium::Chromium;
 use crate::devtools::Failure;
 use crate::history::{Beginning, History, PlayedAgain};
 use crate::lock_step::Standing;
 use crate::options::Options;
 use crate::page_fault::PageFault;
+use crate::reward::Rewards;
 use crate::tab::Tab;
 use crate::tasks::{Episodes, Moment, Turn, Wish};
 use crate::travel;
@@ -61,6 +62,8 @@ pub(crate) struct Stream {
     pub(crate) played_again: Option<Box<PlayedAgain>>,
     /// If its page has such.
     pub(crate) episodes: Option<Episodes>,
+    /// What its page gave since its last frame, until what it said of episodes was followed for the last time.
+    pub(crate) rewards: Rewards,
     /// The fault to recover from, and when.
     fault: Option<(Instant, PageFault)>,
     /// Recoveries in a row.
@@ -119,6 +122,7 @@ impl Stream {
             most_remembered: options.replay,
             played_again: None,
             episodes: options.has_tasks().then(|| Episodes::new(seed, number)),
+            rewards: Rewards::default(),
             fault: None,
             in_a_row: 0,
             recoveries: 0,
@@ -184,19 +188,29 @@ impl Stream {
         self.history.iter_mut().for_each(History::stepped);
     }
 
-    /// Follows what its page says of episodes, and asks it for them.
+    /// Takes what its page gave, follows what it says of episodes, and asks it for them.
     pub(crate) fn follow_episodes(&mut self) -> Result<(), StreamFailure> {
-        let Some(episodes) = &mut self.episodes else { return Ok(()) };
+        // Both at once: else a frame from before the end of an episode could have the reward of that end.
+        let take = |news: &mut News| (std::mem::take(&mut news.rewards), std::mem::take(&mut news.tale));
+        let (given, mut tale) = self.tab.news(take).unwrap_or_default();
+        let Some(episodes) = &mut self.episodes else {
+            self.rewards.append(given);
+            return Ok(());
+        };
         let failed = |why| StreamFailure::Page { url: self.url.clone(), why };
-        while let Some(said) = self.tab.news(|news| news.tale.take()).flatten() {
+        while let Some(said) = tale.take() {
             match episodes.take(said).map_err(failed)? {
-                Some(Turn::Begins) => self.tab.ask_anew()?,
+                Some(Turn::Begins) => {
+                    self.rewards.clear();
+                    self.tab.ask_anew()?;
+                }
                 Some(Turn::Ends { success }) if self.played_again.is_none() => {
                     metric("browser/success", f64::from(u8::from(success)));
                 }
                 Some(Turn::Ends { .. }) | None => {}
             }
         }
+        self.rewards.append(given);
         // Between two steps, so that it is seen in the picture of the one that follows.
         let between = self.tab.lock_step().is_none_or(|page| page.stands_still());
         let settled = between && self.tab.has_inputs();

@@ -7,11 +7,14 @@ if (window === window.top) {
   const say = said => dispatch(new Event('efference-task', { detail: write(said) }));
   // By its bare name, which may be that of a constant.
   const starts = () => typeof startEpisode === 'function';
-  let episode = null, limit = 0;
+  // Of an episode that ends while it is being begun, the end is said after the beginning.
+  let episode = null, begun = false, early = null, limit = 0;
 
   const end = (reward, truncated) => {
     if (episode === null) return;
-    say({ is: 'ended', episode, reward: Number(reward), truncated: Boolean(truncated) });
+    const ended = { is: 'ended', episode, reward: Number(reward), truncated: Boolean(truncated) };
+    if (begun) say(ended);
+    else early = ended;
     episode = null;
     never(limit);
   };
@@ -55,7 +58,7 @@ if (window === window.top) {
 
   window.addEventListener('efference-begin', async event => {
     const [number, seed] = event.detail;
-    episode = number;
+    [episode, begun, early] = [number, false, null];
     try {
       if (starts()) await startEpisode(seed);
       // Until it was drawn.
@@ -65,6 +68,8 @@ if (window === window.top) {
       return say({ is: 'failed', why: String(error).slice(0, 200) });
     }
     say({ is: 'begun', episode: number });
+    begun = true;
+    if (early !== null) return say(early);
     never(limit);
     if (SECONDS > 0) limit = later(() => end(0, true), 1000 * SECONDS);
   });

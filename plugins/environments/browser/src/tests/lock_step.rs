@@ -26,9 +26,10 @@ fn step(browser: &mut Browser, action: &[f32; 4]) -> Seen {
 const STILL: [f32; 4] = [0.0; 4];
 const PRESS: [f32; 4] = [0.0, 0.0, 1.0, 0.0];
 
-/// Draws by all clocks that there are, and by chance.
+/// Draws by all clocks that there are, and by chance. The animation does not jump: its times are rounded to 0.1 ms, by
+/// chance up or down, so of two runs one could see it before a jump at the end of a step, and the other one after.
 pub(super) const MOVING: &str = "<style>@keyframes m { from { left: 0 } to { left: 560px } }
- div { position: absolute; top: 260px; width: 60px; height: 60px; background: #0a0; animation: m 1s linear infinite }</style>
+ div { position: absolute; top: 260px; width: 60px; height: 60px; background: #0a0; animation: m 1s linear infinite alternate }</style>
  <body style='margin:0'><div></div><canvas id=c width=640 height=480></canvas><script>
  const x = c.getContext('2d');
  const draw = t => {

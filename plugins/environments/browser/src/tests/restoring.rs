@@ -25,6 +25,24 @@ impl Frames for Sent {
     }
 }
 
+impl Sent {
+    /// In which frames others differ from these, and in how many elements of the observation.
+    fn unlike(&self, others: &Sent) -> String {
+        let (streams, of_others) = (self.0.iter().map(|f| f.0), others.0.iter().map(|f| f.0));
+        if streams.clone().ne(of_others.clone()) {
+            let [expected, found] = [streams.collect::<Vec<_>>(), of_others.collect()];
+            return format!("of the streams {found:?}, not {expected:?}");
+        }
+        let frames = self.0.iter().zip(&others.0).filter(|(expected, found)| expected != found);
+        let differences = frames.map(|(expected, found)| {
+            let elements = expected.3.iter().zip(&found.3).filter(|(a, b)| a != b).count();
+            let ((stream, a, r, _), (_, b, q, _)) = (expected, found);
+            format!("stream {stream} gave {b:?}, {q:?} and not {a:?}, {r:?}, with {elements} other elements")
+        });
+        differences.collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// The next frames, each responded to by the next action of a sequence that depends on the stream.
 fn play(browser: &mut Browser, from: usize, polls: usize, action: fn(usize, u64) -> Vec<f32>) -> Vec<Sent> {
     let deadline = Instant::now() + 2 * SOON;
@@ -61,8 +79,9 @@ fn compare(options: &Options, before: usize, after: usize, action: fn(usize, u64
     // What is not where it was yet is saved as what it was.
     assert!(browser.save().unwrap() == saved);
     let found = play(&mut browser, before, after, action);
-    let differs = expected.iter().zip(&found).position(|(a, b)| a != b);
-    assert_eq!(differs, None, "the first of the frames that differs, of {after}");
+    for (t, (expected, found)) in expected.iter().zip(&found).enumerate() {
+        assert!(expected == found, "frame {t} of {after}: {}", expected.unlike(found));
+    }
     expected
 }
 

@@ -169,6 +169,28 @@ fn episodes_are_cut_off_by_the_page_and_by_their_time_and_a_page_without_a_start
 }
 
 #[test]
+fn what_an_end_gives_comes_with_the_end() {
+    let Some((_turn, paces)) = paces() else { return };
+    // Ends at ever other moments between two frames; of each other episode before it is seen, so that it is none.
+    let page = "<body><script>
+        let n = 0;
+        const startEpisode = () => ++n % 2 ? endEpisode(7) : setTimeout(() => endEpisode(1), 150 + n * 7 % 50);
+        </script>";
+    let pages = Pages::new("ends", &[("ends", page)]);
+    for pace in paces {
+        let mut browser = start(Options { frames_per_second: 60.0, ..pages.options("ends", pace) });
+        let (mut ends, deadline) = (0, Instant::now() + 6 * SOON);
+        while ends < 20 {
+            assert!(Instant::now() < deadline, "{pace:?}: no more than {ends} ends");
+            let (step_type, reward, _) = next(&mut browser, &STILL).unwrap();
+            let is_end = step_type == StepType::TERMINATED;
+            assert_eq!(reward, is_end.then_some(1.0), "{pace:?}: {step_type:?} after {ends} ends");
+            ends += usize::from(is_end);
+        }
+    }
+}
+
+#[test]
 fn a_page_that_goes_or_crashes_cuts_the_episode_off_with_what_was_seen_last() {
     let Some((_turn, paces)) = paces() else { return };
     let page = "<body style='margin: 0'><script>
