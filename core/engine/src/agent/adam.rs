@@ -49,7 +49,7 @@ impl<'a> Updates<'a> {
     /// None yet, of so many elements in all.
     pub(super) fn of(elements: usize) -> Self {
         // For little work, waking other threads costs more than it brings.
-        Updates { pieces: Vec::new(), at_once: elements < 2 * PIECE }
+        Updates { pieces: Vec::new(), at_once: elements < 6 * PIECE }
     }
 
     /// Adds the update of a parameter by its gradient, with its two moments; returns `false` where they do not

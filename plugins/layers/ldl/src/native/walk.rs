@@ -12,8 +12,10 @@ use super::geometry::{Geometry, LINE};
 use super::scratch::{self, Arena};
 use std::ops::Range;
 
-/// Multiplications below which a second thread costs more than it brings.
+/// Multiplications a thread, below which a second one costs more than it brings.
 const WORTH_A_THREAD: usize = 400_000;
+/// The same of a backward pass, in which threads wait for each other once more.
+const WORTH_A_THREAD_BACKWARD: usize = 800_000;
 
 /// One piece of work: a unit of a sub-layer in a block.
 pub(super) struct Piece {
@@ -47,7 +49,11 @@ pub(super) struct Walk<'a, F> {
 impl<F: Fn(Piece, &mut Arena<'_>) + Sync> Walk<'_, F> {
     /// Runs, on at most so many threads.
     pub(super) fn all<K: Kernels>(&self, threads: usize) {
-        let threads = threads.min(self.work / WORTH_A_THREAD).max(1);
+        let worth = match self.direction {
+            Direction::Forward => WORTH_A_THREAD,
+            Direction::Backward => WORTH_A_THREAD_BACKWARD,
+        };
+        let threads = threads.min(self.work / worth).max(1);
         let levels = self.geometry.levels();
         // Blocks of this level go to threads as a whole: enough of them to make equal shares.
         let enough = if threads == 1 { 1 } else { 4 * threads };
