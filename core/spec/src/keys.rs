@@ -25,7 +25,8 @@ pub(super) struct HostKeys {
     pub(super) device: String,
     /// CPU threads: libtorch has so many, and all is computed on them. Without, kernels take as many threads as the machine has
     /// physical cores, but no more than affinity and quota (control groups) let compute at once, and wait for none that gets no
-    /// core; libtorch's own operations have several where that was faster in the first steps.
+    /// core, or one while that is faster, which is tried now and then; libtorch's own operations have several where that was faster
+    /// in the first steps.
     #[schemars(range(min = 1, max = 4096))]
     pub(super) threads: Option<usize>,
     pub(super) state: State,

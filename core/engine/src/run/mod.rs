@@ -20,6 +20,7 @@ mod recording;
 mod signals;
 mod state;
 mod steps;
+mod team;
 pub(crate) mod threads;
 mod viewing;
 

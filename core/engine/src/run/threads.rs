@@ -3,11 +3,12 @@
 //! With `threads` in the spec, libtorch has so many, and kernels run on them. Without, kernels run on threads of our own, as many
 //! as there are processors, of which one that gets no core keeps nobody waiting (`core/sdk/src/autograd/workers.rs`), and libtorch
 //! has one. What kernels compute does not depend on how many take part, so the numbers of a run do not depend on what else the
-//! machine does.
+//! machine does. Whether all take part or one is tried now and then ([`Team`]).
 //!
 //! An agent may compute much by libtorch's operations. Those gain by several threads of libtorch's, whose number changes their
 //! sums in the last bits. So that is chosen once, where steps are long: a few of the first are made one way and the other, and
 //! the faster one is kept, also when the run is resumed.
+use super::team::Team;
 use efference_runs::limits::Limits;
 use efference_sdk::autograd;
 use efference_sdk::tch::{self, Device};
@@ -41,9 +42,12 @@ struct Threads {
     all: usize,
     /// What libtorch got.
     libtorchs: Option<usize>,
+    /// How many of our own compute, once they do.
+    team: Team,
 }
 
-static THREADS: Mutex<Threads> = Mutex::new(Threads { decision: Decision::Said, all: 1, libtorchs: None });
+static THREADS: Mutex<Threads> =
+    Mutex::new(Threads { decision: Decision::Said, all: 1, libtorchs: None, team: Team::new() });
 /// What libtorch finds by itself: as many as there are physical cores.
 static FOUND_BY_LIBTORCH: LazyLock<usize> =
     LazyLock::new(|| usize::try_from(tch::get_num_threads()).unwrap_or(1));
@@ -82,6 +86,7 @@ impl Threads {
             Decision::Libtorchs(count) => self.set(Way::Libtorchs, count),
             _ => self.set(Way::Ours, 1),
         }
+        self.team = Team::new();
         self.decision = decision;
     }
 }
@@ -129,13 +134,23 @@ pub(crate) fn all_to_libtorch() {
     threads.set(Way::Libtorchs, all);
 }
 
-/// Notes how long the trainer's part of a step took, as long as nothing is chosen.
+/// Notes how long the trainer's part of a step took, and may have the next ones made another way.
 pub(super) fn after_step(took: Duration) {
     let mut threads = state();
-    let Decision::Trial(steps) = &mut threads.decision else { return };
-    steps.push(took);
-    let steps = steps.clone();
     let all = threads.all;
+    let steps = match &mut threads.decision {
+        Decision::Trial(steps) => {
+            steps.push(took);
+            steps.clone()
+        }
+        Decision::Ours => {
+            if let Some(all_take_part) = threads.team.after_step(took) {
+                autograd::set_workers(if all_take_part { all } else { 1 });
+            }
+            return;
+        }
+        Decision::Said | Decision::Libtorchs(_) => return,
+    };
     let of = |way: Way| {
         let counted = |i: &usize| plan(*i) == Some((way, true));
         let mut times: Vec<_> = (0..steps.len()).filter(counted).map(|i| steps[i]).collect();
@@ -204,6 +219,11 @@ mod tests {
         assert_eq!(trial(10.0, 5.0), (Decision::Libtorchs(2), Some(2), 0, 17));
         assert_eq!(trial(10.0, 9.5), (Decision::Ours, Some(1), 2, 17), "so little is not worth it");
         assert_eq!(trial(1.0, 0.1), (Decision::Ours, Some(1), 2, 5), "small steps");
+        trial(10.0, 9.5);
+        for _ in 0..100 {
+            after_step(ms(if autograd::workers() == 2 { 10.0 } else { 7.0 }));
+        }
+        assert_eq!((autograd::workers(), settled_for_libtorch()), (1, Some(1)), "one is faster");
 
         choose(None, Device::Cpu);
         state().all = 2;
