@@ -7,7 +7,7 @@ use crate::run::checkpoint::Checkpoints;
 use crate::run::{Beside, Ended, Experiment, LoadedSpec, Origin, Recording, Stop, make_steps, threads};
 use efference_cli::temporary::TemporaryPlace;
 use efference_runs::directory::RunDirectory;
-use efference_sdk::{Result, ResultExt, autograd, bail};
+use efference_sdk::{Result, ResultExt, bail};
 use efference_spec::Spec;
 pub use peak::Peak;
 pub use report::{Parts, Rates, Report};
@@ -113,7 +113,7 @@ fn measure_steps(spec: &Spec, prepared: &LoadedSpec<'_>, request: &Request<'_>) 
         },
         peak_memory: peak_memory(),
         parameters: experiment.model().store().trained_count(),
-        threads: autograd::threads(),
+        threads: threads::of_run(),
         rates: Rates {
             flop: work.flop as f64 / steps as f64,
             flop_is_lower_bound: work.flop_is_lower_bound,

@@ -9,7 +9,7 @@ use super::{device, threads};
 use efference_runs::checkpoint::{Array, Checkpoint, CheckpointError, CheckpointFiles, Manifest, Written};
 use efference_runs::directory::RunDirectory;
 use efference_runs::metric;
-use efference_sdk::{self as sdk, Result, ResultExt, autograd, bail};
+use efference_sdk::{self as sdk, Result, ResultExt, bail};
 use efference_spec::{BestIs, Checkpoint as Settings, CheckpointEvery, Keep};
 use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvError};
@@ -234,7 +234,7 @@ pub(super) fn snapshot(
         efference: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: sdk::export::libtorch_version().to_owned(),
         device: device::name(experiment.model().device()),
-        threads: autograd::threads(),
+        threads: threads::of_run(),
         libtorch_threads: threads::settled_for_libtorch(),
         lines: recording.lines(),
         metrics: Vec::new(),

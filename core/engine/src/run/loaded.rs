@@ -7,8 +7,7 @@ use efference_abi::Kind;
 use efference_runs::directory::RunDirectory;
 use efference_runs::provenance::{Known, PluginFile};
 use efference_sdk::{
-    self as sdk, Comparison, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, autograd,
-    derive_seed,
+    self as sdk, Comparison, Environment, EnvironmentSetup, Outline, Prediction, Spaces, Trainer, derive_seed,
 };
 use efference_spec::{PluginChoice, Section, Spec, StateSize};
 use serde_json::Value;
@@ -216,7 +215,7 @@ impl<'a> LoadedSpec<'a> {
             texts: texts(self.spec),
             libtorch: sdk::export::libtorch_version().to_owned(),
             device: device::name(self.device),
-            threads: autograd::threads(),
+            threads: threads::of_run(),
         }
     }
 }

@@ -21,14 +21,14 @@ const AFTER_A_CHANGE: u32 = 8;
 const CHANGED: f64 = 1.25;
 
 /// The way steps are made, and what is known of how long they take.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Team {
     /// Whether all threads make the steps, but for trials.
     all: bool,
     /// Whether a trial of the other way is under way.
     trial: bool,
-    /// Whether the next step makes caches ready, and does not count: the way has just changed.
-    ready: bool,
+    /// Whether the next step is a warm-up, and does not count: the way has just changed.
+    warm_up: bool,
     sample: [Duration; SAMPLE],
     filled: usize,
     /// The median before the last trial; 0: there was none.
@@ -47,7 +47,7 @@ impl Team {
         Team {
             all: true,
             trial: false,
-            ready: false,
+            warm_up: false,
             sample,
             filled: 0,
             before: 0.0,
@@ -59,7 +59,7 @@ impl Team {
 
     /// Notes how long a step took. Returns whether all threads are to make the next ones, if that changes.
     pub(super) fn after_step(&mut self, took: Duration) -> Option<bool> {
-        if std::mem::take(&mut self.ready) {
+        if std::mem::take(&mut self.warm_up) {
             return None;
         }
         self.sample[self.filled] = took;
@@ -83,7 +83,7 @@ impl Team {
             return None;
         }
         self.wait = wait;
-        (self.before, self.trial, self.ready) = (now, true, true);
+        (self.before, self.trial, self.warm_up) = (now, true, true);
         Some(!self.all)
     }
 
@@ -93,7 +93,7 @@ impl Team {
             (self.all, self.before, self.wait) = (!self.all, median, AFTER_A_CHANGE);
             return None;
         }
-        (self.wait, self.ready) = ((2 * self.wait).min(BETWEEN[1]), true);
+        (self.wait, self.warm_up) = ((2 * self.wait).min(BETWEEN[1]), true);
         Some(self.all)
     }
 }

@@ -1,8 +1,8 @@
 //! Which threads compute: kernels' own, or libtorch's.
 //!
 //! With `threads` in the spec, libtorch has so many, and kernels run on them. Without, kernels run on threads of our own, as many
-//! as there are processors, of which one that gets no core keeps nobody waiting (`core/sdk/src/autograd/workers.rs`), and libtorch
-//! has one. What kernels compute does not depend on how many take part, so the numbers of a run do not depend on what else the
+//! as there are processors, of which one that gets no core, and so begins no task, keeps nobody waiting
+//! (`core/sdk/src/autograd/workers.rs`), and libtorch has one. What kernels compute does not depend on how many take part, so the numbers of a run do not depend on what else the
 //! machine does. Whether all take part or one is tried now and then ([`Team`]).
 //!
 //! An agent may compute much by libtorch's operations. Those gain by several threads of libtorch's, whose number changes their
@@ -104,6 +104,15 @@ pub(super) fn choose(said: Option<usize>, device: Device) {
     } else {
         threads.set(Way::Ours, 1);
         threads.decision = Decision::Trial(Vec::new());
+    }
+}
+
+/// How many threads compute, but for steps that are made on one of our own because that is faster.
+pub(crate) fn of_run() -> usize {
+    let threads = state();
+    match threads.decision {
+        Decision::Libtorchs(count) => count,
+        Decision::Said | Decision::Trial(_) | Decision::Ours => threads.all,
     }
 }
 
@@ -224,6 +233,7 @@ mod tests {
             after_step(ms(if autograd::workers() == 2 { 10.0 } else { 7.0 }));
         }
         assert_eq!((autograd::workers(), settled_for_libtorch()), (1, Some(1)), "one is faster");
+        assert_eq!(of_run(), 2, "what is recorded does not depend on the moment");
 
         choose(None, Device::Cpu);
         state().all = 2;

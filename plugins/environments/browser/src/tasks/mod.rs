@@ -42,7 +42,7 @@
 //!
 //! # What the agent sees of it
 //!
-//! The frame after `startEpisode` is the first one of an episode. The reward of a frame is the sum of what was given since the one
+//! The frame after `startEpisode` is the first one of an episode; one that has ended before that frame is left out. The reward of a frame is the sum of what was given since the one
 //! before it. The last frame has the reward and the picture of the end; the actions that respond to it are not taken, buttons
 //! and keys are let go before the next episode begins, and the mouse stays where it is. A page that crashes, hangs or goes to another address cuts the episode off. The metric `browser/success` is the part of the
 //! episodes that ended with a reward above 0.

@@ -171,7 +171,7 @@ fn episodes_are_cut_off_by_the_page_and_by_their_time_and_a_page_without_a_start
 #[test]
 fn what_an_end_gives_comes_with_the_end() {
     let Some((_turn, paces)) = paces() else { return };
-    // Ends at ever other moments between two frames; of each other episode before it is seen, so that it is none.
+    // Every second episode ends before it is seen, and is none; the others end at different moments between two frames.
     let page = "<body><script>
         let n = 0;
         const startEpisode = () => ++n % 2 ? endEpisode(7) : setTimeout(() => endEpisode(1), 150 + n * 7 % 50);
