@@ -10,6 +10,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 /// How many threads [`parallel`] spreads tasks over: the host's (`threads` in the spec), or libtorch's where no host has loaded
 /// this plugin. It may change between two calls: what is computed must not depend on it.
@@ -75,13 +76,16 @@ pub unsafe fn run_tasks(tasks: usize, task: &Task) {
         return unsafe { workers::run(tasks, task) };
     }
     let threads = threads().min(tasks);
-    let next = AtomicUsize::new(0);
+    let (taken, front, back) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(tasks));
+    let caller = thread::current().id();
     let work = || {
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= tasks {
-                break;
-            }
+        // The caller takes tasks from the front and the others from the back, as in `workers`, and for the same reason.
+        let is_caller = thread::current().id() == caller;
+        while taken.fetch_add(1, Ordering::Relaxed) < tasks {
+            let i = match is_caller {
+                true => front.fetch_add(1, Ordering::Relaxed),
+                false => back.fetch_sub(1, Ordering::Relaxed) - 1,
+            };
             // SAFETY: by the caller's promise.
             unsafe { (task.call)(task.argument, i) };
         }
