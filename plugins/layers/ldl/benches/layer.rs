@@ -166,6 +166,25 @@ fn backward(bencher: Bencher<'_, '_>, case: &Case) {
         .bench_local(|| pass.backward());
 }
 
+/// How many layers take turns in the benches of cold caches: each finds that others have been there since, as in a step.
+const TURNS: usize = 8;
+
+#[divan::bench(args = cases())]
+fn cold_forward(bencher: Bencher<'_, '_>, case: &Case) {
+    let mut layers: Vec<Pass> = (0..TURNS).map(|_| Pass::new(*case)).collect();
+    let mut turns = (0..TURNS).cycle();
+    bencher.counter(layers[0].operations(1)).bench_local(|| turns.next().map(|i| layers[i].forward()));
+}
+
+#[divan::bench(args = cases())]
+fn cold_backward(bencher: Bencher<'_, '_>, case: &Case) {
+    let mut layers: Vec<Pass> = (0..TURNS).map(|_| Pass::new(*case)).collect();
+    let mut turns = (0..TURNS).cycle();
+    bencher
+        .counter(layers[0].operations(1 + case.paths))
+        .bench_local(|| turns.next().map(|i| layers[i].backward()));
+}
+
 /// The layer as it is used, forward and backward through libtorch's autograd.
 #[divan::bench(args = [256, 4096, 65_536], consts = [1, 2])]
 fn native<const THREADS: i32>(bencher: Bencher<'_, '_>, size: i64) {

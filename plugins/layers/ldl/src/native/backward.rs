@@ -8,7 +8,7 @@ use super::geometry::{Kind, LINE, Mix};
 use super::gradient::{Backward, Contraction, add_if, copy, parameters};
 use super::kernels::{Gather, SumRows, Transpose};
 use super::leaf::{columns, rows};
-use super::products::{LanesProduct, Product, Start};
+use super::products::{LanesProduct, Next, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ptr;
@@ -74,6 +74,7 @@ unsafe fn lanes<K: Kernels>(
     arena: &mut Arena<'_>,
 ) {
     let (lanes, ins, outs) = (LINE, mix.ins, mix.outs);
+    let matrices = ins * outs * lanes;
     // Both sides are cut into the same rows.
     let tile = lanes_tile(mix, ins.max(outs), first, lanes);
     let most = tile.chunk(0).0.rows * lanes;
@@ -85,8 +86,7 @@ unsafe fn lanes<K: Kernels>(
             b.bias_gradient.wrapping_add(place(1)),
         )
     } else {
-        let mut matrices = || arena.take(ins * outs * lanes);
-        let (weight, weight_gradient) = (matrices(), matrices());
+        let (weight, weight_gradient) = (arena.take(matrices), arena.take(matrices));
         if b.input_paths > 0 {
             let packing = Packing::new(mix, (prefix, mid, first), ins, lanes);
             // SAFETY: the piece is as large as the matrices; places by the caller's promise.
@@ -100,7 +100,7 @@ unsafe fn lanes<K: Kernels>(
     let result = arena.take(ins * most);
     let unpacked = arena.take(lanes * ins * outs);
     let place = mid * mix.s * mix.l + first;
-    let summed = b.summed();
+    let summed = b.summed;
     let needed = b.input_paths > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
@@ -115,6 +115,8 @@ unsafe fn lanes<K: Kernels>(
                 let at_in = prefix * mix.block_in + place + at;
                 let at_out = prefix * mix.block_out + place + at;
                 let of_row = |row: usize| b.gradient_out.wrapping_add(row * b.size_out + at_out);
+                // The matrices of the next unit follow those of this one.
+                let ahead = b.ahead && mix.l_last && sample + 1 == b.samples && row == tile.rows;
                 if summed > 0 || (needed && b.nonlinearity != Nonlinearity::None) {
                     K::gather(&Gather {
                         tile: chunk_in,
@@ -122,6 +124,7 @@ unsafe fn lanes<K: Kernels>(
                         to: input,
                         add: false,
                         nonlinearity: b.nonlinearity,
+                        next: mix.to_next_tile(b.samples, b.size_in, mix.block_in),
                     });
                 }
                 if summed > 0 {
@@ -144,6 +147,11 @@ unsafe fn lanes<K: Kernels>(
                             skip: ptr::null(),
                             skip_row: 0,
                             skip_column: 0,
+                            next: match ahead && !b.streams {
+                                true => Next::lines(ptr::null(), weight_gradient.wrapping_add(matrices)),
+                                false => Next::NOTHING,
+                            },
+                            streams: b.streams && b.samples == 1 && tile.rows == 1 && mix.l_last,
                             width: lanes,
                             last_width: lanes,
                         });
@@ -188,6 +196,11 @@ unsafe fn lanes<K: Kernels>(
                         skip: ptr::null(),
                         skip_row: 0,
                         skip_column: 0,
+                        next: match ahead && path == 0 {
+                            true => Next::lines(weight.wrapping_add(matrices), ptr::null_mut()),
+                            false => Next::NOTHING,
+                        },
+                        streams: false,
                         width: lanes,
                         last_width: lanes,
                     });
@@ -261,7 +274,7 @@ unsafe fn apart<K: Kernels>(
     let output = arena.take(ins * lanes);
     let place = (mid * mix.s + s) * mix.l + first;
     let (at_in, at_out) = (prefix * mix.block_in + place, prefix * mix.block_out + place);
-    let summed = b.summed();
+    let summed = b.summed;
     let needed = b.input_paths > 0;
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
@@ -272,6 +285,7 @@ unsafe fn apart<K: Kernels>(
                 to: input.add(sample * ins * lanes),
                 add: false,
                 nonlinearity: b.nonlinearity,
+                next: 0,
             });
         }
         for row in 0..rows {
@@ -305,6 +319,7 @@ unsafe fn apart<K: Kernels>(
                         sum,
                         sum_k: padded_out,
                         k: samples,
+                        next_input: ptr::null(),
                         add: false,
                     },
                 );
@@ -331,6 +346,8 @@ unsafe fn apart<K: Kernels>(
                     k: outs,
                     start: Start::Zero,
                     skip: ptr::null(),
+                    next: Next::NOTHING,
+                    streams: false,
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! The kernels, compiled once for each kind of processor; which one is used is decided when the program runs.
 //!
-//! `unsafe` is allowed in this file: a [`Kernels`] may be used only where [`Processor::detect`] returned it.
+//! `unsafe` is allowed in this file: a [`Kernels`] may be used only where the [`Processor`] that it is for [is here](Processor::is_here).
 #![allow(unsafe_code)]
 use super::geometry::LINE;
 use super::kernels::{self, Gather, Scatter, SumRows, Transpose};
@@ -16,11 +16,16 @@ pub(super) trait Kernels {
     unsafe fn scatter(s: &Scatter);
     unsafe fn gather(g: &Gather);
     unsafe fn sum_rows(p: &SumRows);
+    /// To be called by each thread at its end.
+    unsafe fn end_of_stream();
 }
 
 /// Which kernels fit this processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Processor {
+    /// x86-64 with AVX-512F, and with AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
     /// x86-64 with AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -29,16 +34,33 @@ pub(super) enum Processor {
 }
 
 impl Processor {
+    /// From the best one on.
+    pub(super) const ALL: &[Processor] = &[
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx2,
+        Processor::Plain,
+    ];
+
     /// The best that this machine has.
     pub(super) fn detect() -> Self {
         static FOUND: OnceLock<Processor> = OnceLock::new();
-        *FOUND.get_or_init(|| {
+        let best = || Self::ALL.iter().copied().find(|processor| processor.is_here());
+        *FOUND.get_or_init(|| best().unwrap_or(Processor::Plain))
+    }
+
+    /// Whether this machine has it.
+    pub(super) fn is_here(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let avx2 = || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        match self {
             #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Processor::Avx2;
-            }
-            Processor::Plain
-        })
+            Processor::Avx512 => is_x86_feature_detected!("avx512f") && avx2(),
+            #[cfg(target_arch = "x86_64")]
+            Processor::Avx2 => avx2(),
+            Processor::Plain => true,
+        }
     }
 }
 
@@ -83,6 +105,11 @@ macro_rules! kernels {
                 // SAFETY: see above.
                 unsafe { kernels::sum_rows::<$vector>(p) }
             }
+            $(#[$attribute])*
+            unsafe fn end_of_stream() {
+                // SAFETY: see above.
+                unsafe { <$line>::end_of_stream() }
+            }
         }
     };
 }
@@ -94,4 +121,11 @@ kernels!(
     Avx2Kernels,
     super::avx2::Avx2,
     Pair<super::avx2::Avx2>
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    Avx512Kernels,
+    super::avx512::Avx512,
+    super::avx512::Avx512
 );

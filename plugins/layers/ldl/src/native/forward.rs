@@ -6,7 +6,7 @@
 use super::dispatch::Kernels;
 use super::geometry::{Kind, LINE, Mix};
 use super::kernels::{Gather, Scatter, Tile, Transpose};
-use super::products::{LanesProduct, Product, Start};
+use super::products::{LanesProduct, Next, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ops::Range;
@@ -26,6 +26,8 @@ pub(super) struct Forward {
     pub(super) bias: *const f32,
     pub(super) output: *mut f32,
     pub(super) nonlinearity: Nonlinearity,
+    /// Whether the layer is larger than the caches, so that what comes next is to be asked for ahead.
+    pub(super) ahead: bool,
 }
 
 // SAFETY: plain pointers; whoever uses them promises disjoint places.
@@ -40,9 +42,24 @@ impl Forward {
         if mix.skip { self.input.wrapping_add(place) } else { ptr::null() }
     }
 
+    /// What comes after one of the last two dims' products, of rows that begin at `to`; `last`: its matrix is used no more.
+    fn next(&self, mix: &Mix, matrix: usize, rows: usize, to: usize, last: bool) -> Next {
+        if !self.ahead {
+            return Next::NOTHING;
+        }
+        let read = matrix_ahead(self.weight, mix, matrix, rows);
+        Next::lines(if last { read } else { ptr::null() }, self.output.wrapping_add(to + mix.block_out))
+    }
+
     fn start(&self, place: usize, start: impl FnOnce(*const f32) -> Start) -> Start {
         if self.bias.is_null() { Start::Zero } else { start(self.bias.wrapping_add(place)) }
     }
+}
+
+/// Where a matrix lies that is used soon: a single row takes less time than it takes to bring the next matrix.
+pub(super) fn matrix_ahead(weight: *const f32, mix: &Mix, matrix: usize, rows: usize) -> *const f32 {
+    let ahead = if rows == 1 { 4 } else { 1 };
+    weight.wrapping_add((matrix + ahead) * mix.ins * mix.outs)
 }
 
 /// How a unit of [`Kind::Lanes`] lies in the tensor, for `outer` places along the mixed dim.
@@ -81,8 +98,8 @@ pub(super) fn matrix_tile(rows: usize, columns: usize, row_stride: usize, scratc
     }
 }
 
-/// How many elements of a tile are worked on at once: with as many weights, they fit into the innermost cache.
-const CHUNK: usize = 2048;
+/// How many elements of a tile are worked on at once: with the weights of a few columns, they fit into the innermost cache.
+const CHUNK: usize = 4096;
 
 impl Tile {
     /// The rows from `first` on, so many that they make up a chunk, with where they begin in the tensor.
@@ -244,7 +261,18 @@ unsafe fn lanes<K: Kernels>(
                     to: input,
                     add: false,
                     nonlinearity: f.nonlinearity,
+                    next: mix.to_next_tile(f.samples, f.size_in, mix.block_in),
                 });
+                let mut next = Next::NOTHING;
+                if f.ahead {
+                    let to = to + mix.to_next_tile(f.samples, f.size_out, mix.block_out);
+                    (next.written, next.written_row) = (f.output.wrapping_add(to), mix.inner());
+                    let ends = sample + 1 == f.samples && row == tile.rows;
+                    // Of some of the columns only a single row, which goes through them as they lie, asks for the right ones.
+                    if mix.l_last && ends && (outs.len() == mix.outs || chunk.rows == 1) {
+                        next.read = weight.wrapping_add(ins * mix.outs * lanes);
+                    }
+                }
                 // Without a nonlinearity, what a skip connection adds is in scratch memory already.
                 let skip = match f.skip(mix, to) {
                     skip if skip.is_null() => (skip, 0, 0),
@@ -270,6 +298,8 @@ unsafe fn lanes<K: Kernels>(
                     skip: skip.0,
                     skip_row: skip.1,
                     skip_column: skip.2,
+                    next,
+                    streams: false,
                     width: chunk.width,
                     last_width: chunk.last_width,
                 });
@@ -301,6 +331,7 @@ unsafe fn apart<K: Kernels>(
                 to: input.add(sample * ins * lanes),
                 add: false,
                 nonlinearity: f.nonlinearity,
+                next: 0,
             });
         }
         for lane in 0..count {
@@ -318,6 +349,8 @@ unsafe fn apart<K: Kernels>(
                 k: ins,
                 start: f.start(matrix * mix.outs + outs.start, Start::Columns),
                 skip: ptr::null(),
+                next: Next::NOTHING,
+                streams: false,
             });
         }
         for sample in 0..f.samples {
@@ -360,7 +393,7 @@ pub(super) unsafe fn activated<K: Kernels>(
     let padded = columns.next_multiple_of(LINE);
     let tile = matrix_tile(rows, columns, row, padded);
     // SAFETY: by the caller's promise.
-    unsafe { K::gather(&Gather { tile, from, to: scratch, add: false, nonlinearity }) };
+    unsafe { K::gather(&Gather { tile, from, to: scratch, add: false, nonlinearity, next: 0 }) };
     (scratch, padded)
 }
 
@@ -387,6 +420,8 @@ unsafe fn columns<K: Kernels>(mix: &Mix, f: &Forward, prefix: usize, arena: &mut
                 k: ins,
                 start: f.start(matrix * outs, Start::Rows),
                 skip: f.skip(mix, to),
+                next: f.next(mix, matrix, outs, to, sample + 1 == f.samples),
+                streams: false,
             });
         }
     }
@@ -441,6 +476,8 @@ unsafe fn rows<K: Kernels>(mix: &Mix, f: &Forward, prefix: usize, arena: &mut Ar
                 k: ins,
                 start: f.start(matrix * outs, Start::Columns),
                 skip: f.skip(mix, to),
+                next: f.next(mix, matrix, g.rows, to, g.matrix_step > 0 || group + 1 == g.groups),
+                streams: false,
             });
         }
     }

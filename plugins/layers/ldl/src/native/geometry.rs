@@ -60,6 +60,15 @@ impl Mix {
         (prefix * self.mid + mid) * numbers * self.l
     }
 
+    /// How far the tile after one of [`Kind::Lanes`] is, of a tensor of samples of `size`, with blocks of `block`.
+    pub(super) fn to_next_tile(&self, samples: usize, size: usize, block: usize) -> usize {
+        match self.mid {
+            _ if samples > 1 => size,
+            1 => block,
+            _ => self.s * self.l,
+        }
+    }
+
     /// Which matrix belongs to a place.
     pub(super) fn matrix(&self, prefix: usize, mid: usize, s: usize, l: usize) -> usize {
         prefix * self.prefix_step + mid * self.mid_step + s * self.s_step + l * self.l_step

@@ -9,7 +9,7 @@
 use super::dispatch::Kernels;
 use super::geometry::Mix;
 use super::kernels::{Gather, Scatter, SumRows, Tile};
-use super::products::{Product, Start};
+use super::products::{Next, Product, Start};
 use efference_sdk::Nonlinearity;
 use std::ptr;
 
@@ -35,6 +35,12 @@ pub(super) struct Backward<'a> {
     /// Null: not needed, or no bias.
     pub(super) bias_gradient: *mut f32,
     pub(super) nonlinearity: Nonlinearity,
+    /// How many paths reach the parameters, if their gradients are needed; else 0.
+    pub(super) summed: usize,
+    /// Whether the layer is larger than the caches, so that what comes next is to be asked for ahead.
+    pub(super) ahead: bool,
+    /// Whether the gradients of its weights are, so that those that are written once go past them.
+    pub(super) streams: bool,
 }
 
 // SAFETY: plain pointers; whoever uses them promises disjoint places.
@@ -47,12 +53,13 @@ impl Backward<'_> {
         self.samples * self.paths.len()
     }
 
-    /// How many paths reach the parameters, if their gradients are needed.
-    pub(super) fn summed(&self) -> usize {
-        if self.weight_gradient.is_null() && self.bias_gradient.is_null() {
-            return 0;
+    /// What comes after the product that makes a matrix's gradient, of inputs that go on at `input`.
+    fn next_gradient(&self, mix: &Mix, matrix: usize, input: *const f32) -> Next {
+        if !self.ahead {
+            return Next::NOTHING;
         }
-        self.paths.iter().filter(|reaches| **reaches).count()
+        let gradient = self.weight_gradient.wrapping_add((matrix + 1) * mix.ins * mix.outs);
+        Next::lines(input, if self.streams { ptr::null_mut() } else { gradient })
     }
 
     /// What a skip connection adds to the gradient at this place of `gradient_in`.
@@ -99,7 +106,7 @@ pub(super) fn add_if(add: bool) -> Start {
 /// A copy of a tile in scratch memory, or its sum with what stands there.
 pub(super) unsafe fn copy<K: Kernels>(tile: Tile, from: *const f32, to: *mut f32, add: bool) {
     // SAFETY: by the caller's promise.
-    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None }) }
+    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None, next: 0 }) }
 }
 
 /// The sum over `k` that a matrix's gradient is: `Σ_k input[i, k] · sum[k][o]`.
@@ -112,6 +119,8 @@ pub(super) struct Contraction {
     pub(super) k: usize,
     /// Whether to add to what stands there.
     pub(super) add: bool,
+    /// Where the input lies of what comes next.
+    pub(super) next_input: *const f32,
 }
 
 /// The gradients of one matrix and of its bias.
@@ -134,6 +143,8 @@ pub(super) unsafe fn parameters<K: Kernels>(mix: &Mix, b: &Backward<'_>, matrix:
                 k: c.k,
                 start: add_if(c.add),
                 skip: ptr::null(),
+                next: b.next_gradient(mix, matrix, c.next_input),
+                streams: b.streams && c.k == 1 && !c.add,
             });
         }
         if !b.bias_gradient.is_null() {

@@ -56,6 +56,8 @@ pub(super) struct Gather {
     pub(super) add: bool,
     /// What is applied on the way.
     pub(super) nonlinearity: Nonlinearity,
+    /// How far the next tile is, which is asked for on the way; 0: not.
+    pub(super) next: usize,
 }
 
 /// Sums the rows of a matrix: `out[c] = (out[c] +) Σ_r from[r][c]`.
@@ -229,13 +231,11 @@ unsafe fn gather_with<V: Vector>(g: &Gather, nonlinearity: Nonlinearity) {
 
 #[inline(always)]
 unsafe fn gather_each<V: Vector, const ADD: bool, const FULL: bool>(g: &Gather, nonlinearity: Nonlinearity) {
-    // Where the next tile begins, if tiles follow one another: a processor does not guess it, as there are many rows apart.
-    let next = g.tile.rows * g.tile.row_stride;
     each_vector!(g.tile, V::LANES, FULL, |place, scratch, count| {
         // SAFETY: by the caller's promise.
         unsafe {
             if FULL {
-                V::prefetch(g.from.wrapping_add(place + next));
+                V::prefetch(g.from.wrapping_add(place + g.next));
             }
             let mut v: V = activate(nonlinearity, load_some(g.from.add(place), count));
             if ADD {

@@ -3,11 +3,11 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::forward::{RowGroups, activated, matrix_tile};
+use super::forward::{RowGroups, activated, matrix_ahead, matrix_tile};
 use super::geometry::{LINE, Mix};
 use super::gradient::{Backward, Contraction, copy, parameters};
 use super::kernels::Transpose;
-use super::products::{Product, Start};
+use super::products::{Next, Product, Start};
 use super::scratch::Arena;
 use std::ptr;
 
@@ -20,14 +20,14 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
     let result = arena.take(ins * padded_l);
     let (at_in, at_out) = (prefix * mix.block_in, prefix * mix.block_out);
     let matrix = mix.matrix(prefix, 0, 0, 0);
-    let summed = b.summed();
+    let summed = b.summed;
     let tile = matrix_tile(outs, l, l, padded_l);
     let of_row = |row: usize| b.gradient_out.wrapping_add(row * b.size_out + at_out);
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
         for sample in 0..b.samples {
-            let from = b.input.add(sample * b.size_in + at_in);
-            let (activation, activation_row) = activated::<K>(b.nonlinearity, from, (ins, l, l), input);
+            let from_input = b.input.add(sample * b.size_in + at_in);
+            let (activation, activation_row) = activated::<K>(b.nonlinearity, from_input, (ins, l, l), input);
             if summed > 0 {
                 let (mut from, mut from_row) = (sum.cast_const(), padded_l);
                 b.each_reaching(sample, |row, first| {
@@ -51,6 +51,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
                         sum_k: padded_out,
                         k: l,
                         add: sample > 0,
+                        next_input: from_input.wrapping_add(mix.block_in),
                     },
                 );
             }
@@ -70,6 +71,11 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
                     k: outs,
                     start: Start::Zero,
                     skip: ptr::null(),
+                    next: match b.ahead && path == 0 && sample + 1 == b.samples {
+                        true => Next::lines(matrix_ahead(b.weight, mix, matrix, ins), ptr::null_mut()),
+                        false => Next::NOTHING,
+                    },
+                    streams: false,
                 });
                 K::scatter(&b.end(mix, matrix_tile(ins, l, l, padded_l), result, activation, to));
             }
@@ -86,7 +92,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
     let transposed = arena.take(outs * padded_in);
     let result = arena.take(g.rows * padded_in);
     let (at_in, at_out) = (prefix * mix.block_in, prefix * mix.block_out);
-    let summed = b.summed();
+    let summed = b.summed;
     let needed = b.input_paths > 0;
     let tile = matrix_tile(g.rows, outs, g.row_out, padded_out);
     // Rows of one path come after those of another.
@@ -97,9 +103,9 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
     unsafe {
         for group in 0..g.groups {
             let matrix = mix.matrix(prefix, 0, 0, 0) + group * g.matrix_step;
-            let from = b.input.add(at_in + group * g.group_in);
+            let from_input = b.input.add(at_in + group * g.group_in);
             let (activation, activation_row) =
-                activated::<K>(b.nonlinearity, from, (g.rows, ins, g.row_in), input);
+                activated::<K>(b.nonlinearity, from_input, (g.rows, ins, g.row_in), input);
             if summed > 0 {
                 let (mut from, mut from_row) = (sum.cast_const(), padded_out);
                 b.each_reaching(0, |row, first| {
@@ -121,6 +127,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                         sum: from,
                         sum_k: from_row,
                         k: g.rows,
+                        next_input: from_input.wrapping_add(mix.block_in),
                         add: group > 0 && g.matrix_step == 0,
                     },
                 );
@@ -137,6 +144,14 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
             }
             for path in 0..b.input_paths {
                 let to = path * b.samples * b.size_in + at_in + group * g.group_in;
+                let mut next = Next::NOTHING;
+                if b.ahead {
+                    next.read = match path {
+                        0 => matrix_ahead(b.weight, mix, matrix, g.rows),
+                        _ => of_path(path, group).wrapping_add(mix.block_out),
+                    };
+                    next.written = b.gradient_in.wrapping_add(to + mix.block_in);
+                }
                 K::product(&Product {
                     a: of_path(path, group),
                     a_row: g.row_out,
@@ -150,6 +165,8 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     k: outs,
                     start: Start::Zero,
                     skip: ptr::null(),
+                    next,
+                    streams: false,
                 });
                 let tile = matrix_tile(g.rows, ins, g.row_in, padded_in);
                 K::scatter(&b.end(mix, tile, result, activation, to));

@@ -9,6 +9,8 @@
 //! libtorch's autograd and for callers that spare it.
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod backward;
 mod dispatch;
 mod forward;

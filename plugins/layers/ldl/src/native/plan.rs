@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 use super::backward::{backward, scratch_backward};
 #[cfg(target_arch = "x86_64")]
-use super::dispatch::Avx2Kernels;
+use super::dispatch::{Avx2Kernels, Avx512Kernels};
 use super::dispatch::{Kernels, PlainKernels, Processor};
 use super::forward::{Forward, forward, scratch_forward};
 use super::geometry::{Geometry, LINE};
@@ -30,6 +30,8 @@ pub struct Plan {
     weight_lengths: Vec<usize>,
     bias_lengths: Vec<usize>,
     processor: Processor,
+    far: usize,
+    farther: usize,
 }
 
 /// A layer's parameters, in the order of its sub-layers; how each lies is said by [`Plan::order`].
@@ -52,12 +54,18 @@ pub struct GradientsOut<'a> {
     pub biases: Vec<&'a mut [f32]>,
 }
 
+/// Elements of a layer and its batch from which on they are not in the caches any more when they are needed again: a megabyte of
+/// them, for there are other layers.
+const FAR: usize = 256 << 10;
+/// Elements of weights whose gradients are not there any more when they are read: eight megabytes.
+const FARTHER: usize = 2 << 20;
+
 impl Plan {
     /// A plan for a layer of this size, cut into these factors.
     pub fn new(size: Size, factors: &Factors, nonlinearity: Nonlinearity, skip_connections: bool) -> Self {
         let product = |shape: Vec<i64>| shape.iter().map(|n| usize::try_from(*n).unwrap_or(0)).product();
         let number = |n| usize::try_from(n).unwrap_or(0);
-        Plan {
+        let mut plan = Plan {
             geometry: Geometry::new(factors, skip_connections),
             ins: number(size.ins),
             outs: number(size.outs),
@@ -67,13 +75,28 @@ impl Plan {
             weight_lengths: factors.sub_layers.iter().map(|s| product(s.weight_shape())).collect(),
             bias_lengths: factors.sub_layers.iter().map(|s| product(s.bias_shape())).collect(),
             processor: Processor::detect(),
+            far: FAR,
+            farther: FARTHER,
+        };
+        #[cfg(target_arch = "x86_64")]
+        if plan.processor == Processor::Avx512 && plan.elements(1) <= plan.far {
+            // In the caches the shorter vectors are as fast in whole tiles, and faster in parts of tiles.
+            plan.processor = Processor::Avx2;
         }
+        plan
     }
 
-    /// The same by plain Rust, whatever the processor has.
+    /// The same by the kernels for a processor that this one can do as well as.
     #[cfg(test)]
-    pub(super) fn plain(self) -> Self {
-        Plan { processor: Processor::Plain, ..self }
+    pub(super) fn by(self, processor: Processor) -> Self {
+        assert!(processor.is_here(), "this machine has no {processor:?}");
+        Plan { processor, ..self }
+    }
+
+    /// The same as for a layer that no cache holds.
+    #[cfg(test)]
+    pub(super) fn beyond_caches(self) -> Self {
+        Plan { far: 0, farther: 0, ..self }
     }
 
     /// How many elements a forward pass saves for the backward pass: the inputs of all sub-layers but the first
@@ -107,6 +130,11 @@ impl Plan {
     /// Numbers of a sample's output.
     pub fn outs(&self) -> i64 {
         self.outs as i64
+    }
+
+    /// Elements that a forward pass goes through: of weights, of the input, of what is saved, and of the output.
+    fn elements(&self, samples: usize) -> usize {
+        self.weight_lengths.iter().sum::<usize>() + samples * (self.ins + self.outs) + self.saved(samples)
     }
 
     fn pads_input(&self) -> bool {
@@ -154,6 +182,11 @@ impl Plan {
         match self.processor {
             // SAFETY: the processor is the one that was detected; lengths are checked.
             #[cfg(target_arch = "x86_64")]
+            Processor::Avx512 => unsafe {
+                self.forward_with::<Avx512Kernels>(samples, x, parameters, saved, y, threads)
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
             Processor::Avx2 => unsafe {
                 self.forward_with::<Avx2Kernels>(samples, x, parameters, saved, y, threads)
             },
@@ -198,6 +231,7 @@ impl Plan {
                     bias: parameters.biases.get(t).map_or(ptr::null(), |b| b.as_ptr()),
                     output: if t + 1 < mixes { input(t + 1) } else { last },
                     nonlinearity: self.nonlinearity_before(t),
+                    ahead: self.elements(samples) > self.far,
                 })
                 .collect();
             Walk {
@@ -210,6 +244,7 @@ impl Plan {
                     // SAFETY: by the caller's promise, and the walk's order.
                     unsafe { forward::<K>(&g.mixes[mix], &calls[mix], prefix, unit, outs, arena) }
                 },
+                end: &|| {},
             }
             .all::<K>(threads);
             if cuts_output {
@@ -259,6 +294,13 @@ impl Plan {
         match self.processor {
             // SAFETY: the processor is the one that was detected; lengths are checked.
             #[cfg(target_arch = "x86_64")]
+            Processor::Avx512 => unsafe {
+                self.backward_with::<Avx512Kernels>(
+                    samples, x, parameters, saved, paths, gradient, out, threads,
+                );
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
             Processor::Avx2 => unsafe {
                 self.backward_with::<Avx2Kernels>(
                     samples, x, parameters, saved, paths, gradient, out, threads,
@@ -291,6 +333,7 @@ impl Plan {
         let g = &self.geometry;
         let (mixes, sizes) = (g.mixes.len(), &g.sizes);
         let rows = samples * paths.len();
+        let reaching = paths.iter().filter(|reaches| **reaches).count();
         let places = self.places(samples);
         let pads_output = self.outs != self.last_size();
         let GradientsOut { x: gradient_x, mut weights, mut biases } = out;
@@ -339,6 +382,9 @@ impl Plan {
                     weight_gradient: weights.get_mut(t).map_or(ptr::null_mut(), |w| w.as_mut_ptr()),
                     bias_gradient: biases.get_mut(t).map_or(ptr::null_mut(), |w| w.as_mut_ptr()),
                     nonlinearity: self.nonlinearity_before(t),
+                    summed: if weights.is_empty() && biases.is_empty() { 0 } else { reaching },
+                    ahead: self.elements(samples) > self.far,
+                    streams: self.weight_lengths.iter().sum::<usize>() > self.farther,
                 })
                 .collect();
             let parts = if input_paths > 0 { paths.len() } else { 0 } + usize::from(!weights.is_empty());
@@ -359,6 +405,8 @@ impl Plan {
                         );
                     }
                 },
+                // SAFETY: by the caller's promise.
+                end: &|| unsafe { K::end_of_stream() },
             }
             .all::<K>(threads);
             if self.pads_input() && input_paths > 0 {

@@ -2,8 +2,10 @@
 //!
 //! `unsafe` is allowed in this file, on the same conditions as there.
 #![allow(unsafe_code)]
+use super::geometry::LINE;
 use super::kernels::{load_some, store_some};
 use super::simd::Vector;
+use std::ptr;
 
 /// What a product starts from.
 #[derive(Clone, Copy)]
@@ -34,6 +36,72 @@ pub(super) struct Product {
     pub(super) start: Start,
     /// Lies as `out` does; null: none.
     pub(super) skip: *const f32,
+    /// What is asked for on the way.
+    pub(super) next: Next,
+    /// Whether `out` is written past the caches.
+    pub(super) streams: bool,
+}
+
+/// What is read and written after a product. It comes from memory, so it is asked for while the product is computed: a line of
+/// the cache with each of a block's rounds, a row of lines with each block. Null: nothing.
+///
+/// Only vectors with [many registers](Vector::REGISTERS) do it: the others load more for each multiplication, and asking for
+/// lines as well took them as long as it saved.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    pub(super) read: *const f32,
+    pub(super) read_row: usize,
+    pub(super) written: *mut f32,
+    pub(super) written_row: usize,
+}
+
+impl Next {
+    pub(super) const NOTHING: Next = Next::lines(ptr::null(), ptr::null_mut());
+
+    fn is_nothing(&self) -> bool {
+        self.read.is_null() && self.written.is_null()
+    }
+
+    /// Of lines that lie one after the other: as many as sixteen rounds of sixteen blocks ask for.
+    pub(super) const fn lines(read: *const f32, written: *mut f32) -> Self {
+        Next { read, read_row: 16 * LINE, written, written_row: 16 * LINE }
+    }
+}
+
+/// Runs the last block so many times, once for each round of a product's block number `$block`, and asks for a line of its row
+/// with each. (A macro, since a closure would not be compiled for the processor.)
+macro_rules! rounds {
+    ($vector:ty, $next:expr, $block:expr, $rounds:expr, $round:block) => {
+        let mut read = $next.read.wrapping_add($block * $next.read_row);
+        let mut written = $next.written.wrapping_add($block * $next.written_row);
+        match ($next.read.is_null(), $next.written.is_null()) {
+            (true, true) => {
+                for _ in 0..$rounds $round
+            }
+            (false, true) => {
+                for _ in 0..$rounds {
+                    <$vector>::prefetch(read);
+                    read = read.wrapping_add(LINE);
+                    $round
+                }
+            }
+            (true, false) => {
+                for _ in 0..$rounds {
+                    <$vector>::prefetch_to_write(written);
+                    written = written.wrapping_add(LINE);
+                    $round
+                }
+            }
+            (false, false) => {
+                for _ in 0..$rounds {
+                    <$vector>::prefetch(read);
+                    <$vector>::prefetch_to_write(written);
+                    (read, written) = (read.wrapping_add(LINE), written.wrapping_add(LINE));
+                    $round
+                }
+            }
+        }
+    };
 }
 
 /// As many matrix products at once as a vector has lanes:
@@ -58,23 +126,27 @@ pub(super) struct LanesProduct {
     pub(super) skip: *const f32,
     pub(super) skip_row: usize,
     pub(super) skip_column: usize,
+    /// What is asked for on the way.
+    pub(super) next: Next,
+    /// Whether `out` is written past the caches.
+    pub(super) streams: bool,
     /// How many lanes of `out` and `skip` there are, in all rows but the last, and in the last one.
     pub(super) width: usize,
     pub(super) last_width: usize,
 }
 
-/// Cuts the rows into blocks for which the sums fit into registers: at most six rows of two vectors. Blocks are of
-/// about the same size, since a small one leaves the multipliers waiting for its own sums.
+/// Cuts the rows into blocks for which the sums fit into registers: at most six rows of two vectors; where there are
+/// twice the registers, eight rows of two or sixteen of one. Blocks are of about the same size, since a small one leaves
+/// the multipliers waiting for its own sums.
 #[inline(always)]
 pub(super) unsafe fn product<V: Vector>(p: &Product) {
     let mut row = 0;
     while row < p.rows {
         let left = p.rows - row;
-        let block = match left {
-            0..=6 => left,
-            7 | 8 => 4,
-            9 | 10 | 13..=15 => 5,
-            _ => 6,
+        let most = if V::REGISTERS >= 32 { 8 } else { 6 };
+        let block = match V::REGISTERS >= 32 && left >= 16 && p.columns < 2 * V::LANES {
+            true => 16,
+            false => left.div_ceil(left.div_ceil(most)),
         };
         // SAFETY: handed on.
         unsafe {
@@ -84,7 +156,11 @@ pub(super) unsafe fn product<V: Vector>(p: &Product) {
                 3 => product_columns::<V, 3>(p, row),
                 4 => product_columns::<V, 4>(p, row),
                 5 => product_columns::<V, 5>(p, row),
-                _ => product_columns::<V, 6>(p, row),
+                6 => product_columns::<V, 6>(p, row),
+                _ if V::REGISTERS < 32 => unreachable!("at most six rows at once"),
+                7 => product_columns::<V, 7>(p, row),
+                8 => product_columns::<V, 8>(p, row),
+                _ => product_columns::<V, 16>(p, row),
             }
         }
         row += block;
@@ -96,7 +172,7 @@ unsafe fn product_columns<V: Vector, const R: usize>(p: &Product, row: usize) {
     let mut column = 0;
     // SAFETY: handed on.
     unsafe {
-        while column + 2 * V::LANES <= p.columns {
+        while R <= 8 && column + 2 * V::LANES <= p.columns {
             product_block::<V, R, 2, false>(p, row, column);
             column += 2 * V::LANES;
         }
@@ -173,38 +249,57 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
                 b = b.wrapping_add(p.b_k);
             };
         }
-        for _ in 0..p.k / 4 {
-            step!();
-            step!();
-            step!();
-            step!();
+        if V::REGISTERS >= 32 && (R >= 8 || R == 1) && !p.next.is_nothing() {
+            rounds!(V, p.next, row / R, p.k, {
+                step!();
+            });
+        } else {
+            for _ in 0..p.k / 4 {
+                step!();
+                step!();
+                step!();
+                step!();
+            }
+            for _ in 0..p.k % 4 {
+                step!();
+            }
         }
-        for _ in 0..p.k % 4 {
-            step!();
-        }
+        let streams = p.streams && !PART && begins_line(out) && p.out_row.is_multiple_of(LINE);
         for r in 0..R {
             for c in 0..C {
-                store_some(sums[r][c], out.add(r * p.out_row + c * V::LANES), part);
+                let out = out.add(r * p.out_row + c * V::LANES);
+                if streams { sums[r][c].stream(out) } else { store_some(sums[r][c], out, part) }
             }
         }
     }
 }
 
-/// Cuts columns and rows into blocks of at most three by two: with vectors that are pairs, the sums fit into
-/// registers. A block of columns goes through all rows before the next one begins: places along the mixed dim may
-/// share lines of the cache, so few of them are open at once.
+/// Cuts columns and rows into blocks of at most three by two, or four by four where there are registers for them: with
+/// vectors that are pairs, the sums fit into those that there are. A block of columns goes through all rows before the next
+/// one begins: places along the mixed dim may share lines of the cache, so few of them are open at once.
 #[inline(always)]
 pub(super) unsafe fn lanes_product<V: Vector>(p: &LanesProduct) {
+    let is_full = p.width == V::LANES && p.last_width == V::LANES;
+    if V::REGISTERS >= 32 && is_full && p.columns == 16 && (p.rows == 1 || p.k == 1) {
+        // Each element of `b` or of `out` is touched once: in the order in which they lie.
+        for row in 0..p.rows {
+            // SAFETY: handed on.
+            unsafe { lanes_block::<V, 1, 16, false>(p, row, 0) };
+        }
+        return;
+    }
     let mut column = 0;
     while column < p.columns {
         let left = p.columns - column;
+        let most = if V::REGISTERS >= 32 { 4 } else { 3 };
         // Two and two rather than three and one.
-        let block = if left == 4 { 2 } else { left.min(3) };
+        let block = left.div_ceil(left.div_ceil(most));
         // SAFETY: handed on.
         unsafe {
             match block {
                 1 => lanes_rows::<V, 1>(p, column),
                 2 => lanes_rows::<V, 2>(p, column),
+                4 if V::REGISTERS >= 32 => lanes_rows::<V, 4>(p, column),
                 _ => lanes_rows::<V, 3>(p, column),
             }
         }
@@ -224,6 +319,10 @@ unsafe fn lanes_rows<V: Vector, const C: usize>(p: &LanesProduct, column: usize)
     };
     // SAFETY: handed on.
     unsafe {
+        while V::REGISTERS >= 32 && row + 4 <= full_rows {
+            lanes_block::<V, 4, C, false>(p, row, column);
+            row += 4;
+        }
         while row + 2 <= full_rows {
             lanes_block::<V, 2, C, false>(p, row, column);
             row += 2;
@@ -283,29 +382,54 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
                 }
             }
         }
+        // Where each of `b` is used once, there is not the time of other rows to ask for the next ones.
+        let asks = R == 1 && !p.next.read.is_null();
+        let ahead = if p.b_column == LINE { 4 * p.b_k } else { C * p.b_column };
         let mut a = p.a.add(row * p.a_row);
         let mut b = p.b.add(column * p.b_column);
-        for _ in 0..p.k {
-            let mut columns = [V::splat(0.0); C];
-            for (c, v) in columns.iter_mut().enumerate() {
-                *v = V::load(b.add(c * p.b_column));
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = V::load(a.add(r * p.a_row));
-                for c in 0..C {
-                    sums[c] = factor.mul_add(columns[c], sums[c]);
+        macro_rules! step {
+            () => {
+                let mut columns = [V::splat(0.0); C];
+                for (c, v) in columns.iter_mut().enumerate() {
+                    *v = V::load(b.add(c * p.b_column));
+                    if asks {
+                        V::prefetch(b.wrapping_add(c * p.b_column + ahead));
+                    }
                 }
-            }
-            // Past the last round these may point outside; they are not read there.
-            a = a.wrapping_add(p.a_k);
-            b = b.wrapping_add(p.b_k);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let factor = V::load(a.add(r * p.a_row));
+                    for c in 0..C {
+                        sums[c] = factor.mul_add(columns[c], sums[c]);
+                    }
+                }
+                // Past the last round these may point outside; they are not read there.
+                a = a.wrapping_add(p.a_k);
+                b = b.wrapping_add(p.b_k);
+            };
         }
+        if V::REGISTERS >= 32 && R == 4 && C == 4 {
+            rounds!(V, p.next, column / C * (p.rows / R) + row / R, p.k, {
+                step!();
+            });
+        } else {
+            for _ in 0..p.k {
+                step!();
+            }
+        }
+        let streams =
+            p.streams && !PART && begins_line(out) && (p.out_row | p.out_column).is_multiple_of(LINE);
         for r in 0..R {
             for c in 0..C {
-                store_some(sums[r][c], out.add(r * p.out_row + c * p.out_column), part);
+                let out = out.add(r * p.out_row + c * p.out_column);
+                if streams { sums[r][c].stream(out) } else { store_some(sums[r][c], out, part) }
             }
         }
     }
+}
+
+#[inline(always)]
+fn begins_line(place: *mut f32) -> bool {
+    place.addr().is_multiple_of(LINE * size_of::<f32>())
 }
 
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! The kernels against libtorch's operations in f64, over random shapes and options.
+use super::dispatch::Processor;
 use super::*;
 use crate::{Factors, libtorch};
-use efference_sdk::autograd::SharedVjp;
+use efference_sdk::autograd::{OutputBuffer, SharedVjp};
 use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{Nonlinearity, Random, Size};
 
@@ -119,7 +120,15 @@ fn check_paths(case: &Case, plan: &Plan, random: &mut Random, threads: usize) {
     let mut y = vec![f32::NAN; (samples * case.size.outs) as usize];
     plan.forward(&xs, &parameters, &mut saved, &mut y, threads).unwrap();
 
-    let filled = |of: &[&[f32]]| of.iter().map(|w| vec![f32::NAN; w.len()]).collect::<Vec<_>>();
+    // In memory of libtorch, which begins at a line of the cache.
+    let filled = |of: &[&[f32]]| {
+        let gradient = |w: &&[f32]| {
+            let mut gradient = OutputBuffer::zeros(&[w.len() as i64]).unwrap();
+            gradient.fill(f32::NAN);
+            gradient
+        };
+        of.iter().map(gradient).collect::<Vec<_>>()
+    };
     let mut gx = vec![f32::NAN; input_paths * xs.len()];
     let (mut gw, mut gb) = (filled(&weights), filled(&biases));
     let gy: Vec<f32> = gradients.iter().flat_map(numbers).collect();
@@ -175,11 +184,23 @@ fn the_vjp_is_that_of_libtorch_for_all_shapes_options_and_paths() {
 }
 
 #[test]
-fn plain_kernels_do_the_same() {
+fn the_kernels_of_all_processors_do_the_same() {
     let mut random = Random::new(8);
-    for _ in 0..150 {
-        let case = Case::random(&mut random);
-        check_paths(&case, &case.plan().plain(), &mut random, 1);
+    for processor in Processor::ALL {
+        if !processor.is_here() {
+            eprintln!("skipped {processor:?}: this machine's processor has none");
+            continue;
+        }
+        for trial in 0..150 {
+            let case = match trial {
+                0..8 => Case::new(&mut random, Size { ins: 5_000 + 900 * (trial % 2), outs: 4_700 }, 16),
+                8..16 => Case::new(&mut random, Size { ins: 4_096, outs: 4_096 }, 16),
+                _ => Case::random(&mut random),
+            };
+            let plan = case.plan().by(*processor);
+            let plan = if random.below(2) == 0 { plan.beyond_caches() } else { plan };
+            check_paths(&case, &plan, &mut random, 1 + trial as usize % 2);
+        }
     }
 }
 

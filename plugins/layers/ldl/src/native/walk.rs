@@ -44,6 +44,8 @@ pub(super) struct Walk<'a, F> {
     /// Numbers of scratch memory that a piece takes.
     pub(super) scratch: usize,
     pub(super) run: F,
+    /// Called by each thread when it has done its share.
+    pub(super) end: &'a (dyn Fn() + Sync),
 }
 
 impl<F: Fn(Piece, &mut Arena<'_>) + Sync> Walk<'_, F> {
@@ -89,6 +91,7 @@ impl<F: Fn(Piece, &mut Arena<'_>) + Sync> Walk<'_, F> {
                 }
                 blocks.for_each(|prefix| self.block::<K>(level, prefix, arena));
             });
+            (self.end)();
         });
     }
 
@@ -137,6 +140,7 @@ impl<F: Fn(Piece, &mut Arena<'_>) + Sync> Walk<'_, F> {
                         (self.run)(piece, &mut arena.again());
                     }
                 });
+                (self.end)();
             });
         }
     }
