@@ -5,7 +5,7 @@
 use super::dispatch::Kernels;
 use super::forward::{Packing, lanes_tile, matrix_tile};
 use super::geometry::{Kind, LINE, Mix};
-use super::gradient::{Backward, Contraction, add_if, copy, parameters};
+use super::gradient::{Backward, Contraction, add_if, copy, copy_and_ask, parameters};
 use super::kernels::{Gather, SumRows, Transpose};
 use super::leaf::{columns, rows};
 use super::products::{LanesProduct, Next, Product, Start};
@@ -115,6 +115,7 @@ unsafe fn lanes<K: Kernels>(
                 let at_in = prefix * mix.block_in + place + at;
                 let at_out = prefix * mix.block_out + place + at;
                 let of_row = |row: usize| b.gradient_out.wrapping_add(row * b.size_out + at_out);
+                let next_out = mix.to_next_tile(b.samples, b.size_out, mix.block_out);
                 // The matrices of the next unit follow those of this one.
                 let ahead = b.ahead && mix.l_last && sample + 1 == b.samples && row == tile.rows;
                 if summed > 0 || (needed && b.nonlinearity != Nonlinearity::None) {
@@ -128,7 +129,9 @@ unsafe fn lanes<K: Kernels>(
                     });
                 }
                 if summed > 0 {
-                    b.each_reaching(sample, |row, first| copy::<K>(chunk_out, of_row(row), sum, !first));
+                    b.each_reaching(sample, |row, first| {
+                        copy_and_ask::<K>(chunk_out, of_row(row), sum, !first, next_out);
+                    });
                     if !b.weight_gradient.is_null() {
                         K::lanes_product(&LanesProduct {
                             a: input,
@@ -175,7 +178,7 @@ unsafe fn lanes<K: Kernels>(
                     let gradient = if summed == 1 && b.paths.len() == 1 {
                         sum
                     } else {
-                        copy::<K>(chunk_out, of_row(row), gradient, false);
+                        copy_and_ask::<K>(chunk_out, of_row(row), gradient, false, next_out);
                         gradient
                     };
                     let to = row * b.size_in + at_in;

@@ -105,8 +105,20 @@ pub(super) fn add_if(add: bool) -> Start {
 
 /// A copy of a tile in scratch memory, or its sum with what stands there.
 pub(super) unsafe fn copy<K: Kernels>(tile: Tile, from: *const f32, to: *mut f32, add: bool) {
+    // SAFETY: handed on.
+    unsafe { copy_and_ask::<K>(tile, from, to, add, 0) }
+}
+
+/// The same, and the tile so far behind it is asked for.
+pub(super) unsafe fn copy_and_ask<K: Kernels>(
+    tile: Tile,
+    from: *const f32,
+    to: *mut f32,
+    add: bool,
+    next: usize,
+) {
     // SAFETY: by the caller's promise.
-    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None, next: 0 }) }
+    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None, next }) }
 }
 
 /// The sum over `k` that a matrix's gradient is: `Σ_k input[i, k] · sum[k][o]`.
