@@ -5,7 +5,7 @@
 use super::dispatch::Kernels;
 use super::forward::{Packing, lanes_tile, matrix_tile};
 use super::geometry::{Kind, LINE, Mix};
-use super::gradient::{Backward, Contraction, add_if, copy, copy_and_ask, parameters};
+use super::gradient::{Backward, Contraction, add_if, copy, parameters, sum_of_two};
 use super::kernels::{Gather, SumRows, Transpose};
 use super::leaf::{columns, rows};
 use super::products::{LanesProduct, Next, Product, Start};
@@ -23,7 +23,7 @@ pub(super) fn scratch_backward(mix: &Mix, samples: usize, paths: usize, lanes: u
             let most = lanes_tile(mix, ins.max(outs), 0, lanes).chunk(0).0;
             2 * (rounded(ins * outs * lanes) + rounded(outs * lanes))
                 + 2 * rounded(ins * most.rows * lanes)
-                + 2 * rounded(outs * most.rows * lanes)
+                + (1 + paths) * rounded(outs * most.rows * lanes)
                 + rounded(lanes * ins * outs)
         }
         Kind::Apart => {
@@ -95,8 +95,9 @@ unsafe fn lanes<K: Kernels>(
         (weight.cast_const(), weight_gradient, arena.take(outs * lanes))
     };
     let input = arena.take(ins * most);
-    let gradient = arena.take(outs * most);
-    let sum = arena.take(outs * most);
+    let gradients = arena.take(b.paths.len() * outs * most);
+    let gradient_of = |path: usize| gradients.wrapping_add(path * outs * most);
+    let scratch = arena.take(outs * most);
     let result = arena.take(ins * most);
     let unpacked = arena.take(lanes * ins * outs);
     let place = mid * mix.s * mix.l + first;
@@ -123,14 +124,29 @@ unsafe fn lanes<K: Kernels>(
                         tile: chunk_in,
                         from: b.input.add(sample * b.size_in + at_in),
                         to: input,
-                        add: false,
+                        added: ptr::null(),
                         nonlinearity: b.nonlinearity,
                         next: mix.to_next_tile(b.samples, b.size_in, mix.block_in),
                     });
                 }
+                for path in 0..b.input_paths {
+                    let from = of_row(path * b.samples + sample);
+                    sum_of_two::<K>(chunk_out, from, ptr::null(), gradient_of(path), next_out);
+                }
                 if summed > 0 {
+                    let mut sum = ptr::null();
                     b.each_reaching(sample, |row, first| {
-                        copy_and_ask::<K>(chunk_out, of_row(row), sum, !first, next_out);
+                        let path = row / b.samples;
+                        let (from, tile, next) = match path < b.input_paths {
+                            true => (gradient_of(path).cast_const(), chunk_out.in_scratch(), 0),
+                            false => (of_row(row), chunk_out, next_out),
+                        };
+                        if first && path < b.input_paths {
+                            sum = from;
+                        } else {
+                            sum_of_two::<K>(tile, from, sum, scratch, next);
+                            sum = scratch;
+                        }
                     });
                     if !b.weight_gradient.is_null() {
                         K::lanes_product(&LanesProduct {
@@ -173,15 +189,8 @@ unsafe fn lanes<K: Kernels>(
                     }
                 }
                 for path in 0..b.input_paths {
-                    let row = path * b.samples + sample;
-                    // The sum of a single path is what is needed here, too.
-                    let gradient = if summed == 1 && b.paths.len() == 1 {
-                        sum
-                    } else {
-                        copy_and_ask::<K>(chunk_out, of_row(row), gradient, false, next_out);
-                        gradient
-                    };
-                    let to = row * b.size_in + at_in;
+                    let gradient = gradient_of(path).cast_const();
+                    let to = (path * b.samples + sample) * b.size_in + at_in;
                     K::lanes_product(&LanesProduct {
                         a: gradient,
                         a_row: lanes,
@@ -209,7 +218,7 @@ unsafe fn lanes<K: Kernels>(
                     });
                     let mut end = b.end(mix, chunk_in, result, input, to);
                     if mix.skip {
-                        (end.skip, end.skip_in_scratch) = (gradient.cast_const(), true);
+                        (end.skip, end.skip_in_scratch) = (gradient, true);
                     }
                     K::scatter(&end);
                 }
@@ -286,7 +295,7 @@ unsafe fn apart<K: Kernels>(
                 tile: matrix_tile(ins, count, mix.inner(), lanes),
                 from: b.input.add(sample * b.size_in + at_in),
                 to: input.add(sample * ins * lanes),
-                add: false,
+                added: ptr::null(),
                 nonlinearity: b.nonlinearity,
                 next: 0,
             });

@@ -111,6 +111,11 @@ impl Tile {
         (Tile { rows, last_width, scratch_outer, ..*self }, first * self.row_stride)
     }
 
+    /// The same tile as it lies in scratch memory.
+    pub(super) fn in_scratch(&self) -> Tile {
+        Tile { outer_stride: self.scratch_outer, row_stride: self.scratch_row, ..*self }
+    }
+
     /// The same tile with other places along the mixed dim, and another distance between them.
     pub(super) fn with_outer(&self, outer: usize, outer_stride: usize) -> Tile {
         Tile { outer, outer_stride, ..*self }
@@ -259,7 +264,7 @@ unsafe fn lanes<K: Kernels>(
                     tile: chunk,
                     from: f.input.add(from),
                     to: input,
-                    add: false,
+                    added: ptr::null(),
                     nonlinearity: f.nonlinearity,
                     next: mix.to_next_tile(f.samples, f.size_in, mix.block_in),
                 });
@@ -329,7 +334,7 @@ unsafe fn apart<K: Kernels>(
                 tile: matrix_tile(ins, count, mix.inner(), lanes),
                 from: f.input.add(sample * f.size_in + prefix * mix.block_in + place),
                 to: input.add(sample * ins * lanes),
-                add: false,
+                added: ptr::null(),
                 nonlinearity: f.nonlinearity,
                 next: 0,
             });
@@ -393,7 +398,7 @@ pub(super) unsafe fn activated<K: Kernels>(
     let padded = columns.next_multiple_of(LINE);
     let tile = matrix_tile(rows, columns, row, padded);
     // SAFETY: by the caller's promise.
-    unsafe { K::gather(&Gather { tile, from, to: scratch, add: false, nonlinearity, next: 0 }) };
+    unsafe { K::gather(&Gather { tile, from, to: scratch, added: ptr::null(), nonlinearity, next: 0 }) };
     (scratch, padded)
 }
 

@@ -106,19 +106,19 @@ pub(super) fn add_if(add: bool) -> Start {
 /// A copy of a tile in scratch memory, or its sum with what stands there.
 pub(super) unsafe fn copy<K: Kernels>(tile: Tile, from: *const f32, to: *mut f32, add: bool) {
     // SAFETY: handed on.
-    unsafe { copy_and_ask::<K>(tile, from, to, add, 0) }
+    unsafe { sum_of_two::<K>(tile, from, if add { to } else { ptr::null() }, to, 0) }
 }
 
-/// The same, and the tile so far behind it is asked for.
-pub(super) unsafe fn copy_and_ask<K: Kernels>(
+/// A copy of a tile plus `added`, which lies as the copy does, or null; the tile `next` elements behind it is asked for.
+pub(super) unsafe fn sum_of_two<K: Kernels>(
     tile: Tile,
     from: *const f32,
+    added: *const f32,
     to: *mut f32,
-    add: bool,
     next: usize,
 ) {
     // SAFETY: by the caller's promise.
-    unsafe { K::gather(&Gather { tile, from, to, add, nonlinearity: Nonlinearity::None, next }) }
+    unsafe { K::gather(&Gather { tile, from, to, added, nonlinearity: Nonlinearity::None, next }) }
 }
 
 /// The sum over `k` that a matrix's gradient is: `Σ_k input[i, k] · sum[k][o]`.

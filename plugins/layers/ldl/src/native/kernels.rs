@@ -52,8 +52,8 @@ pub(super) struct Gather {
     pub(super) tile: Tile,
     pub(super) from: *const f32,
     pub(super) to: *mut f32,
-    /// Whether it is added to what stands there.
-    pub(super) add: bool,
+    /// What is added to it, which lies as `to` does; null: nothing.
+    pub(super) added: *const f32,
     /// What is applied on the way.
     pub(super) nonlinearity: Nonlinearity,
     /// How far the next tile is, which is asked for on the way; 0: not.
@@ -220,7 +220,7 @@ pub(super) unsafe fn gather<V: Vector>(g: &Gather) {
 unsafe fn gather_with<V: Vector>(g: &Gather, nonlinearity: Nonlinearity) {
     // SAFETY: handed on.
     unsafe {
-        match (g.tile.is_full(V::LANES), g.add) {
+        match (g.tile.is_full(V::LANES), !g.added.is_null()) {
             (true, false) => gather_each::<V, false, true>(g, nonlinearity),
             (true, true) => gather_each::<V, true, true>(g, nonlinearity),
             (false, false) => gather_each::<V, false, false>(g, nonlinearity),
@@ -239,7 +239,7 @@ unsafe fn gather_each<V: Vector, const ADD: bool, const FULL: bool>(g: &Gather, 
             }
             let mut v: V = activate(nonlinearity, load_some(g.from.add(place), count));
             if ADD {
-                v = v.add(V::load(g.to.add(scratch)));
+                v = v.add(V::load(g.added.add(scratch)));
             }
             v.store(g.to.add(scratch));
         }
