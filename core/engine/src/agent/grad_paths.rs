@@ -1,6 +1,6 @@
 //! Gradients along several paths: which masks there are, and sums. The ground of the two ways to evaluate a transition.
 use efference_sdk::autograd::{OutputBuffer, shape2, slice};
-use efference_sdk::{GradMask, GradPath, Result, simd};
+use efference_sdk::{GradMask, GradPath, Result, elementwise};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -65,7 +65,7 @@ pub(super) fn sum_masked_rows(masks: &[GradMask], rows: &Tensor, batch: i64) -> 
     if masks == [GradMask::All] || batch * width == 0 {
         return Ok(rows.shallow_clone());
     }
-    let mut sum = OutputBuffer::zeros(&[batch, width])?;
+    let mut sum = zeros(&[batch, width])?;
     let rows = rows.f_contiguous()?;
     let of_masks = slice(&rows)?.chunks_exact((batch * width) as usize);
     for (mask, rows) in masks.iter().zip(of_masks) {
@@ -79,8 +79,21 @@ pub(super) fn sum_masked_rows(masks: &[GradMask], rows: &Tensor, batch: i64) -> 
     Ok(sum.into_tensor())
 }
 
+/// Zeros, which all threads write.
+pub(super) fn zeros(shape: &[i64]) -> Result<OutputBuffer> {
+    let mut zeros = OutputBuffer::empty(shape)?;
+    elementwise!(zeros.len(), [&mut zeros[..]], |_, [zeros]| {
+        zeros.fill(0.0);
+        0.0
+    });
+    Ok(zeros)
+}
+
 fn add(to: &mut [f32], from: &[f32]) {
-    simd!(to.iter_mut().zip(from).for_each(|(to, from)| *to += from));
+    elementwise!(from.len(), [to], |range, [to]| {
+        to.iter_mut().zip(&from[range]).for_each(|(to, from)| *to += from);
+        0.0
+    });
 }
 
 #[cfg(test)]

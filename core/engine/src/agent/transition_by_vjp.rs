@@ -1,7 +1,9 @@
 //! A transition by the cell's custom VJP: the gradient paths share forward and backward.
-use super::grad_paths::{add_grad_to_rows, distinct_masks, sum_masked_rows};
+use super::grad_paths::{add_grad_to_rows, distinct_masks, sum_masked_rows, zeros};
 use super::shared_cell::SharedCell;
-use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, required, rows, shape2, slice};
+use efference_sdk::autograd::{
+    Context, Gradients, Op, OutputBuffer, copy_elements, required, rows, shape2, slice,
+};
 use efference_sdk::{GradMask, GradOutput, GradPath, Result};
 use std::ops::Range;
 use tch::Tensor;
@@ -68,7 +70,7 @@ impl TransitionByVjp {
             return Ok(g.f_contiguous()?);
         }
         let width = self.state_size as usize;
-        let mut all = OutputBuffer::zeros(&[summed.len() as i64 * batch, self.state_size])?;
+        let mut all = zeros(&[summed.len() as i64 * batch, self.state_size])?;
         let of_paths = all.chunks_exact_mut((batch as usize * width).max(1));
         for (path, rows) in summed.iter().zip(of_paths) {
             for (i, g) in path.of.iter().filter_map(|i| Some((i, gradients.of_output(*i)?))) {
@@ -127,7 +129,7 @@ fn copied(y: &Tensor, outs: &Range<i64>) -> Result<Tensor> {
     if length > 0 {
         let width = shape2(&y).map_or(1, |[_, width]| width.max(1)) as usize;
         let from = slice(&y)?.chunks_exact(width).zip(copy.chunks_exact_mut(length as usize));
-        from.for_each(|(row, copy)| copy.copy_from_slice(&row[outs.start as usize..outs.end as usize]));
+        from.for_each(|(row, copy)| copy_elements(&row[outs.start as usize..outs.end as usize], copy));
     }
     Ok(copy.into_tensor())
 }

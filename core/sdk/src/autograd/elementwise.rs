@@ -101,6 +101,15 @@ pub fn elementwise_paths_by<const N: usize, const SIMD: bool>(
     tasks.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner).1).sum()
 }
 
+/// Copies elements, on all threads if there are many. Panics if there are not as many on both sides.
+pub fn copy_elements(from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len(), "as many elements are written as are read");
+    crate::elementwise!(from.len(), [to], |range, [to]| {
+        to.copy_from_slice(&from[range]);
+        0.0
+    });
+}
+
 /// The one place where `f` is called: the compiler then inlines it, however large it is.
 #[inline(never)]
 fn call<const N: usize, const SIMD: bool>(
@@ -152,6 +161,16 @@ mod tests {
             let b: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
             let plain: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum();
             assert_eq!(sum_of(&a, &b, |a, b| a * b), plain);
+        }
+    }
+
+    #[test]
+    fn a_copy_is_all_of_what_is_copied() {
+        for length in [0, 7, GRAIN * 3 + 5] {
+            let from: Vec<f32> = (0..length).map(|i| i as f32).collect();
+            let mut to = vec![-1.0; length];
+            copy_elements(&from, &mut to);
+            assert_eq!(from, to);
         }
     }
 

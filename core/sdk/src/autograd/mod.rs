@@ -74,7 +74,7 @@ pub use data::{
 pub(crate) use dots::matrix_vector;
 #[doc(hidden)]
 pub use elementwise::elementwise_paths_by;
-pub use elementwise::sum_of;
+pub use elementwise::{copy_elements, sum_of};
 #[doc(hidden)]
 pub use ffi::grad_enabled;
 pub use graph::{HeldLeaf, backward, bump_version, clear_gradient, gradients, take_gradients};

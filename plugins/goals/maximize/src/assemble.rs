@@ -1,5 +1,7 @@
 //! The next state, put together from the gradient paths' values: in one pass each way on the CPU.
-use efference_sdk::autograd::{Context, Gradients, Op, OutputBuffer, apply, is_contiguous_cpu_f32, slice};
+use efference_sdk::autograd::{
+    Context, Gradients, Op, OutputBuffer, apply, copy_elements, is_contiguous_cpu_f32, slice,
+};
 use efference_sdk::tch::Tensor;
 use efference_sdk::{Result, bail};
 
@@ -33,8 +35,8 @@ impl Op for Assemble {
         let mut state = OutputBuffer::empty(&[first.size()[0], 2 * size as i64])?;
         let halves = slice(first)?.chunks_exact(size).zip(slice(second)?.chunks_exact(size));
         for (row, (first, second)) in state.chunks_exact_mut(2 * size).zip(halves) {
-            row[..size].copy_from_slice(first);
-            row[size..].copy_from_slice(second);
+            copy_elements(first, &mut row[..size]);
+            copy_elements(second, &mut row[size..]);
         }
         if let [goals] = goals {
             let goals = slice(goals)?.chunks_exact(GOAL_NUMBERS.len());
@@ -58,8 +60,8 @@ impl Op for Assemble {
         let halves = first.chunks_exact_mut(size).zip(second.chunks_exact_mut(size));
         let parts = halves.zip(goals.chunks_exact_mut(GOAL_NUMBERS.len()));
         for (g, ((first, second), goals)) in slice(&g)?.chunks_exact(2 * size).zip(parts) {
-            first.copy_from_slice(&g[..size]);
-            second.copy_from_slice(&g[size..]);
+            copy_elements(&g[..size], first);
+            copy_elements(&g[size..], second);
             if has_goals {
                 goals.copy_from_slice(&g[GOAL_NUMBERS]);
                 first[GOAL_NUMBERS].fill(0.0);
