@@ -3,6 +3,7 @@
 //! `unsafe` is allowed in this file: the functions may be called only on processors that have both.
 #![allow(unsafe_code)]
 use super::simd::{Square, Vector};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -31,9 +32,26 @@ impl Vector for Avx2 {
         unsafe { _mm256_storeu_ps(to, self.0) }
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: see above.
+        unsafe { _mm256_stream_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn end_of_stream() {
+        // SAFETY: see above.
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
         // SAFETY: it reads nothing, and no place is a wrong one.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch_to_write(to: *mut f32) {
+        // `_mm_prefetch` with the hint to write compiles to the instruction to read, since AVX2 alone does not promise this one. A
+        // processor that has AVX2 and does not know it takes it for one that does nothing.
+        // SAFETY: it reads and writes nothing, and no place is a wrong one.
+        unsafe { asm!("prefetchw [{}]", in(reg) to, options(readonly, nostack, preserves_flags)) }
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {

@@ -52,8 +52,7 @@ impl Vector for Avx512 {
     }
     #[inline(always)]
     unsafe fn prefetch_to_write(to: *mut f32) {
-        // `_mm_prefetch` with the hint to write compiles to the instruction to read, since AVX-512F alone does not promise this one.
-        // All processors that have AVX-512 have it.
+        // As for AVX2.
         // SAFETY: it reads and writes nothing, and no place is a wrong one.
         unsafe { asm!("prefetchw [{}]", in(reg) to, options(readonly, nostack, preserves_flags)) }
     }

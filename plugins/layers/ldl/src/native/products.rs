@@ -43,10 +43,8 @@ pub(super) struct Product {
 }
 
 /// What is read and written after a product. It comes from memory, so it is asked for while the product is computed: a line of
-/// the cache with each of a block's rounds, a row of lines with each block. Null: nothing.
-///
-/// Only vectors with [many registers](Vector::REGISTERS) do it: the others load more for each multiplication, and asking for
-/// lines as well took them as long as it saved.
+/// the cache with each of a block's rounds, a row of sixteen lines with each block, or half a row where blocks are small. Null:
+/// nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
     pub(super) read: *const f32,
@@ -68,32 +66,33 @@ impl Next {
     }
 }
 
-/// Runs the last block so many times, once for each round of a product's block number `$block`, and asks for a line of its row
-/// with each. (A macro, since a closure would not be compiled for the processor.)
+/// Runs the last block `$rounds` times, for the rounds of a product's block; with the first of them, it asks for `$lines` lines of
+/// a row, from number `$first` on. (A macro, since a closure would not be compiled for the processor.)
 macro_rules! rounds {
-    ($vector:ty, $next:expr, $block:expr, $rounds:expr, $round:block) => {
-        let mut read = $next.read.wrapping_add($block * $next.read_row);
-        let mut written = $next.written.wrapping_add($block * $next.written_row);
+    ($vector:ty, $next:expr, $row:expr, $first:expr, $lines:expr, $rounds:expr, $round:block) => {
+        let mut read = $next.read.wrapping_add($row * $next.read_row + $first * LINE);
+        let mut written = $next.written.wrapping_add($row * $next.written_row + $first * LINE);
+        let lines = usize::min($lines, $rounds);
         match ($next.read.is_null(), $next.written.is_null()) {
             (true, true) => {
-                for _ in 0..$rounds $round
+                for _ in 0..lines $round
             }
             (false, true) => {
-                for _ in 0..$rounds {
+                for _ in 0..lines {
                     <$vector>::prefetch(read);
                     read = read.wrapping_add(LINE);
                     $round
                 }
             }
             (true, false) => {
-                for _ in 0..$rounds {
+                for _ in 0..lines {
                     <$vector>::prefetch_to_write(written);
                     written = written.wrapping_add(LINE);
                     $round
                 }
             }
             (false, false) => {
-                for _ in 0..$rounds {
+                for _ in 0..lines {
                     <$vector>::prefetch(read);
                     <$vector>::prefetch_to_write(written);
                     (read, written) = (read.wrapping_add(LINE), written.wrapping_add(LINE));
@@ -101,6 +100,7 @@ macro_rules! rounds {
                 }
             }
         }
+        for _ in lines..$rounds $round
     };
 }
 
@@ -250,7 +250,12 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
             };
         }
         if V::REGISTERS >= 32 && (R >= 8 || R == 1) && !p.next.is_nothing() {
-            rounds!(V, p.next, row / R, p.k, {
+            rounds!(V, p.next, row / R, 0, p.k, p.k, {
+                step!();
+            });
+        } else if V::REGISTERS < 32 && R >= 5 && C == 2 && !p.next.is_nothing() {
+            // Three blocks ask for one row.
+            rounds!(V, p.next, 0, row / 5 * 5, 6, p.k, {
                 step!();
             });
         } else {
@@ -408,7 +413,13 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
             };
         }
         if V::REGISTERS >= 32 && R == 4 && C == 4 {
-            rounds!(V, p.next, column / C * (p.rows / R) + row / R, p.k, {
+            rounds!(V, p.next, column / C * (p.rows / R) + row / R, 0, p.k, p.k, {
+                step!();
+            });
+        } else if V::REGISTERS < 32 && R == 2 && C == 3 && !p.next.is_nothing() {
+            // There are twice as many blocks as rows to ask for, and more.
+            let block = column / C * (p.rows / R) + row / R;
+            rounds!(V, p.next, block / 2, block % 2 * 8, if block < 32 { 8 } else { 0 }, p.k, {
                 step!();
             });
         } else {

@@ -262,6 +262,19 @@ impl<V: Vector> Vector for Pair<V> {
         }
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: see above.
+        unsafe {
+            self.0.stream(to);
+            self.1.stream(to.add(V::LANES));
+        }
+    }
+    #[inline(always)]
+    unsafe fn end_of_stream() {
+        // SAFETY: see above.
+        unsafe { V::end_of_stream() }
+    }
+    #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
         // SAFETY: see above.
         unsafe {
