@@ -389,7 +389,7 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
         }
         // Where each of `b` is used once, there is not the time of other rows to ask for the next ones.
         let asks = R == 1 && !p.next.read.is_null();
-        let ahead = if p.b_column == LINE { 4 * p.b_k } else { C * p.b_column };
+        let ahead = if p.b_column == LINE { 8 * p.b_k } else { 2 * C * p.b_column };
         let mut a = p.a.add(row * p.a_row);
         let mut b = p.b.add(column * p.b_column);
         macro_rules! step {
