@@ -2,8 +2,8 @@
 //!
 //! With `threads` in the spec, libtorch has so many, and kernels run on them. Without, kernels run on threads of our own, as many
 //! as there are processors, of which one that gets no core, and so begins no task, keeps nobody waiting
-//! (`core/sdk/src/autograd/workers.rs`), and libtorch has one. What kernels compute does not depend on how many take part, so the numbers of a run do not depend on what else the
-//! machine does. Whether all take part or one is tried now and then ([`Team`]).
+//! (`core/sdk/src/autograd/workers.rs`), and libtorch has one. What kernels compute does not depend on how many take part, so the
+//! numbers of a run do not depend on what else the machine does. Whether all take part or one is tried now and then ([`Team`]).
 //!
 //! An agent may compute much by libtorch's operations. Those gain by several threads of libtorch's, whose number changes their
 //! sums in the last bits. So that is chosen once, where steps are long: a few of the first are made one way and the other, and

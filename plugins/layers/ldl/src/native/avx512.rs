@@ -3,7 +3,6 @@
 //! `unsafe` is allowed in this file: the functions may be called only on processors that have AVX-512F.
 #![allow(unsafe_code)]
 use super::simd::{Square, Vector};
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -49,12 +48,6 @@ impl Vector for Avx512 {
     unsafe fn prefetch(from: *const f32) {
         // SAFETY: it reads nothing, and no place is a wrong one.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn prefetch_to_write(to: *mut f32) {
-        // As for AVX2.
-        // SAFETY: it reads and writes nothing, and no place is a wrong one.
-        unsafe { asm!("prefetchw [{}]", in(reg) to, options(readonly, nostack, preserves_flags)) }
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {

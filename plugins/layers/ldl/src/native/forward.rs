@@ -26,7 +26,7 @@ pub(super) struct Forward {
     pub(super) bias: *const f32,
     pub(super) output: *mut f32,
     pub(super) nonlinearity: Nonlinearity,
-    /// Whether the layer is larger than the caches, so that what comes next is to be asked for ahead.
+    /// Whether the layer is larger than the caches, so that what comes next is to be prefetched.
     pub(super) ahead: bool,
 }
 
@@ -273,7 +273,7 @@ unsafe fn lanes<K: Kernels>(
                     let to = to + mix.to_next_tile(f.samples, f.size_out, mix.block_out);
                     (next.written, next.written_row) = (f.output.wrapping_add(to), mix.inner());
                     let ends = sample + 1 == f.samples && row == tile.rows;
-                    // Of some of the columns only a single row, which goes through them as they lie, asks for the right ones.
+                    // Of some of the columns only a single row, which goes through them as they lie, prefetches the right ones.
                     if mix.l_last && ends && (outs.len() == mix.outs || chunk.rows == 1) {
                         next.read = weight.wrapping_add(ins * mix.outs * lanes);
                     }

@@ -37,9 +37,9 @@ pub(super) struct Backward<'a> {
     pub(super) nonlinearity: Nonlinearity,
     /// How many paths reach the parameters, if their gradients are needed; else 0.
     pub(super) summed: usize,
-    /// Whether the layer is larger than the caches, so that what comes next is to be asked for ahead.
+    /// Whether the layer is larger than the caches, so that what comes next is to be prefetched.
     pub(super) ahead: bool,
-    /// Whether the gradients of its weights are, so that those that are written once go past them.
+    /// Whether the gradients of its weights are, so that those that are written once are written by non-temporal stores.
     pub(super) streams: bool,
 }
 
@@ -109,7 +109,7 @@ pub(super) unsafe fn copy<K: Kernels>(tile: Tile, from: *const f32, to: *mut f32
     unsafe { sum_of_two::<K>(tile, from, if add { to } else { ptr::null() }, to, 0) }
 }
 
-/// A copy of a tile plus `added`, which lies as the copy does, or null; the tile `next` elements behind it is asked for.
+/// A copy of a tile plus `added`, which lies as the copy does, or null; the tile `next` elements behind it is prefetched.
 pub(super) unsafe fn sum_of_two<K: Kernels>(
     tile: Tile,
     from: *const f32,

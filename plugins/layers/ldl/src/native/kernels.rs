@@ -56,7 +56,7 @@ pub(super) struct Gather {
     pub(super) added: *const f32,
     /// What is applied on the way.
     pub(super) nonlinearity: Nonlinearity,
-    /// How far the next tile is, which is asked for on the way; 0: not.
+    /// How far the next tile is, which is prefetched on the way; 0: not.
     pub(super) next: usize,
 }
 

@@ -54,10 +54,10 @@ pub struct GradientsOut<'a> {
     pub biases: Vec<&'a mut [f32]>,
 }
 
-/// Elements of a layer and its batch from which on they are not in the caches any more when they are needed again: a megabyte of
-/// them, for there are other layers.
+/// Elements of a layer and its batch above which they come from memory each time, and are prefetched: a megabyte of them, for
+/// there are other layers.
 const FAR: usize = 256 << 10;
-/// Elements of weights whose gradients are not there any more when they are read: eight megabytes.
+/// Weights above which their gradients are no longer in the caches when the optimizer reads them: eight megabytes.
 const FARTHER: usize = 2 << 20;
 
 impl Plan {
@@ -211,6 +211,7 @@ impl Plan {
     ) {
         let g = &self.geometry;
         let (mixes, sizes) = (g.mixes.len(), &g.sizes);
+        let ahead = self.elements(samples) > self.far;
         let places = self.places(samples);
         if self.pads_input() {
             copy_rows(x, self.ins, saved, sizes[0]);
@@ -231,7 +232,7 @@ impl Plan {
                     bias: parameters.biases.get(t).map_or(ptr::null(), |b| b.as_ptr()),
                     output: if t + 1 < mixes { input(t + 1) } else { last },
                     nonlinearity: self.nonlinearity_before(t),
-                    ahead: self.elements(samples) > self.far,
+                    ahead,
                 })
                 .collect();
             Walk {
@@ -334,6 +335,8 @@ impl Plan {
         let (mixes, sizes) = (g.mixes.len(), &g.sizes);
         let rows = samples * paths.len();
         let reaching = paths.iter().filter(|reaches| **reaches).count();
+        let ahead = self.elements(samples) > self.far;
+        let streams = self.weight_lengths.iter().sum::<usize>() > self.farther;
         let places = self.places(samples);
         let pads_output = self.outs != self.last_size();
         let GradientsOut { x: gradient_x, mut weights, mut biases } = out;
@@ -383,8 +386,8 @@ impl Plan {
                     bias_gradient: biases.get_mut(t).map_or(ptr::null_mut(), |w| w.as_mut_ptr()),
                     nonlinearity: self.nonlinearity_before(t),
                     summed: if weights.is_empty() && biases.is_empty() { 0 } else { reaching },
-                    ahead: self.elements(samples) > self.far,
-                    streams: self.weight_lengths.iter().sum::<usize>() > self.farther,
+                    ahead,
+                    streams,
                 })
                 .collect();
             let parts = if input_paths > 0 { paths.len() } else { 0 } + usize::from(!weights.is_empty());

@@ -36,13 +36,13 @@ pub(super) struct Product {
     pub(super) start: Start,
     /// Lies as `out` does; null: none.
     pub(super) skip: *const f32,
-    /// What is asked for on the way.
+    /// What is prefetched on the way.
     pub(super) next: Next,
-    /// Whether `out` is written past the caches.
+    /// Whether `out` is written by non-temporal stores.
     pub(super) streams: bool,
 }
 
-/// What is read and written after a product. It comes from memory, so it is asked for while the product is computed: a line of
+/// What is read and written after a product. It comes from memory, so it is prefetched while the product is computed: a line of
 /// the cache with each of a block's rounds, a row of sixteen lines with each block, or half a row where blocks are small. Null:
 /// nothing.
 #[derive(Clone, Copy)]
@@ -60,14 +60,14 @@ impl Next {
         self.read.is_null() && self.written.is_null()
     }
 
-    /// Of lines that lie one after the other: as many as sixteen rounds of sixteen blocks ask for.
+    /// Of lines that lie one after the other: as many as sixteen rounds of sixteen blocks prefetch.
     pub(super) const fn lines(read: *const f32, written: *mut f32) -> Self {
         Next { read, read_row: 16 * LINE, written, written_row: 16 * LINE }
     }
 }
 
-/// Runs the last block `$rounds` times, for the rounds of a product's block; with the first of them, it asks for `$lines` lines of
-/// a row, from number `$first` on. (A macro, since a closure would not be compiled for the processor.)
+/// Runs the last block `$rounds` times, for the rounds of a product's block; with the first of them, it prefetches `$lines` lines
+/// of a row, from number `$first` on. (A macro, since a closure would not be compiled for the processor.)
 macro_rules! rounds {
     ($vector:ty, $next:expr, $row:expr, $first:expr, $lines:expr, $rounds:expr, $round:block) => {
         let mut read = $next.read.wrapping_add($row * $next.read_row + $first * LINE);
@@ -86,7 +86,7 @@ macro_rules! rounds {
             }
             (true, false) => {
                 for _ in 0..lines {
-                    <$vector>::prefetch_to_write(written);
+                    <$vector>::prefetch(written.cast_const());
                     written = written.wrapping_add(LINE);
                     $round
                 }
@@ -94,7 +94,7 @@ macro_rules! rounds {
             (false, false) => {
                 for _ in 0..lines {
                     <$vector>::prefetch(read);
-                    <$vector>::prefetch_to_write(written);
+                    <$vector>::prefetch(written.cast_const());
                     (read, written) = (read.wrapping_add(LINE), written.wrapping_add(LINE));
                     $round
                 }
@@ -126,9 +126,9 @@ pub(super) struct LanesProduct {
     pub(super) skip: *const f32,
     pub(super) skip_row: usize,
     pub(super) skip_column: usize,
-    /// What is asked for on the way.
+    /// What is prefetched on the way.
     pub(super) next: Next,
-    /// Whether `out` is written past the caches.
+    /// Whether `out` is written by non-temporal stores.
     pub(super) streams: bool,
     /// How many lanes of `out` and `skip` there are, in all rows but the last, and in the last one.
     pub(super) width: usize,
@@ -254,7 +254,7 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
                 step!();
             });
         } else if V::REGISTERS < 32 && R >= 5 && C == 2 && !p.next.is_nothing() {
-            // Three blocks ask for one row.
+            // Three blocks prefetch one row.
             rounds!(V, p.next, 0, row / 5 * 5, 6, p.k, {
                 step!();
             });
@@ -387,8 +387,8 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
                 }
             }
         }
-        // Where each of `b` is used once, there is not the time of other rows to ask for the next ones.
-        let asks = R == 1 && !p.next.read.is_null();
+        // Where each of `b` is used once, there is not the time of other rows to prefetch the next ones.
+        let prefetches = R == 1 && !p.next.read.is_null();
         let ahead = if p.b_column == LINE { 8 * p.b_k } else { 2 * C * p.b_column };
         let mut a = p.a.add(row * p.a_row);
         let mut b = p.b.add(column * p.b_column);
@@ -397,7 +397,7 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
                 let mut columns = [V::splat(0.0); C];
                 for (c, v) in columns.iter_mut().enumerate() {
                     *v = V::load(b.add(c * p.b_column));
-                    if asks {
+                    if prefetches {
                         V::prefetch(b.wrapping_add(c * p.b_column + ahead));
                     }
                 }
@@ -417,7 +417,7 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
                 step!();
             });
         } else if V::REGISTERS < 32 && R == 2 && C == 3 && !p.next.is_nothing() {
-            // There are twice as many blocks as rows to ask for, and more.
+            // There are twice as many blocks as rows to prefetch, and more.
             let block = column / C * (p.rows / R) + row / R;
             rounds!(V, p.next, block / 2, block % 2 * 8, if block < 32 { 8 } else { 0 }, p.k, {
                 step!();

@@ -15,7 +15,7 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
-    /// Stores past the caches, to a place that a line begins at; [`end_of_stream`](Self::end_of_stream) comes after the last one,
+    /// A non-temporal store, past the caches, to a place that a line begins at; [`end_of_stream`](Self::end_of_stream) comes after the last one,
     /// before another thread may read it.
     #[inline(always)]
     unsafe fn stream(self, to: *mut f32) {
@@ -25,12 +25,9 @@ pub(super) trait Vector: Copy {
     /// Lets no store overtake those before.
     #[inline(always)]
     unsafe fn end_of_stream() {}
-    /// Asks for the line of the cache at this place, which need not be one of a tensor.
+    /// Prefetches the line of the cache at this place, which need not be one of a tensor.
     #[inline(always)]
     unsafe fn prefetch(_from: *const f32) {}
-    /// The same, to write to it.
-    #[inline(always)]
-    unsafe fn prefetch_to_write(_to: *mut f32) {}
     /// Loads the first `count` elements, fewer than all; the others are 0.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
     /// Stores the first `count` elements, fewer than all.
@@ -247,11 +244,6 @@ impl<V: Vector> Vector for Pair<V> {
     unsafe fn prefetch(from: *const f32) {
         // SAFETY: handed on. The two are one line.
         unsafe { V::prefetch(from) }
-    }
-    #[inline(always)]
-    unsafe fn prefetch_to_write(to: *mut f32) {
-        // SAFETY: as above.
-        unsafe { V::prefetch_to_write(to) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

@@ -5,6 +5,7 @@ use crate::{Factors, libtorch};
 use efference_sdk::autograd::{OutputBuffer, SharedVjp};
 use efference_sdk::tch::{Kind, Tensor};
 use efference_sdk::{Nonlinearity, Random, Size};
+use std::io::{self, Write};
 
 /// A layer with random parameters.
 struct Case {
@@ -188,7 +189,10 @@ fn the_kernels_of_all_processors_do_the_same() {
     let mut random = Random::new(8);
     for processor in Processor::ALL {
         if !processor.is_here() {
-            eprintln!("skipped {processor:?}: this machine's processor has none");
+            let _ = writeln!(
+                io::stderr(),
+                "SKIPPED the kernels for {processor:?}: this machine's processor has none"
+            );
             continue;
         }
         for trial in 0..150 {
