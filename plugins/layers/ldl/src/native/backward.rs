@@ -8,7 +8,7 @@ use super::geometry::{Kind, LINE, Mix};
 use super::gradient::{Backward, Contraction, add_if, copy, parameters, sum_of_two};
 use super::kernels::{Gather, SumRows, Transpose};
 use super::leaf::{columns, rows};
-use super::products::{LanesProduct, Next, Product, Start};
+use super::products::{Derivative, LanesProduct, Next, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ptr;
@@ -22,7 +22,7 @@ pub(super) fn scratch_backward(mix: &Mix, samples: usize, paths: usize, lanes: u
         Kind::Lanes => {
             let most = lanes_tile(mix, ins.max(outs), 0, lanes).chunk(0).0;
             2 * (rounded(ins * outs * lanes) + rounded(outs * lanes))
-                + 2 * rounded(ins * most.rows * lanes)
+                + rounded(ins * most.rows * lanes)
                 + (1 + paths) * rounded(outs * most.rows * lanes)
                 + rounded(lanes * ins * outs)
         }
@@ -98,7 +98,6 @@ unsafe fn lanes<K: Kernels>(
     let gradients = arena.take(b.paths.len() * outs * most);
     let gradient_of = |path: usize| gradients.wrapping_add(path * outs * most);
     let scratch = arena.take(outs * most);
-    let result = arena.take(ins * most);
     let unpacked = arena.take(lanes * ins * outs);
     let place = mid * mix.s * mix.l + first;
     let summed = b.summed;
@@ -163,6 +162,7 @@ unsafe fn lanes<K: Kernels>(
                             columns: outs,
                             k: chunk.rows,
                             start: add,
+                            derivative: Derivative::NONE,
                             skip: ptr::null(),
                             skip_row: 0,
                             skip_column: 0,
@@ -198,29 +198,25 @@ unsafe fn lanes<K: Kernels>(
                         b: weight,
                         b_k: lanes,
                         b_column: outs * lanes,
-                        out: result,
-                        out_row: lanes,
-                        out_column: chunk.scratch_outer,
+                        out: b.gradient_in.add(to),
+                        out_row: chunk.row_stride,
+                        out_column: mix.inner(),
                         rows: chunk.rows,
                         columns: ins,
                         k: outs,
                         start: Start::Zero,
-                        skip: ptr::null(),
-                        skip_row: 0,
-                        skip_column: 0,
+                        derivative: b.derivative(input, lanes, chunk.scratch_outer),
+                        skip: if mix.skip { gradient } else { ptr::null() },
+                        skip_row: lanes,
+                        skip_column: chunk.scratch_outer,
                         next: match ahead && path == 0 {
                             true => Next::lines(weight.wrapping_add(matrices), ptr::null_mut()),
                             false => Next::NOTHING,
                         },
                         streams: false,
-                        width: lanes,
-                        last_width: lanes,
+                        width: chunk.width,
+                        last_width: chunk.last_width,
                     });
-                    let mut end = b.end(mix, chunk_in, result, input, to);
-                    if mix.skip {
-                        (end.skip, end.skip_in_scratch) = (gradient, true);
-                    }
-                    K::scatter(&end);
                 }
             }
         }
@@ -357,6 +353,7 @@ unsafe fn apart<K: Kernels>(
                     columns: ins,
                     k: outs,
                     start: Start::Zero,
+                    derivative: Derivative::NONE,
                     skip: ptr::null(),
                     next: Next::NOTHING,
                     streams: false,

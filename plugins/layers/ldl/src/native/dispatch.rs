@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 
 /// The kernels for one kind of processor; what they do, and what a caller promises, is said in [`kernels`].
 pub(super) trait Kernels {
+    /// See [`products::is_one_block`].
+    fn is_one_block(rows: usize, columns: usize) -> bool;
     unsafe fn product(p: &Product);
     unsafe fn lanes_product(p: &LanesProduct);
     unsafe fn transpose(t: &Transpose);
@@ -74,6 +76,9 @@ macro_rules! kernels {
         // SAFETY (of every block): the caller of a function of `Kernels` promises what these functions ask for,
         // and that the processor has the features that they are compiled with.
         impl Kernels for $name {
+            fn is_one_block(rows: usize, columns: usize) -> bool {
+                products::is_one_block::<$vector>(rows, columns)
+            }
 
             $(#[$attribute])*
             unsafe fn product(p: &Product) {

@@ -6,7 +6,7 @@
 use super::dispatch::Kernels;
 use super::geometry::{Kind, LINE, Mix};
 use super::kernels::{Gather, Scatter, Tile, Transpose};
-use super::products::{LanesProduct, Next, Product, Start};
+use super::products::{Derivative, LanesProduct, Next, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ops::Range;
@@ -300,6 +300,7 @@ unsafe fn lanes<K: Kernels>(
                     columns: outs.len(),
                     k: ins,
                     start: f.start(0, |_| Start::Columns(bias)),
+                    derivative: Derivative::NONE,
                     skip: skip.0,
                     skip_row: skip.1,
                     skip_column: skip.2,
@@ -353,6 +354,7 @@ unsafe fn apart<K: Kernels>(
                 columns: outs.len(),
                 k: ins,
                 start: f.start(matrix * mix.outs + outs.start, Start::Columns),
+                derivative: Derivative::NONE,
                 skip: ptr::null(),
                 next: Next::NOTHING,
                 streams: false,
@@ -424,6 +426,7 @@ unsafe fn columns<K: Kernels>(mix: &Mix, f: &Forward, prefix: usize, arena: &mut
                 columns: l,
                 k: ins,
                 start: f.start(matrix * outs, Start::Rows),
+                derivative: Derivative::NONE,
                 skip: f.skip(mix, to),
                 next: f.next(mix, matrix, outs, to, sample + 1 == f.samples),
                 streams: false,
@@ -480,6 +483,7 @@ unsafe fn rows<K: Kernels>(mix: &Mix, f: &Forward, prefix: usize, arena: &mut Ar
                 columns: outs,
                 k: ins,
                 start: f.start(matrix * outs, Start::Columns),
+                derivative: Derivative::NONE,
                 skip: f.skip(mix, to),
                 next: f.next(mix, matrix, g.rows, to, g.matrix_step > 0 || group + 1 == g.groups),
                 streams: false,

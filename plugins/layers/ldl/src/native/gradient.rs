@@ -9,7 +9,7 @@
 use super::dispatch::Kernels;
 use super::geometry::Mix;
 use super::kernels::{Gather, Scatter, SumRows, Tile};
-use super::products::{Next, Product, Start};
+use super::products::{Derivative, Next, Product, Start};
 use efference_sdk::Nonlinearity;
 use std::ptr;
 
@@ -68,6 +68,17 @@ impl Backward<'_> {
         if mix.skip { self.gradient_out.wrapping_add(place) } else { ptr::null() }
     }
 
+    /// Whether products of so many rows and columns may write their results where the gradients stand that they read.
+    pub(super) fn may_write_where_it_reads<K: Kernels>(&self, rows: usize, columns: usize) -> bool {
+        self.gradient_in.cast_const() != self.gradient_out || K::is_one_block(rows, columns)
+    }
+
+    /// What the results for a tile are multiplied with, whose activations lie so in scratch memory.
+    pub(super) fn derivative(&self, activation: *const f32, row: usize, column: usize) -> Derivative {
+        let activation = if self.nonlinearity == Nonlinearity::None { ptr::null() } else { activation };
+        Derivative { nonlinearity: self.nonlinearity, activation, row, column }
+    }
+
     /// The end of the pass for a tile of results at `from`, which begins at this place of `gradient_in`.
     /// `activation` is the nonlinearity of the input, and lies as `from` does.
     pub(super) fn end(
@@ -84,7 +95,7 @@ impl Backward<'_> {
             to: self.gradient_in.wrapping_add(place),
             skip: self.skip(mix, place),
             skip_in_scratch: false,
-            activation: if self.nonlinearity == Nonlinearity::None { ptr::null() } else { activation },
+            activation: self.derivative(activation, 0, 0).activation,
             nonlinearity: self.nonlinearity,
         }
     }
@@ -154,6 +165,7 @@ pub(super) unsafe fn parameters<K: Kernels>(mix: &Mix, b: &Backward<'_>, matrix:
                 columns: mix.outs,
                 k: c.k,
                 start: add_if(c.add),
+                derivative: Derivative::NONE,
                 skip: ptr::null(),
                 next: b.next_gradient(mix, matrix, c.next_input),
                 streams: b.streams && c.k == 1 && !c.add,

@@ -58,26 +58,32 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
             for path in 0..b.input_paths {
                 let row = path * b.samples + sample;
                 let to = row * b.size_in + at_in;
-                K::product(&Product {
+                let product = Product {
                     a: b.weight.add(matrix * ins * outs),
                     a_row: outs,
                     a_k: 1,
                     b: of_row(row),
                     b_k: l,
-                    out: result,
-                    out_row: padded_l,
+                    out: b.gradient_in.add(to),
+                    out_row: l,
                     rows: ins,
                     columns: l,
                     k: outs,
                     start: Start::Zero,
-                    skip: ptr::null(),
+                    derivative: b.derivative(activation, activation_row, 1),
+                    skip: b.skip(mix, to),
                     next: match b.ahead && path == 0 && sample + 1 == b.samples {
                         true => Next::lines(matrix_ahead(b.weight, mix, matrix, ins), ptr::null_mut()),
                         false => Next::NOTHING,
                     },
                     streams: false,
-                });
-                K::scatter(&b.end(mix, matrix_tile(ins, l, l, padded_l), result, activation, to));
+                };
+                if b.may_write_where_it_reads::<K>(ins, l) {
+                    K::product(&product);
+                } else {
+                    K::product(&product.alone(result, padded_l));
+                    K::scatter(&b.end(mix, matrix_tile(ins, l, l, padded_l), result, activation, to));
+                }
             }
         }
     }
@@ -152,24 +158,30 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     };
                     next.written = b.gradient_in.wrapping_add(to + mix.block_in);
                 }
-                K::product(&Product {
+                let product = Product {
                     a: of_path(path, group),
                     a_row: g.row_out,
                     a_k: 1,
                     b: transposed,
                     b_k: padded_in,
-                    out: result,
-                    out_row: padded_in,
+                    out: b.gradient_in.add(to),
+                    out_row: g.row_in,
                     rows: g.rows,
                     columns: ins,
                     k: outs,
                     start: Start::Zero,
-                    skip: ptr::null(),
+                    derivative: b.derivative(activation, activation_row, 1),
+                    skip: b.skip(mix, to),
                     next,
                     streams: false,
-                });
-                let tile = matrix_tile(g.rows, ins, g.row_in, padded_in);
-                K::scatter(&b.end(mix, tile, result, activation, to));
+                };
+                if b.may_write_where_it_reads::<K>(g.rows, ins) {
+                    K::product(&product);
+                } else {
+                    K::product(&product.alone(result, padded_in));
+                    let tile = matrix_tile(g.rows, ins, g.row_in, padded_in);
+                    K::scatter(&b.end(mix, tile, result, activation, to));
+                }
             }
         }
     }

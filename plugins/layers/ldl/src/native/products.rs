@@ -4,7 +4,8 @@
 #![allow(unsafe_code)]
 use super::geometry::LINE;
 use super::kernels::{load_some, store_some};
-use super::simd::Vector;
+use super::simd::{Vector, derivative};
+use efference_sdk::Nonlinearity;
 use std::ptr;
 
 /// What a product starts from.
@@ -19,8 +20,24 @@ pub(super) enum Start {
     Columns(*const f32),
 }
 
-/// A matrix product: `out[r][c] = start + skip[r][c] + Σ_k a[r, k] · b[k][c]`, where the numbers of a row of `b`,
-/// `skip` and `out` are neighbours.
+/// What the sums of a backward pass are multiplied with at last.
+#[derive(Clone, Copy)]
+pub(super) struct Derivative {
+    pub(super) nonlinearity: Nonlinearity,
+    /// The nonlinearity's values, from which its derivative is computed; null: nothing is multiplied.
+    pub(super) activation: *const f32,
+    pub(super) row: usize,
+    /// Of a [`LanesProduct`]; the elements of a [`Product`]'s row are neighbours.
+    pub(super) column: usize,
+}
+
+impl Derivative {
+    pub(super) const NONE: Derivative =
+        Derivative { nonlinearity: Nonlinearity::None, activation: ptr::null(), row: 0, column: 0 };
+}
+
+/// A matrix product: `out[r][c] = (start + Σ_k a[r, k] · b[k][c]) · derivative[r][c] + skip[r][c]`, where the numbers of a row
+/// of `b`, `skip` and `out` are neighbours.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub(super) a: *const f32,
@@ -34,12 +51,20 @@ pub(super) struct Product {
     pub(super) columns: usize,
     pub(super) k: usize,
     pub(super) start: Start,
+    pub(super) derivative: Derivative,
     /// Lies as `out` does; null: none.
     pub(super) skip: *const f32,
     /// What is prefetched on the way.
     pub(super) next: Next,
     /// Whether `out` is written by non-temporal stores.
     pub(super) streams: bool,
+}
+
+impl Product {
+    /// The sums alone, to be stored elsewhere.
+    pub(super) fn alone(self, out: *mut f32, out_row: usize) -> Self {
+        Product { out, out_row, derivative: Derivative::NONE, skip: ptr::null(), ..self }
+    }
 }
 
 /// What is read and written after a product. It comes from memory, so it is prefetched while the product is computed: a line of
@@ -104,8 +129,35 @@ macro_rules! rounds {
     };
 }
 
+/// Multiplies sums with a [`Derivative`], whose first row is `$row`, and whose columns begin at `$first`, with a distance of
+/// `$column`. (A macro, as above.)
+macro_rules! multiply {
+    ($vector:ty, $sums:expr, $derivative:expr, $row:expr, $first:expr, $column:expr, $part:expr) => {
+        let (of, column) = ($derivative, $column);
+        if !of.activation.is_null() {
+            let from = of.activation.add($row * of.row + $first);
+            macro_rules! by {
+                ($nonlinearity:expr) => {
+                    for (r, sums) in $sums.iter_mut().enumerate() {
+                        for (c, sum) in sums.iter_mut().enumerate() {
+                            let y: $vector = load_some(from.add(r * of.row + c * column), $part);
+                            *sum = sum.mul(derivative($nonlinearity, y));
+                        }
+                    }
+                };
+            }
+            match of.nonlinearity {
+                Nonlinearity::None => {}
+                Nonlinearity::Relu => by!(Nonlinearity::Relu),
+                Nonlinearity::Softsign => by!(Nonlinearity::Softsign),
+                Nonlinearity::Tanh => by!(Nonlinearity::Tanh),
+            }
+        }
+    };
+}
+
 /// As many matrix products at once as a vector has lanes:
-/// `out[r, c] = start[c] + skip[r, c] + Σ_k a[r, k] · b[k, c]`, where each element is a vector.
+/// `out[r, c] = (start[c] + Σ_k a[r, k] · b[k, c]) · derivative[r, c] + skip[r, c]`, where each element is a vector.
 #[derive(Clone, Copy)]
 pub(super) struct LanesProduct {
     pub(super) a: *const f32,
@@ -122,6 +174,7 @@ pub(super) struct LanesProduct {
     pub(super) k: usize,
     /// Zero, Output, or Columns: a vector for each column.
     pub(super) start: Start,
+    pub(super) derivative: Derivative,
     /// Null: none.
     pub(super) skip: *const f32,
     pub(super) skip_row: usize,
@@ -133,6 +186,14 @@ pub(super) struct LanesProduct {
     /// How many lanes of `out` and `skip` there are, in all rows but the last, and in the last one.
     pub(super) width: usize,
     pub(super) last_width: usize,
+}
+
+/// Whether a product of so many rows and columns reads all before it writes anything, so that it may write to where it reads.
+pub(super) const fn is_one_block<V: Vector>(rows: usize, columns: usize) -> bool {
+    let most = if V::REGISTERS >= 32 { 8 } else { 6 };
+    let is_sixteen = V::REGISTERS >= 32 && rows == 16 && columns < 2 * V::LANES;
+    let is_one_column = columns <= V::LANES || (columns == 2 * V::LANES && rows <= 8);
+    (rows <= most || is_sixteen) && is_one_column
 }
 
 /// Cuts the rows into blocks for which the sums fit into registers: at most six rows of two vectors; where there are
@@ -221,15 +282,6 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
                 }
             }
         }
-        if !p.skip.is_null() {
-            let skip = p.skip.add(row * p.out_row + column);
-            for r in 0..R {
-                for c in 0..C {
-                    sums[r][c] =
-                        sums[r][c].add(load::<V, PART>(skip.add(r * p.out_row + c * V::LANES), part));
-                }
-            }
-        }
         let mut a = p.a.add(row * p.a_row);
         let mut b = p.b.add(column);
         // The last step past the end may point outside; it is not read there.
@@ -267,6 +319,16 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
             }
             for _ in 0..p.k % 4 {
                 step!();
+            }
+        }
+        multiply!(V, sums, p.derivative, row, column, V::LANES, part);
+        if !p.skip.is_null() {
+            let skip = p.skip.add(row * p.out_row + column);
+            for r in 0..R {
+                for c in 0..C {
+                    sums[r][c] =
+                        sums[r][c].add(load::<V, PART>(skip.add(r * p.out_row + c * V::LANES), part));
+                }
             }
         }
         let streams = p.streams && !PART && begins_line(out) && p.out_row.is_multiple_of(LINE);
@@ -378,15 +440,6 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
                 }
             }
         }
-        if !p.skip.is_null() {
-            let skip = p.skip.add(row * p.skip_row + column * p.skip_column);
-            for r in 0..R {
-                for c in 0..C {
-                    let skip = load_some(skip.add(r * p.skip_row + c * p.skip_column), part);
-                    sums[r][c] = sums[r][c].add(skip);
-                }
-            }
-        }
         // Where each of `b` is used once, there is not the time of other rows to prefetch the next ones.
         let prefetches = R == 1 && !p.next.read.is_null();
         let ahead = if p.b_column == LINE { 8 * p.b_k } else { 2 * C * p.b_column };
@@ -425,6 +478,17 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
         } else {
             for _ in 0..p.k {
                 step!();
+            }
+        }
+        let of = &p.derivative;
+        multiply!(V, sums, of, row, column * of.column, of.column, part);
+        if !p.skip.is_null() {
+            let skip = p.skip.add(row * p.skip_row + column * p.skip_column);
+            for r in 0..R {
+                for c in 0..C {
+                    let skip = load_some(skip.add(r * p.skip_row + c * p.skip_column), part);
+                    sums[r][c] = sums[r][c].add(skip);
+                }
             }
         }
         let streams =
