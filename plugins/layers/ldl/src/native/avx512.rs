@@ -47,7 +47,7 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
         // SAFETY: it reads nothing, and no place is a wrong one.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {

@@ -115,7 +115,10 @@ unsafe fn lanes<K: Kernels>(
                 let at_in = prefix * mix.block_in + place + at;
                 let at_out = prefix * mix.block_out + place + at;
                 let of_row = |row: usize| b.gradient_out.wrapping_add(row * b.size_out + at_out);
-                let next_out = mix.to_next_tile(b.samples, b.size_out, mix.block_out);
+                let to_next_out = mix.to_next_tile(b.samples, b.size_out, mix.block_out);
+                let to_next_in = mix.to_next_tile(b.samples, b.size_in, mix.block_in);
+                let by_product = b.ahead && chunk.is_prefetched_by_products();
+                let next_out = if by_product { 0 } else { to_next_out };
                 // The matrices of the next unit follow those of this one.
                 let ahead = b.ahead && mix.l_last && sample + 1 == b.samples && row == tile.rows;
                 if summed > 0 || (needed && b.nonlinearity != Nonlinearity::None) {
@@ -125,7 +128,7 @@ unsafe fn lanes<K: Kernels>(
                         to: input,
                         added: ptr::null(),
                         nonlinearity: b.nonlinearity,
-                        next: mix.to_next_tile(b.samples, b.size_in, mix.block_in),
+                        next: if by_product && !b.weight_gradient.is_null() { 0 } else { to_next_in },
                     });
                 }
                 for path in 0..b.input_paths {
@@ -148,6 +151,14 @@ unsafe fn lanes<K: Kernels>(
                         }
                     });
                     if !b.weight_gradient.is_null() {
+                        let mut next = Next::NOTHING;
+                        if by_product {
+                            next.one = b.input.wrapping_add(sample * b.size_in + at_in + to_next_in);
+                            next.one_row = mix.inner();
+                        }
+                        if ahead && !b.streams {
+                            next.other = weight_gradient.wrapping_add(matrices);
+                        }
                         K::lanes_product(&LanesProduct {
                             a: input,
                             a_row: chunk.scratch_outer,
@@ -166,10 +177,8 @@ unsafe fn lanes<K: Kernels>(
                             skip: ptr::null(),
                             skip_row: 0,
                             skip_column: 0,
-                            next: match ahead && !b.streams {
-                                true => Next::lines(ptr::null(), weight_gradient.wrapping_add(matrices)),
-                                false => Next::NOTHING,
-                            },
+                            next,
+                            reads_ahead: false,
                             streams: b.streams && b.samples == 1 && tile.rows == 1 && mix.l_last,
                             width: lanes,
                             last_width: lanes,
@@ -191,6 +200,14 @@ unsafe fn lanes<K: Kernels>(
                 for path in 0..b.input_paths {
                     let gradient = gradient_of(path).cast_const();
                     let to = (path * b.samples + sample) * b.size_in + at_in;
+                    let mut next = Next::NOTHING;
+                    if ahead && path == 0 {
+                        next.one = weight.wrapping_add(matrices);
+                    }
+                    if by_product {
+                        next.other = of_row(path * b.samples + sample).wrapping_add(to_next_out);
+                        next.other_row = mix.inner();
+                    }
                     K::lanes_product(&LanesProduct {
                         a: gradient,
                         a_row: lanes,
@@ -209,10 +226,8 @@ unsafe fn lanes<K: Kernels>(
                         skip: if mix.skip { gradient } else { ptr::null() },
                         skip_row: lanes,
                         skip_column: chunk.scratch_outer,
-                        next: match ahead && path == 0 {
-                            true => Next::lines(weight.wrapping_add(matrices), ptr::null_mut()),
-                            false => Next::NOTHING,
-                        },
+                        next,
+                        reads_ahead: ahead && path == 0,
                         streams: false,
                         width: chunk.width,
                         last_width: chunk.last_width,

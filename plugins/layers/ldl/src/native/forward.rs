@@ -111,6 +111,11 @@ impl Tile {
         (Tile { rows, last_width, scratch_outer, ..*self }, first * self.row_stride)
     }
 
+    /// Whether a product of it has blocks enough to prefetch another such tile.
+    pub(super) fn is_prefetched_by_products(&self) -> bool {
+        self.rows >= 4 && self.is_full(LINE)
+    }
+
     /// The same tile as it lies in scratch memory.
     pub(super) fn in_scratch(&self) -> Tile {
         Tile { outer_stride: self.scratch_outer, row_stride: self.scratch_row, ..*self }
@@ -268,15 +273,17 @@ unsafe fn lanes<K: Kernels>(
                     nonlinearity: f.nonlinearity,
                     next: mix.to_next_tile(f.samples, f.size_in, mix.block_in),
                 });
+                let ends = sample + 1 == f.samples && row == tile.rows;
+                // Of some of the columns only a single row, which goes through them as they lie, prefetches the right ones.
+                let reads_ahead =
+                    f.ahead && mix.l_last && ends && (outs.len() == mix.outs || chunk.rows == 1);
                 let mut next = Next::NOTHING;
                 if f.ahead {
                     let to = to + mix.to_next_tile(f.samples, f.size_out, mix.block_out);
-                    (next.written, next.written_row) = (f.output.wrapping_add(to), mix.inner());
-                    let ends = sample + 1 == f.samples && row == tile.rows;
-                    // Of some of the columns only a single row, which goes through them as they lie, prefetches the right ones.
-                    if mix.l_last && ends && (outs.len() == mix.outs || chunk.rows == 1) {
-                        next.read = weight.wrapping_add(ins * mix.outs * lanes);
-                    }
+                    (next.other, next.other_row) = (f.output.wrapping_add(to), mix.inner());
+                }
+                if reads_ahead {
+                    next.one = weight.wrapping_add(ins * mix.outs * lanes);
                 }
                 // Without a nonlinearity, what a skip connection adds is in scratch memory already.
                 let skip = match f.skip(mix, to) {
@@ -305,6 +312,7 @@ unsafe fn lanes<K: Kernels>(
                     skip_row: skip.1,
                     skip_column: skip.2,
                     next,
+                    reads_ahead,
                     streams: false,
                     width: chunk.width,
                     last_width: chunk.last_width,

@@ -59,7 +59,7 @@ impl Backward<'_> {
             return Next::NOTHING;
         }
         let gradient = self.weight_gradient.wrapping_add((matrix + 1) * mix.ins * mix.outs);
-        Next::lines(input, if self.streams { ptr::null_mut() } else { gradient })
+        Next::lines(input, if self.streams { ptr::null() } else { gradient })
     }
 
     /// What a skip connection adds to the gradient at this place of `gradient_in`.

@@ -25,7 +25,7 @@ pub(super) struct Tile {
 
 impl Tile {
     /// Whether each of its rows is one full vector.
-    fn is_full(&self, lanes: usize) -> bool {
+    pub(super) fn is_full(&self, lanes: usize) -> bool {
         self.width == lanes && self.last_width == lanes
     }
 }

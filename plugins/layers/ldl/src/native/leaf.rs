@@ -73,7 +73,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
                     derivative: b.derivative(activation, activation_row, 1),
                     skip: b.skip(mix, to),
                     next: match b.ahead && path == 0 && sample + 1 == b.samples {
-                        true => Next::lines(matrix_ahead(b.weight, mix, matrix, ins), ptr::null_mut()),
+                        true => Next::lines(matrix_ahead(b.weight, mix, matrix, ins), ptr::null()),
                         false => Next::NOTHING,
                     },
                     streams: false,
@@ -152,11 +152,11 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                 let to = path * b.samples * b.size_in + at_in + group * g.group_in;
                 let mut next = Next::NOTHING;
                 if b.ahead {
-                    next.read = match path {
+                    next.one = match path {
                         0 => matrix_ahead(b.weight, mix, matrix, g.rows),
                         _ => of_path(path, group).wrapping_add(mix.block_out),
                     };
-                    next.written = b.gradient_in.wrapping_add(to + mix.block_in);
+                    next.other = b.gradient_in.wrapping_add(to + mix.block_in);
                 }
                 let product = Product {
                     a: of_path(path, group),

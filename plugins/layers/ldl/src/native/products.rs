@@ -67,27 +67,28 @@ impl Product {
     }
 }
 
-/// What is read and written after a product. It comes from memory, so it is prefetched while the product is computed: a line of
-/// the cache with each of a block's rounds, a row of sixteen lines with each block, or half a row where blocks are small. Null:
-/// nothing.
+/// What is read and written after a product. It comes from memory, so it is prefetched while the product is computed: with each
+/// of a block's rounds a line from each of two places, with each block a row of sixteen lines, or half a row where blocks are
+/// small. Null: nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
-    pub(super) read: *const f32,
-    pub(super) read_row: usize,
-    pub(super) written: *mut f32,
-    pub(super) written_row: usize,
+    pub(super) one: *const f32,
+    /// The distance between rows.
+    pub(super) one_row: usize,
+    pub(super) other: *const f32,
+    pub(super) other_row: usize,
 }
 
 impl Next {
-    pub(super) const NOTHING: Next = Next::lines(ptr::null(), ptr::null_mut());
+    pub(super) const NOTHING: Next = Next::lines(ptr::null(), ptr::null());
 
     fn is_nothing(&self) -> bool {
-        self.read.is_null() && self.written.is_null()
+        self.one.is_null() && self.other.is_null()
     }
 
     /// Of lines that lie one after the other: as many as sixteen rounds of sixteen blocks prefetch.
-    pub(super) const fn lines(read: *const f32, written: *mut f32) -> Self {
-        Next { read, read_row: 16 * LINE, written, written_row: 16 * LINE }
+    pub(super) const fn lines(one: *const f32, other: *const f32) -> Self {
+        Next { one, one_row: 16 * LINE, other, other_row: 16 * LINE }
     }
 }
 
@@ -95,32 +96,32 @@ impl Next {
 /// of a row, from number `$first` on. (A macro, since a closure would not be compiled for the processor.)
 macro_rules! rounds {
     ($vector:ty, $next:expr, $row:expr, $first:expr, $lines:expr, $rounds:expr, $round:block) => {
-        let mut read = $next.read.wrapping_add($row * $next.read_row + $first * LINE);
-        let mut written = $next.written.wrapping_add($row * $next.written_row + $first * LINE);
+        let mut one = $next.one.wrapping_add($row * $next.one_row + $first * LINE);
+        let mut other = $next.other.wrapping_add($row * $next.other_row + $first * LINE);
         let lines = usize::min($lines, $rounds);
-        match ($next.read.is_null(), $next.written.is_null()) {
+        match ($next.one.is_null(), $next.other.is_null()) {
             (true, true) => {
                 for _ in 0..lines $round
             }
             (false, true) => {
                 for _ in 0..lines {
-                    <$vector>::prefetch(read);
-                    read = read.wrapping_add(LINE);
+                    <$vector>::prefetch(one);
+                    one = one.wrapping_add(LINE);
                     $round
                 }
             }
             (true, false) => {
                 for _ in 0..lines {
-                    <$vector>::prefetch(written.cast_const());
-                    written = written.wrapping_add(LINE);
+                    <$vector>::prefetch(other);
+                    other = other.wrapping_add(LINE);
                     $round
                 }
             }
             (false, false) => {
                 for _ in 0..lines {
-                    <$vector>::prefetch(read);
-                    <$vector>::prefetch(written.cast_const());
-                    (read, written) = (read.wrapping_add(LINE), written.wrapping_add(LINE));
+                    <$vector>::prefetch(one);
+                    <$vector>::prefetch(other);
+                    (one, other) = (one.wrapping_add(LINE), other.wrapping_add(LINE));
                     $round
                 }
             }
@@ -181,6 +182,8 @@ pub(super) struct LanesProduct {
     pub(super) skip_column: usize,
     /// What is prefetched on the way.
     pub(super) next: Next,
+    /// Whether `b`, where its elements are used once, is prefetched too, and what lies behind it.
+    pub(super) reads_ahead: bool,
     /// Whether `out` is written by non-temporal stores.
     pub(super) streams: bool,
     /// How many lanes of `out` and `skip` there are, in all rows but the last, and in the last one.
@@ -441,7 +444,7 @@ unsafe fn lanes_block<V: Vector, const R: usize, const C: usize, const PART: boo
             }
         }
         // Where each of `b` is used once, there is not the time of other rows to prefetch the next ones.
-        let prefetches = R == 1 && !p.next.read.is_null();
+        let prefetches = R == 1 && p.reads_ahead;
         let ahead = if p.b_column == LINE { 8 * p.b_k } else { 2 * C * p.b_column };
         let mut a = p.a.add(row * p.a_row);
         let mut b = p.b.add(column * p.b_column);

@@ -25,7 +25,8 @@ pub(super) trait Vector: Copy {
     /// Lets no store overtake those before.
     #[inline(always)]
     unsafe fn end_of_stream() {}
-    /// Prefetches the line of the cache at this place, which need not be one of a tensor.
+    /// Prefetches the line of the cache at this place, which need not be one of a tensor, into the second cache: the first one has
+    /// room for what is being computed, and no more.
     #[inline(always)]
     unsafe fn prefetch(_from: *const f32) {}
     /// Loads the first `count` elements, fewer than all; the others are 0.
