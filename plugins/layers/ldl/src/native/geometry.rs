@@ -4,6 +4,7 @@
 //! mixed dim, those between as one, the last but one, and the last. A *block* is what belongs to one prefix; it is
 //! contiguous. The last two dims together are a *leaf*: both are mixed while it is in the innermost cache.
 use crate::factors::{Factors, SubLayer};
+use std::ops::Range;
 
 /// Numbers that belong together where lanes run along a dim: vectors that fill a line of the cache, whatever the
 /// processor.
@@ -114,6 +115,8 @@ pub(super) struct Geometry {
     /// The blocks of level `v` are the places along the dims before `v`; each consists of `fan[v]` blocks of level
     /// `v + 1`. At the last level the leaves are mixed, at the others one dim each.
     pub(super) fan: Vec<usize>,
+    /// Which sub-layers each level has: they follow one another.
+    of_level: Vec<Range<usize>>,
     /// Whether the inner blocks come first.
     pub(super) local_first: bool,
 }
@@ -133,7 +136,11 @@ impl Geometry {
             sizes.push(now.iter().product());
         }
         let fan = if local_first { &ins } else { &outs };
-        Geometry { mixes, sizes, fan: fan[..count.saturating_sub(2)].to_vec(), local_first }
+        let fan = fan[..count.saturating_sub(2)].to_vec();
+        let first = |level| mixes.iter().position(|mix| mix.level == level).unwrap_or(mixes.len());
+        let number = |level| mixes.iter().filter(|mix| mix.level == level).count();
+        let of_level = (0..=fan.len()).map(|level| first(level)..first(level) + number(level)).collect();
+        Geometry { mixes, sizes, fan, of_level, local_first }
     }
 
     /// Levels of the recursion: level `v` mixes dim `v`, the last one the last two dims.
@@ -147,8 +154,8 @@ impl Geometry {
     }
 
     /// The sub-layers of a level, in the order of their use.
-    pub(super) fn at_level(&self, level: usize) -> impl DoubleEndedIterator<Item = usize> {
-        (0..self.mixes.len()).filter(move |t| self.mixes[*t].level == level)
+    pub(super) fn at_level(&self, level: usize) -> Range<usize> {
+        self.of_level[level].clone()
     }
 }
 
@@ -176,7 +183,7 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
     let in_lanes = sub_layer.shared.is_none() && dim != last && l == LINE;
     let (mid, s) = if in_lanes { (mid * s, 1) } else { (mid, s) };
     let inner = mid * s * l;
-    let step_of = |range: std::ops::Range<usize>| {
+    let step_of = |range: Range<usize>| {
         // Neighbouring dims that index the weights one after the other act as one, with the step of the last.
         range.rev().map(|d| steps[d]).find(|step| *step != 0).unwrap_or(0)
     };

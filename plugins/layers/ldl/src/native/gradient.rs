@@ -7,7 +7,7 @@
 //! the paths that reach them are summed first, and the parameters' gradient is computed once.
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::geometry::Mix;
+use super::geometry::{LINE, Mix};
 use super::kernels::{Gather, Scatter, SumRows, Tile};
 use super::products::{Derivative, Next, Product, Start};
 use efference_sdk::Nonlinearity;
@@ -98,6 +98,40 @@ impl Backward<'_> {
             activation: self.derivative(activation, 0, 0).activation,
             nonlinearity: self.nonlinearity,
         }
+    }
+
+    /// The sum of a sample's gradients that reach the parameters, of a tile that is one matrix and begins at `of_row(row)`; where it
+    /// lies, and the distance between its rows. One is its own sum; of several the sum is made at `scratch`.
+    ///
+    /// # Safety
+    /// See [`super::kernels`]. There is at least one.
+    pub(super) unsafe fn sum<K: Kernels>(
+        &self,
+        tile: Tile,
+        sample: usize,
+        of_row: impl Fn(usize) -> *const f32,
+        scratch: *mut f32,
+    ) -> (*const f32, usize) {
+        let mut sum: (*const f32, usize) = (ptr::null(), tile.row_stride);
+        // What is added lies as in scratch memory: in whole lines.
+        let mut is_whole = tile.row_stride == tile.scratch_row && tile.width.is_multiple_of(LINE);
+        self.each_reaching(sample, |row, first| {
+            let from = of_row(row);
+            if first {
+                sum.0 = from;
+                return;
+            }
+            // SAFETY: by the caller's promise.
+            unsafe {
+                if !is_whole {
+                    copy::<K>(tile, sum.0, scratch, false);
+                    sum.0 = scratch;
+                }
+                sum_of_two::<K>(tile, from, sum.0, scratch, 0);
+            }
+            (sum, is_whole) = ((scratch.cast_const(), tile.scratch_row), true);
+        });
+        sum
     }
 
     /// Calls `f(row, is the first)` for the rows of a sample whose paths reach the parameters.

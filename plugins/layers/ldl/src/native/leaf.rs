@@ -5,7 +5,7 @@
 use super::dispatch::Kernels;
 use super::forward::{RowGroups, activated, matrix_ahead, matrix_tile};
 use super::geometry::{LINE, Mix};
-use super::gradient::{Backward, Contraction, copy, parameters};
+use super::gradient::{Backward, Contraction, parameters};
 use super::kernels::Transpose;
 use super::products::{Next, Product, Start};
 use super::scratch::Arena;
@@ -29,14 +29,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
             let from_input = b.input.add(sample * b.size_in + at_in);
             let (activation, activation_row) = activated::<K>(b.nonlinearity, from_input, (ins, l, l), input);
             if summed > 0 {
-                let (mut from, mut from_row) = (sum.cast_const(), padded_l);
-                b.each_reaching(sample, |row, first| {
-                    if summed == 1 {
-                        (from, from_row) = (of_row(row), l);
-                    } else {
-                        copy::<K>(tile, of_row(row), sum, !first);
-                    }
-                });
+                let (from, from_row) = b.sum::<K>(tile, sample, of_row, sum);
                 let (to, to_row) = (transposed, padded_out);
                 K::transpose(&Transpose { from, from_row, rows: outs, columns: l, to, to_row });
                 parameters::<K>(
@@ -113,15 +106,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
             let (activation, activation_row) =
                 activated::<K>(b.nonlinearity, from_input, (g.rows, ins, g.row_in), input);
             if summed > 0 {
-                let (mut from, mut from_row) = (sum.cast_const(), padded_out);
-                b.each_reaching(0, |row, first| {
-                    let gradient = of_path(row / b.samples, group);
-                    if summed == 1 {
-                        (from, from_row) = (gradient, g.row_out);
-                    } else {
-                        copy::<K>(tile, gradient, sum, !first);
-                    }
-                });
+                let (from, from_row) = b.sum::<K>(tile, 0, |row| of_path(row / b.samples, group), sum);
                 parameters::<K>(
                     mix,
                     b,

@@ -65,7 +65,7 @@ impl Plan {
     pub fn new(size: Size, factors: &Factors, nonlinearity: Nonlinearity, skip_connections: bool) -> Self {
         let product = |shape: Vec<i64>| shape.iter().map(|n| usize::try_from(*n).unwrap_or(0)).product();
         let number = |n| usize::try_from(n).unwrap_or(0);
-        let mut plan = Plan {
+        Plan {
             geometry: Geometry::new(factors, skip_connections),
             ins: number(size.ins),
             outs: number(size.outs),
@@ -77,13 +77,7 @@ impl Plan {
             processor: Processor::detect(),
             far: FAR,
             farther: FARTHER,
-        };
-        #[cfg(target_arch = "x86_64")]
-        if plan.processor == Processor::Avx512 && plan.elements(1) <= plan.far {
-            // In the caches the shorter vectors are as fast in whole tiles, and faster in parts of tiles.
-            plan.processor = Processor::Avx2;
         }
-        plan
     }
 
     /// The same by the kernels for a processor that this one can do as well as.

@@ -136,14 +136,15 @@ macro_rules! multiply {
     ($vector:ty, $sums:expr, $derivative:expr, $row:expr, $first:expr, $column:expr, $part:expr) => {
         let (of, column) = ($derivative, $column);
         if !of.activation.is_null() {
-            let from = of.activation.add($row * of.row + $first);
+            let mut from = of.activation.add($row * of.row + $first);
             macro_rules! by {
                 ($nonlinearity:expr) => {
-                    for (r, sums) in $sums.iter_mut().enumerate() {
+                    for sums in $sums.iter_mut() {
                         for (c, sum) in sums.iter_mut().enumerate() {
-                            let y: $vector = load_some(from.add(r * of.row + c * column), $part);
+                            let y: $vector = load_some(from.add(c * column), $part);
                             *sum = sum.mul(derivative($nonlinearity, y));
                         }
+                        from = from.wrapping_add(of.row);
                     }
                 };
             }
@@ -204,6 +205,18 @@ pub(super) const fn is_one_block<V: Vector>(rows: usize, columns: usize) -> bool
 /// the multipliers waiting for its own sums.
 #[inline(always)]
 pub(super) unsafe fn product<V: Vector>(p: &Product) {
+    // Most products are of sixteen by sixteen. Apart from the others, they do not prepare what only their loops need.
+    // SAFETY: handed on.
+    unsafe {
+        if V::REGISTERS >= 32 && p.rows == 16 && p.columns == V::LANES {
+            return product_block::<V, 16, 1, false>(p, 0, 0);
+        }
+        if V::REGISTERS < 32 && p.rows == 16 && p.columns == 2 * V::LANES {
+            product_block::<V, 6, 2, false>(p, 0, 0);
+            product_block::<V, 5, 2, false>(p, 6, 0);
+            return product_block::<V, 5, 2, false>(p, 11, 0);
+        }
+    }
     let mut row = 0;
     while row < p.rows {
         let left = p.rows - row;
@@ -265,10 +278,12 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
         match p.start {
             Start::Zero => {}
             Start::Output => {
-                for r in 0..R {
-                    for c in 0..C {
-                        sums[r][c] = load::<V, PART>(out.add(r * p.out_row + c * V::LANES), part);
+                let mut out = out;
+                for sums in &mut sums {
+                    for (c, sum) in sums.iter_mut().enumerate() {
+                        *sum = load::<V, PART>(out.add(c * V::LANES), part);
                     }
+                    out = out.wrapping_add(p.out_row);
                 }
             }
             Start::Rows(bias) => {
@@ -326,20 +341,22 @@ unsafe fn product_block<V: Vector, const R: usize, const C: usize, const PART: b
         }
         multiply!(V, sums, p.derivative, row, column, V::LANES, part);
         if !p.skip.is_null() {
-            let skip = p.skip.add(row * p.out_row + column);
-            for r in 0..R {
-                for c in 0..C {
-                    sums[r][c] =
-                        sums[r][c].add(load::<V, PART>(skip.add(r * p.out_row + c * V::LANES), part));
+            let mut skip = p.skip.add(row * p.out_row + column);
+            for sums in &mut sums {
+                for (c, sum) in sums.iter_mut().enumerate() {
+                    *sum = sum.add(load::<V, PART>(skip.add(c * V::LANES), part));
                 }
+                skip = skip.wrapping_add(p.out_row);
             }
         }
         let streams = p.streams && !PART && begins_line(out) && p.out_row.is_multiple_of(LINE);
-        for r in 0..R {
-            for c in 0..C {
-                let out = out.add(r * p.out_row + c * V::LANES);
-                if streams { sums[r][c].stream(out) } else { store_some(sums[r][c], out, part) }
+        let mut out = out;
+        for sums in sums {
+            for (c, sum) in sums.into_iter().enumerate() {
+                let out = out.add(c * V::LANES);
+                if streams { sum.stream(out) } else { store_some(sum, out, part) }
             }
+            out = out.wrapping_add(p.out_row);
         }
     }
 }
