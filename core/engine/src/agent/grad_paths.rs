@@ -1,5 +1,5 @@
 //! Gradients along several paths: which masks there are, and sums. The ground of the two ways to evaluate a transition.
-use efference_sdk::autograd::{OutputBuffer, shape2, slice};
+use efference_sdk::autograd::{OutputBuffer, copy_elements, shape2, slice};
 use efference_sdk::{GradMask, GradPath, Result, elementwise};
 use std::ops::Range;
 use tch::Tensor;
@@ -43,29 +43,58 @@ pub(super) fn sum_masked(grads: Vec<(GradMask, Tensor)>) -> Result<Option<Tensor
     Ok(sum)
 }
 
-/// [`add_grad`], to rows of so many elements on the CPU, without an operation of libtorch's.
-pub(super) fn add_grad_to_rows(
-    rows: &mut [f32],
-    width: usize,
-    outs: &Range<i64>,
-    grad: &Tensor,
-) -> Result<()> {
-    let grad = grad.f_contiguous()?;
-    let outs = outs.start as usize..outs.end as usize;
-    if !outs.is_empty() {
-        let all = rows.chunks_exact_mut(width).zip(slice(&grad)?.chunks_exact(outs.len()));
-        all.for_each(|(row, g)| add(&mut row[outs.clone()], g));
+/// Rows of `width` elements on the CPU that are the sum of some paths' gradients, each at its outputs, and 0 elsewhere: what
+/// [`add_grad`] makes of zeros, without an operation of libtorch's, and without a walk over all elements before the sums.
+pub(super) fn fill_rows(rows: &mut [f32], width: usize, grads: &[(&Range<i64>, &Tensor)]) -> Result<()> {
+    let grads =
+        grads.iter().map(|(outs, grad)| Ok((outs.start as usize..outs.end as usize, grad.f_contiguous()?)));
+    let mut grads = grads.collect::<Result<Vec<_>>>()?;
+    grads.retain(|(outs, _)| !outs.is_empty());
+    grads.sort_by_key(|(outs, _)| outs.start);
+    // What a gradient shares with those before it is added there, the rest is written.
+    let mut written = 0;
+    for (outs, grad) in &grads {
+        let (shared, gap) = (outs.end.min(written).saturating_sub(outs.start), written..outs.start);
+        for (row, g) in rows.chunks_exact_mut(width).zip(slice(grad)?.chunks_exact(outs.len())) {
+            if !gap.is_empty() {
+                clear(&mut row[gap.clone()]);
+            }
+            let (before, own) = row[outs.clone()].split_at_mut(shared);
+            add(before, &g[..shared]);
+            copy_elements(&g[shared..], own);
+        }
+        written = written.max(outs.end);
+    }
+    if written < width {
+        rows.chunks_exact_mut(width).for_each(|row| clear(&mut row[written..]));
     }
     Ok(())
 }
 
 /// [`sum_masked`], of rows on the CPU that lie one mask after the other, `batch` of each.
-pub(super) fn sum_masked_rows(masks: &[GradMask], rows: &Tensor, batch: i64) -> Result<Tensor> {
-    let width = shape2(rows).map_or(0, |[_, width]| width);
+pub(super) fn sum_masked_rows(masks: &[GradMask], rows: Tensor, batch: i64) -> Result<Tensor> {
+    let width = shape2(&rows).map_or(0, |[_, width]| width);
     if masks == [GradMask::All] || batch * width == 0 {
-        return Ok(rows.shallow_clone());
+        return Ok(rows);
     }
-    let mut sum = zeros(&[batch, width])?;
+    if let [GradMask::EvenChunks { size: a }, other @ GradMask::OddChunks { size: b }]
+    | [GradMask::OddChunks { size: a }, other @ GradMask::EvenChunks { size: b }] = masks
+        && a == b
+    {
+        // Each chunk is reached along one of the two: those of the second are brought to where the first one's end.
+        let mut rows = OutputBuffer::reuse(rows)?;
+        let (sum, second) = rows.split_at_mut((batch * width) as usize);
+        let of_rows = sum.chunks_exact_mut(width as usize).zip(second.chunks_exact(width as usize));
+        for (sum, row) in of_rows {
+            for reached in other.reached(width) {
+                let reached = reached.start as usize..reached.end as usize;
+                copy_elements(&row[reached.clone()], &mut sum[reached]);
+            }
+        }
+        return Ok(rows.into_tensor().f_narrow(0, 0, batch)?);
+    }
+    let mut sum = OutputBuffer::empty(&[batch, width])?;
+    clear(&mut sum);
     let rows = rows.f_contiguous()?;
     let of_masks = slice(&rows)?.chunks_exact((batch * width) as usize);
     for (mask, rows) in masks.iter().zip(of_masks) {
@@ -79,14 +108,12 @@ pub(super) fn sum_masked_rows(masks: &[GradMask], rows: &Tensor, batch: i64) -> 
     Ok(sum.into_tensor())
 }
 
-/// Zeros, which all threads write.
-pub(super) fn zeros(shape: &[i64]) -> Result<OutputBuffer> {
-    let mut zeros = OutputBuffer::empty(shape)?;
-    elementwise!(zeros.len(), [&mut zeros[..]], |_, [zeros]| {
-        zeros.fill(0.0);
+/// Makes all elements 0, on all threads.
+fn clear(elements: &mut [f32]) {
+    elementwise!(elements.len(), [elements], |_, [elements]| {
+        elements.fill(0.0);
         0.0
     });
-    Ok(zeros)
 }
 
 fn add(to: &mut [f32], from: &[f32]) {
@@ -129,24 +156,38 @@ mod tests {
             }
             let each = masks.iter().copied().zip(all.split(2, 0)).collect();
             assert!(sum_masked(each).unwrap().unwrap().equal(&expected), "{masks:?}");
-            assert!(sum_masked_rows(&masks, &all, 2).unwrap().equal(&expected), "{masks:?}");
+            assert!(sum_masked_rows(&masks, all.copy(), 2).unwrap().equal(&expected), "{masks:?}");
         }
         let all = Random::new(3).normal(&[2, 8], 1.0);
         assert!(sum_masked(vec![(GradMask::All, all.copy())]).unwrap().unwrap().equal(&all));
-        assert!(sum_masked_rows(&[GradMask::All], &all, 2).unwrap().equal(&all));
+        assert!(sum_masked_rows(&[GradMask::All], all.copy(), 2).unwrap().equal(&all));
     }
 
     #[test]
-    fn a_gradient_is_added_to_its_columns_in_either_way() {
-        for outs in [0..5, 1..4, 2..2] {
-            let path = GradPath { outs: outs.clone(), mask: GradMask::All, frozen: false };
-            // Not contiguous.
-            let grad = Random::new(4).normal(&[outs.end - outs.start, 3], 1.0).tr();
-            let expected = Tensor::ones([3, 5], (Kind::Float, Device::Cpu));
-            let mut rows = [1.0f32; 15];
-            add_grad(&expected, &path, Some(&grad)).unwrap();
-            add_grad_to_rows(&mut rows, 5, &outs, &grad).unwrap();
-            assert!(Tensor::from_slice(&rows).view_as(&expected).equal(&expected), "{outs:?}");
+    fn gradients_are_summed_in_their_columns_in_either_way() {
+        for all in [
+            vec![],
+            vec![0..5],
+            vec![1..4],
+            vec![2..2],
+            vec![3..5, 0..2],
+            vec![0..3, 2..5],
+            vec![0..5, 1..3, 4..5],
+            vec![2..3, 1..4, 1..4],
+        ] {
+            let expected = Tensor::zeros([3, 5], (Kind::Float, Device::Cpu));
+            // Nothing may be taken over from what stands there before; gradients are not contiguous.
+            let mut rows = [f32::NAN; 15];
+            let mut random = Random::new(4);
+            let grads: Vec<_> =
+                all.iter().map(|outs| random.normal(&[outs.end - outs.start, 3], 1.0).tr()).collect();
+            for (outs, grad) in all.iter().zip(&grads) {
+                let path = GradPath { outs: outs.clone(), mask: GradMask::All, frozen: false };
+                add_grad(&expected, &path, Some(grad)).unwrap();
+            }
+            fill_rows(&mut rows, 5, &all.iter().zip(&grads).collect::<Vec<_>>()).unwrap();
+            let rows = Tensor::from_slice(&rows).view_as(&expected);
+            assert!(rows.allclose(&expected, 1e-6, 1e-6, false), "{all:?}");
         }
     }
 }

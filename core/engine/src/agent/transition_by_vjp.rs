@@ -1,5 +1,5 @@
 //! A transition by the cell's custom VJP: the gradient paths share forward and backward.
-use super::grad_paths::{add_grad_to_rows, distinct_masks, sum_masked_rows, zeros};
+use super::grad_paths::{distinct_masks, fill_rows, sum_masked_rows};
 use super::shared_cell::SharedCell;
 use efference_sdk::autograd::{
     Context, Gradients, Op, OutputBuffer, copy_elements, required, rows, shape2, slice,
@@ -70,12 +70,11 @@ impl TransitionByVjp {
             return Ok(g.f_contiguous()?);
         }
         let width = self.state_size as usize;
-        let mut all = zeros(&[summed.len() as i64 * batch, self.state_size])?;
+        let mut all = OutputBuffer::empty(&[summed.len() as i64 * batch, self.state_size])?;
         let of_paths = all.chunks_exact_mut((batch as usize * width).max(1));
         for (path, rows) in summed.iter().zip(of_paths) {
-            for (i, g) in path.of.iter().filter_map(|i| Some((i, gradients.of_output(*i)?))) {
-                add_grad_to_rows(rows, width, &self.paths[*i].outs, g)?;
-            }
+            let given = path.of.iter().filter_map(|i| Some((&self.paths[*i].outs, gradients.of_output(*i)?)));
+            fill_rows(rows, width, &given.collect::<Vec<_>>())?;
         }
         Ok(all.into_tensor())
     }
@@ -117,7 +116,7 @@ impl Op for TransitionByVjp {
         };
         let mut found = required(cell.vjp())?.backward(saved, &grad)?;
         let input = found.input.take().filter(|_| !masks.is_empty());
-        found.input = input.map(|rows| sum_masked_rows(&masks, &rows, batch)).transpose()?;
+        found.input = input.map(|rows| sum_masked_rows(&masks, rows, batch)).transpose()?;
         found.into_input_grads(gradients)
     }
 }
