@@ -164,6 +164,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "the ranges themselves are meant")]
     fn gradients_are_summed_in_their_columns_in_either_way() {
         for all in [
             vec![],

@@ -224,6 +224,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except("*/simd.rs", "lane", ""),
     except("core/runs/src/baselines.rs", "lane", ""),
     except("*/native/avx2.rs", "lane", ""),
+    except("*/native/packing.rs", "lane", ""),
     except("*/native/backward.rs", "lane", ""),
     except("*/native/dispatch.rs", "lane", ""),
     except("*/native/forward.rs", "lane", ""),

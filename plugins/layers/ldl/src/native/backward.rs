@@ -3,12 +3,14 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`]. About gradient paths see [`super::gradient`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::forward::{Packing, lanes_tile, matrix_tile};
+use super::forward::{lanes_tile, matrix_tile};
 use super::geometry::{Kind, LINE, Mix};
 use super::gradient::{Backward, Contraction, add_if, copy, parameters, sum_of_two};
 use super::kernels::{Gather, SumRows, Transpose};
 use super::leaf::{columns, rows};
-use super::products::{Derivative, LanesProduct, Next, Product, Start};
+use super::packing::Packing;
+use super::prefetch::Next;
+use super::products::{Derivative, LanesProduct, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ptr;
@@ -242,37 +244,6 @@ unsafe fn lanes<K: Kernels>(
                 if !to.is_null() {
                     Packing::new(mix, (prefix, mid, first), rows, lanes).unpack::<K>(packed, to, unpacked);
                 }
-            }
-        }
-    }
-}
-
-impl Packing {
-    /// The way back, for whole matrices; repeated lanes are summed.
-    ///
-    /// # Safety
-    /// See [`super::kernels`]. `scratch` has room for a vector of matrices.
-    unsafe fn unpack<K: Kernels>(&self, packed: *const f32, to: *mut f32, scratch: *mut f32) {
-        let numbers = self.rows * self.row;
-        // SAFETY: by the caller's promise.
-        unsafe {
-            let to = to.add(self.first);
-            let transpose = |columns, to, to_row| {
-                K::transpose(&Transpose { from: packed, from_row: LINE, rows: numbers, columns, to, to_row });
-            };
-            if self.repeat == 1 {
-                return transpose(self.count, to, self.step);
-            }
-            transpose(LINE, scratch, numbers);
-            for l in 0..self.count {
-                K::sum_rows(&SumRows {
-                    from: scratch.add(l * numbers),
-                    row: self.count * numbers,
-                    rows: self.repeat,
-                    columns: numbers,
-                    out: to.add(l * self.step),
-                    add: false,
-                });
             }
         }
     }

@@ -6,7 +6,9 @@
 use super::dispatch::Kernels;
 use super::geometry::{Kind, LINE, Mix};
 use super::kernels::{Gather, Scatter, Tile, Transpose};
-use super::products::{Derivative, LanesProduct, Next, Product, Start};
+use super::packing::Packing;
+use super::prefetch::Next;
+use super::products::{Derivative, LanesProduct, Product, Start};
 use super::scratch::{Arena, rounded};
 use efference_sdk::Nonlinearity;
 use std::ops::Range;
@@ -124,65 +126,6 @@ impl Tile {
     /// The same tile with other places along the mixed dim, and another distance between them.
     pub(super) fn with_outer(&self, outer: usize, outer_stride: usize) -> Tile {
         Tile { outer, outer_stride, ..*self }
-    }
-}
-
-/// Parts of matrices of neighbouring `l`, to be packed so that lane `i` of vector `v` is number `v` of the matrix of
-/// `l = i`.
-pub(super) struct Packing {
-    /// The first matrix, and the distance to that of the next `l`.
-    pub(super) first: usize,
-    pub(super) step: usize,
-    /// Rows of a matrix, how long each is, and which part of it is meant.
-    pub(super) rows: usize,
-    pub(super) row: usize,
-    pub(super) columns: Range<usize>,
-    /// How many `l` there are, and how often they are repeated.
-    pub(super) count: usize,
-    pub(super) repeat: usize,
-}
-
-impl Packing {
-    /// For matrices of `rows × row` elements.
-    pub(super) fn new(
-        mix: &Mix,
-        (prefix, mid, first): (usize, usize, usize),
-        rows: usize,
-        lanes: usize,
-    ) -> Self {
-        let numbers = rows * mix.outs;
-        Packing {
-            first: mix.matrix(prefix, mid, 0, first) * numbers,
-            step: mix.l_step * numbers,
-            rows,
-            row: mix.outs,
-            columns: 0..mix.outs,
-            count: (mix.l - first).min(lanes),
-            repeat: if mix.folds(lanes) { lanes / mix.l } else { 1 },
-        }
-    }
-
-    /// # Safety
-    /// See [`super::kernels`].
-    pub(super) unsafe fn pack<K: Kernels>(&self, from: *const f32, to: *mut f32) {
-        // Whole matrices are one row.
-        let whole = self.columns.len() == self.row;
-        let (rows, length) = if whole { (1, self.rows * self.row) } else { (self.rows, self.columns.len()) };
-        for copy in 0..self.repeat {
-            for row in 0..rows {
-                // SAFETY: by the caller's promise.
-                unsafe {
-                    K::transpose(&Transpose {
-                        from: from.add(self.first + row * self.row + self.columns.start),
-                        from_row: self.step,
-                        rows: self.count,
-                        columns: length,
-                        to: to.add(row * length * LINE + copy * self.count),
-                        to_row: LINE,
-                    });
-                }
-            }
-        }
     }
 }
 

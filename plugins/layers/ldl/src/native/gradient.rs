@@ -9,7 +9,8 @@
 use super::dispatch::Kernels;
 use super::geometry::{LINE, Mix};
 use super::kernels::{Gather, Scatter, SumRows, Tile};
-use super::products::{Derivative, Next, Product, Start};
+use super::prefetch::Next;
+use super::products::{Derivative, Product, Start};
 use efference_sdk::Nonlinearity;
 use std::ptr;
 

@@ -7,7 +7,8 @@ use super::forward::{RowGroups, activated, matrix_ahead, matrix_tile};
 use super::geometry::{LINE, Mix};
 use super::gradient::{Backward, Contraction, parameters};
 use super::kernels::Transpose;
-use super::products::{Next, Product, Start};
+use super::prefetch::Next;
+use super::products::{Product, Start};
 use super::scratch::Arena;
 use std::ptr;
 

@@ -19,11 +19,13 @@ mod gradient;
 mod kernels;
 mod leaf;
 mod op;
+mod packing;
 #[allow(
     clippy::too_many_arguments,
     reason = "a pass takes what it takes: inputs, parameters, what was saved, and where to write"
 )]
 mod plan;
+mod prefetch;
 #[allow(
     clippy::needless_range_loop,
     reason = "the loops over rows and columns of register tiles read best so"
