@@ -54,9 +54,9 @@ pub struct GradientsOut<'a> {
     pub biases: Vec<&'a mut [f32]>,
 }
 
-/// Elements of a layer and its batch above which they come from memory each time, and are prefetched: a megabyte of them, for
-/// there are other layers.
-const FAR: usize = 256 << 10;
+/// Elements of a layer and its batch above which they come from memory each time, and are prefetched: a quarter of a megabyte of
+/// them, for there are other layers.
+const FAR: usize = 64 << 10;
 /// Weights above which their gradients are no longer in the caches when the optimizer reads them: eight megabytes.
 const FARTHER: usize = 2 << 20;
 
