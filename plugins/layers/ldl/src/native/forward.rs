@@ -326,7 +326,6 @@ unsafe fn apart<K: Kernels>(
                 from: output,
                 to: f.output.add(to),
                 skip: f.skip(mix, to),
-                skip_in_scratch: false,
                 activation: ptr::null(),
                 nonlinearity: Nonlinearity::None,
             });

@@ -95,7 +95,6 @@ impl Backward<'_> {
             from,
             to: self.gradient_in.wrapping_add(place),
             skip: self.skip(mix, place),
-            skip_in_scratch: false,
             activation: self.derivative(activation, 0, 0).activation,
             nonlinearity: self.nonlinearity,
         }

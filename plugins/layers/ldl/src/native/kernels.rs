@@ -37,10 +37,8 @@ pub(super) struct Scatter {
     pub(super) tile: Tile,
     pub(super) from: *const f32,
     pub(super) to: *mut f32,
-    /// Null: none.
+    /// Lies as `to` does; null: none.
     pub(super) skip: *const f32,
-    /// Whether it lies as `from` does, in scratch memory; else it lies as `to`.
-    pub(super) skip_in_scratch: bool,
     /// The nonlinearity of `x`, which lies as `from` does; null: none.
     pub(super) activation: *const f32,
     pub(super) nonlinearity: Nonlinearity,
@@ -195,8 +193,7 @@ unsafe fn scatter_each<V: Vector, const ACTIVATED: bool, const SKIP: bool, const
                 v = v.mul(derivative(nonlinearity, load_some(s.activation.add(scratch), count)));
             }
             if SKIP {
-                let at = if s.skip_in_scratch { scratch } else { place };
-                v = v.add(load_some(s.skip.add(at), count));
+                v = v.add(load_some(s.skip.add(place), count));
             }
             store_some(v, s.to.add(place), count);
         }

@@ -130,7 +130,8 @@ pub(super) struct LanesProduct {
     pub(super) last_width: usize,
 }
 
-/// Whether a product of so many rows and columns reads all before it writes anything, so that it may write to where it reads.
+/// Whether [`product`] makes a product of so many rows and columns as one block, and so reads all before it writes anything: then it
+/// may write to where it reads.
 pub(super) const fn is_one_block<V: Vector>(rows: usize, columns: usize) -> bool {
     let most = if V::REGISTERS >= 32 { 8 } else { 6 };
     let is_sixteen = V::REGISTERS >= 32 && rows == 16 && columns < 2 * V::LANES;
