@@ -7,6 +7,7 @@
 //! the paths that reach them are summed first, and the parameters' gradient is computed once.
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
+use super::forward::matrix_tile;
 use super::geometry::{LINE, Mix};
 use super::kernels::{Gather, Scatter, SumRows, Tile};
 use super::prefetch::Next;
@@ -69,9 +70,28 @@ impl Backward<'_> {
         if mix.skip { self.gradient_out.wrapping_add(place) } else { ptr::null() }
     }
 
-    /// Whether products of so many rows and columns may write their results where the gradients stand that they read.
-    pub(super) fn may_write_where_it_reads<K: Kernels>(&self, rows: usize, columns: usize) -> bool {
-        self.gradient_in.cast_const() != self.gradient_out || K::is_one_block(rows, columns)
+    /// A product whose results may stand where the gradients stand that it reads: where it is not one block, it goes by `scratch`, in
+    /// which its activations lie with the same distance between rows.
+    ///
+    /// # Safety
+    /// See [`super::kernels`].
+    pub(super) unsafe fn product<K: Kernels>(&self, p: &Product, scratch: *mut f32, scratch_row: usize) {
+        let is_apart = self.gradient_in.cast_const() != self.gradient_out;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            if is_apart || K::is_one_block(p.rows, p.columns) {
+                return K::product(p);
+            }
+            K::product(&p.alone(scratch, scratch_row));
+            K::scatter(&Scatter {
+                tile: matrix_tile(p.rows, p.columns, p.out_row, scratch_row),
+                from: scratch,
+                to: p.out,
+                skip: p.skip,
+                activation: p.derivative.activation,
+                nonlinearity: p.derivative.nonlinearity,
+            });
+        }
     }
 
     /// What the results for a tile are multiplied with, whose activations lie so in scratch memory.

@@ -52,7 +52,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
             for path in 0..b.input_paths {
                 let row = path * b.samples + sample;
                 let to = row * b.size_in + at_in;
-                let product = Product {
+                let product = &Product {
                     a: b.weight.add(matrix * ins * outs),
                     a_row: outs,
                     a_k: 1,
@@ -72,12 +72,7 @@ pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: us
                     },
                     streams: false,
                 };
-                if b.may_write_where_it_reads::<K>(ins, l) {
-                    K::product(&product);
-                } else {
-                    K::product(&product.alone(result, padded_l));
-                    K::scatter(&b.end(mix, matrix_tile(ins, l, l, padded_l), result, activation, to));
-                }
+                b.product::<K>(product, result, padded_l);
             }
         }
     }
@@ -144,7 +139,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     };
                     next.other = b.gradient_in.wrapping_add(to + mix.block_in);
                 }
-                let product = Product {
+                let product = &Product {
                     a: of_path(path, group),
                     a_row: g.row_out,
                     a_k: 1,
@@ -161,13 +156,7 @@ pub(super) unsafe fn rows<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize
                     next,
                     streams: false,
                 };
-                if b.may_write_where_it_reads::<K>(g.rows, ins) {
-                    K::product(&product);
-                } else {
-                    K::product(&product.alone(result, padded_in));
-                    let tile = matrix_tile(g.rows, ins, g.row_in, padded_in);
-                    K::scatter(&b.end(mix, tile, result, activation, to));
-                }
+                b.product::<K>(product, result, padded_in);
             }
         }
     }

@@ -63,8 +63,8 @@ pub(super) struct Product {
 
 impl Product {
     /// The sums alone, to be stored elsewhere.
-    pub(super) fn alone(self, out: *mut f32, out_row: usize) -> Self {
-        Product { out, out_row, derivative: Derivative::NONE, skip: ptr::null(), ..self }
+    pub(super) fn alone(&self, out: *mut f32, out_row: usize) -> Self {
+        Product { out, out_row, derivative: Derivative::NONE, skip: ptr::null(), ..*self }
     }
 }
 

@@ -15,8 +15,8 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
-    /// A non-temporal store, past the caches, to a place that a line begins at; [`end_of_stream`](Self::end_of_stream) comes after the last one,
-    /// before another thread may read it.
+    /// A non-temporal store, past the caches, to a place that a line begins at; [`end_of_stream`](Self::end_of_stream) comes
+    /// after the last one, before another thread may read it.
     #[inline(always)]
     unsafe fn stream(self, to: *mut f32) {
         // SAFETY: handed on.
