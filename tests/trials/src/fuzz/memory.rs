@@ -82,7 +82,9 @@ mod tests {
     fn a_peak_is_counted_though_it_is_given_back() {
         // Far more than what other tests take at the same time.
         let large = 512 << 20;
-        let (peak, room) = peak_of(|| Vec::<u8>::with_capacity(large).capacity());
+        // Several times, for they may also give back a little just then.
+        let tries = (0..16).map(|_| peak_of(|| Vec::<u8>::with_capacity(large).capacity()));
+        let (peak, room) = tries.max().unwrap();
         assert!(room == large && peak >= large, "{peak}");
         assert!(Vec::<u8>::new().try_reserve_exact(CEILING + 1).is_err());
         let (peak, ()) = peak_of(|| ());
