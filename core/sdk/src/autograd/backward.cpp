@@ -61,25 +61,30 @@ void gather(AccumulateGrad &leaf, Tensor &&grad) {
   leaf.apply(std::move(one));
 }
 
-// Adds a small gradient in place. False: libtorch is to do it.
-bool add_small(const Tensor &sum, const Tensor &grad) {
-  constexpr int64_t SMALL = int64_t(1) << 15;
+// `to[i] += from[i]` for each of so many elements, in Rust, on the threads of kernels.
+struct AddElements {
+  void (*call)(const void *argument, float *to, const float *from, size_t n);
+  const void *argument;
+};
+
+// Adds a gradient in place without libtorch. False: libtorch is to do it.
+bool add_by_kernel(const Tensor &sum, const Tensor &grad, const AddElements &add_elements) {
   float *to, *from;
   size_t n, m;
-  if (!efference::is_plain(sum) || !efference::is_plain(grad) || sum.numel() > SMALL || sum.sizes() != grad.sizes() ||
-      !sum.is_contiguous() || !grad.is_contiguous() || !elements(sum, &to, &n) || !elements(grad, &from, &m))
+  if (!efference::is_plain(sum) || !efference::is_plain(grad) || sum.sizes() != grad.sizes() || !sum.is_contiguous() ||
+      !grad.is_contiguous() || !elements(sum, &to, &n) || !elements(grad, &from, &m))
     return false;
-  for (size_t i = 0; i < n; i++) to[i] += from[i];
+  add_elements.call(add_elements.argument, to, from, n);
   sum.unsafeGetTensorImpl()->bump_version();
   return true;
 }
 
-void add(Tensor &sum, Tensor &&grad) {
+void add(Tensor &sum, Tensor &&grad, const AddElements &add_elements) {
   if (!sum.defined()) {
     sum = std::move(grad);
   } else if (sum.layout() == at::kStrided && grad.layout() == at::kStrided && sum.use_count() == 1 && sum.has_storage() &&
              sum.storage().use_count() == 1 && sum.is_non_overlapping_and_dense()) {
-    if (!add_small(sum, grad)) sum.add_(grad);
+    if (!add_by_kernel(sum, grad, add_elements)) sum.add_(grad);
   } else {
     sum = sum + grad;
   }
@@ -150,8 +155,8 @@ struct Pass {
   }
 
   // Begins with this gradient of the output that the root is.
-  void begin(const Edge &root, const Tensor &grad) {
-    add(calls[places[root.function.get()]].grads[root.input_nr], Tensor(grad));
+  void begin(const Edge &root, const Tensor &grad, const AddElements &add_elements) {
+    add(calls[places[root.function.get()]].grads[root.input_nr], Tensor(grad), add_elements);
   }
 
   // Refuses gradients of other shapes, as the engine does, and makes those fit that can be.
@@ -180,7 +185,7 @@ struct Pass {
     }
   }
 
-  void run() {
+  void run(const AddElements &add_elements) {
     for (Place place = 0; place < calls.size(); place++) {
       if (calls[place].missing == 0) is_ready(place);
     }
@@ -198,7 +203,7 @@ struct Pass {
         auto place = edges[call.first_edge + i];
         if (place == NOWHERE) continue;
         auto &next = calls[place];
-        if (grads[i].defined()) add(next.grads[node.next_edge(i).input_nr], std::move(grads[i]));
+        if (grads[i].defined()) add(next.grads[node.next_edge(i).input_nr], std::move(grads[i]), add_elements);
         if (--next.missing == 0) is_ready(place);
       }
     }
@@ -234,7 +239,8 @@ struct Lease {
 }  // namespace
 
 // Runs backward from `outputs` with these gradients of theirs; what arrives at leaves is added to their gradients.
-extern "C" int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs, char **message) {
+extern "C" int efference_autograd_backward(Tensor *const *outputs, Tensor *const *grads, size_t n_outputs,
+                                           AddElements add_elements, char **message) {
   try {
     Lease lease;
     auto &pass = lease.pass();
@@ -247,8 +253,8 @@ extern "C" int efference_autograd_backward(Tensor *const *outputs, Tensor *const
     }
     if (plain) {
       at::AutoGradMode off(false);
-      for (size_t i = 0; i < n_outputs; i++) pass.begin(roots[i], *grads[i]);
-      pass.run();
+      for (size_t i = 0; i < n_outputs; i++) pass.begin(roots[i], *grads[i], add_elements);
+      pass.run(add_elements);
       return 0;
     }
     variable_list of, from;

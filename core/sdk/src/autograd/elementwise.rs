@@ -110,6 +110,15 @@ pub fn copy_elements(from: &[f32], to: &mut [f32]) {
     });
 }
 
+/// Adds elements to others, on all threads if there are many. Panics if there are not as many on both sides.
+pub(super) fn add_elements(from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len(), "as many elements are added as there are");
+    crate::elementwise!(from.len(), [to], |range, [to]| {
+        to.iter_mut().zip(&from[range]).for_each(|(to, from)| *to += from);
+        0.0
+    });
+}
+
 /// The one place where `f` is called: the compiler then inlines it, however large it is.
 #[inline(never)]
 fn call<const N: usize, const SIMD: bool>(

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 use super::op::{Gradients, Op};
 use crate::error::panic_text;
-use crate::{Error, Result, ensure, tracing};
+use crate::{Error, Result, ensure};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +15,13 @@ use std::ptr::NonNull;
 use std::{ptr, slice};
 use tch::Tensor;
 use torch_sys::C_tensor;
+
+/// What C++ calls to add a gradient to another: `AddElements` in backward.cpp.
+#[repr(C)]
+struct AddElements {
+    call: unsafe extern "C" fn(argument: *const c_void, to: *mut f32, from: *const f32, n: usize),
+    argument: *const c_void,
+}
 
 /// What C++ calls of an operation: `OpTable` in shim.cpp.
 #[repr(C)]
@@ -54,12 +61,6 @@ unsafe extern "C" {
         message: *mut *mut c_char,
     ) -> c_int;
     fn efference_autograd_require_gradients(tensors: *const *const C_tensor, n: usize, require: *mut bool);
-    fn efference_autograd_parallel(
-        threads: usize,
-        task: unsafe extern "C" fn(*const c_void),
-        argument: *const c_void,
-        message: *mut *mut c_char,
-    ) -> c_int;
     fn efference_autograd_gradients(
         outputs: *const *const C_tensor,
         grads: *const *const C_tensor,
@@ -106,6 +107,7 @@ unsafe extern "C" {
         outputs: *const *const C_tensor,
         grads: *const *const C_tensor,
         n_outputs: usize,
+        add_elements: AddElements,
         message: *mut *mut c_char,
     ) -> c_int;
     fn efference_autograd_free(message: *mut c_char);
@@ -191,19 +193,35 @@ pub(super) fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Res
     Ok(out.into_iter().map(|t| (!t.is_null()).then(|| unsafe { Tensor::from_ptr(t) })).collect())
 }
 
-/// See [`super::backward`].
-pub(super) fn backward(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
+/// See [`super::backward`]. `add` adds elements to as many others.
+pub(super) fn backward(roots: &[(&Tensor, &Tensor)], add: fn(&[f32], &mut [f32])) -> Result<()> {
     let outputs: Vec<_> = roots.iter().map(|(t, _)| t.as_ptr()).collect();
     let grads: Vec<_> = roots.iter().map(|(_, g)| g.as_ptr()).collect();
     let mut message = ptr::null_mut();
-    // SAFETY: all tensors live through the call, the lengths are theirs.
+    // SAFETY: all tensors and `add` live through the call, the lengths are those of the tensors.
     let status = unsafe {
-        efference_autograd_backward(outputs.as_ptr(), grads.as_ptr(), outputs.len(), &raw mut message)
+        efference_autograd_backward(
+            outputs.as_ptr(),
+            grads.as_ptr(),
+            outputs.len(),
+            AddElements { call: add_elements, argument: (&raw const add).cast() },
+            &raw mut message,
+        )
     };
     if status != 0 {
         return Err(Error::msg(crate::error::without_cpp_trace(&take_message(message))));
     }
     Ok(())
+}
+
+/// A panic of what adds would end the process here.
+unsafe extern "C" fn add_elements(argument: *const c_void, to: *mut f32, from: *const f32, n: usize) {
+    // SAFETY: `backward` passes a pointer to such a function, and a backward pass lends it the elements of two tensors, of which
+    // nobody else holds the first.
+    unsafe {
+        let add = *argument.cast::<fn(&[f32], &mut [f32])>();
+        add(slice::from_raw_parts(from, n), slice::from_raw_parts_mut(to, n));
+    }
 }
 
 /// Pointer to the elements of a contiguous f32 tensor on the CPU, and their number; `None` for any other tensor.
@@ -340,25 +358,6 @@ pub(super) fn bump_version(tensor: &Tensor) {
 pub(super) fn is_unique(tensor: &Tensor) -> bool {
     // SAFETY: the tensor lives through the call, which reads counts.
     unsafe { efference_autograd_unique(tensor.as_ptr()) }
-}
-
-/// Calls `work` once on each of `threads` of libtorch's threads, or that many times on fewer; it must not panic.
-pub(crate) fn on_threads<F: Fn() + Sync>(threads: usize, work: &F) {
-    unsafe extern "C" fn call<F: Fn() + Sync>(work: *const c_void) {
-        // SAFETY: `on_threads` passes a pointer to its `work`, which lives until all calls have ended.
-        let work = unsafe { &*work.cast::<F>() };
-        work();
-    }
-    let mut message = ptr::null_mut();
-    // SAFETY: `call::<F>` gets the pointer to `F` that it expects; the function returns when all calls have ended.
-    let status = unsafe {
-        efference_autograd_parallel(threads, call::<F>, ptr::from_ref(work).cast(), &raw mut message)
-    };
-    if status != 0 {
-        // What they left is done here.
-        tracing::warn!("libtorch's threads cannot be had, all runs on one: {}", take_message(message));
-        work();
-    }
 }
 
 /// A message made by C++.

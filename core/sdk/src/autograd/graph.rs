@@ -1,5 +1,6 @@
 //! Backward passes through a recorded graph, and the gradients that leaves gather.
 use super::data::same_shape;
+use super::elementwise::add_elements;
 use super::ffi;
 use crate::{Result, ensure};
 use tch::Tensor;
@@ -18,7 +19,7 @@ pub fn gradients(roots: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<Vec
 /// [`Tensor::backward`] of a sum of products does the same, by way of more operations.
 pub fn backward(roots: &[(&Tensor, &Tensor)]) -> Result<()> {
     check_roots(roots)?;
-    ffi::backward(roots)
+    ffi::backward(roots, add_elements)
 }
 
 fn check_roots(roots: &[(&Tensor, &Tensor)]) -> Result<()> {

@@ -79,10 +79,10 @@ pub use elementwise::{copy_elements, sum_of};
 pub use ffi::grad_enabled;
 pub use graph::{HeldLeaf, backward, bump_version, clear_gradient, gradients, take_gradients};
 pub use op::{Context, Gradients, Op};
-pub use parallel::{parallel, run_tasks, threads};
+pub use parallel::{parallel, threads};
 pub use shared_vjp::{NamedVjp, SharedVjp};
 #[doc(hidden)]
 pub use simd::simd_by;
 pub use simd::{has_simd, simd};
 pub use vjp::{GradInput, GradOutput, Vjp, pack_saved, required, unpack_saved};
-pub use workers::{Task, set_workers, workers};
+pub use workers::{Task, run_tasks, set_workers, workers};

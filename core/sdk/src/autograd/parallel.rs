@@ -2,26 +2,18 @@
 //!
 //! `unsafe` is allowed in this file to pass a closure on as a function and a pointer: the closure outlives the call.
 #![allow(unsafe_code)]
-use super::ffi;
-use super::workers::{self, Task};
+use super::workers::{Task, run_tasks, workers};
 use crate::bridge::host_threads;
 use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-/// How many threads [`parallel`] spreads tasks over: the host's (`threads` in the spec), or libtorch's where no host has loaded
-/// this plugin. It may change between two calls: what is computed must not depend on it.
+/// How many threads [`parallel`] spreads tasks over: the host's (`threads` in the spec), or as many as libtorch has where no host
+/// has loaded this plugin. It may change between two calls: what is computed must not depend on it.
 pub fn threads() -> usize {
-    if let Some(host) = host_threads() {
-        return host.threads();
-    }
-    match workers::workers() {
-        0 => usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1),
-        own => own,
-    }
+    host_threads().map_or_else(workers, |host| host.threads())
 }
 
 /// Calls `task(i)` once for each `i` in `0..tasks`, on up to [`threads`] threads, and waits for all.
@@ -65,37 +57,6 @@ fn spread<F: Fn(usize) + Sync>(tasks: usize, task: &F) {
     }
 }
 
-/// Calls `task` once for each number in `0..tasks`, on the threads that are there for kernels in this process, and returns when
-/// all are done. For the host.
-///
-/// # Safety
-/// See [`Task`].
-pub unsafe fn run_tasks(tasks: usize, task: &Task) {
-    if workers::workers() > 0 {
-        // SAFETY: by the caller's promise.
-        return unsafe { workers::run(tasks, task) };
-    }
-    let threads = threads().min(tasks);
-    let (taken, front, back) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(tasks));
-    let caller = thread::current().id();
-    let work = || {
-        // The caller takes tasks from the front and the others from the back, as in `workers`, and for the same reason.
-        let is_caller = thread::current().id() == caller;
-        while taken.fetch_add(1, Ordering::Relaxed) < tasks {
-            let i = match is_caller {
-                true => front.fetch_add(1, Ordering::Relaxed),
-                false => back.fetch_sub(1, Ordering::Relaxed) - 1,
-            };
-            // SAFETY: by the caller's promise.
-            unsafe { (task.call)(task.argument, i) };
-        }
-    };
-    match threads {
-        0 | 1 => work(),
-        _ => ffi::on_threads(threads, &work),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,18 +72,6 @@ mod tests {
         });
         assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
         parallel(0, |_| panic!("there is no task"));
-    }
-
-    #[test]
-    fn several_threads_take_part() {
-        if threads() < 2 {
-            return;
-        }
-        // Each of two tasks waits for the other one, so one thread alone would never end.
-        let barrier = std::sync::Barrier::new(2);
-        parallel(2, |_| {
-            barrier.wait();
-        });
     }
 
     #[test]

@@ -214,21 +214,4 @@ bool efference_autograd_unique(const Tensor *tensor) {
          tensor->storage().use_count() == 1;
 }
 
-// Calls `task` once on each of up to `threads` of libtorch's threads, this one among them, and waits.
-int efference_autograd_parallel(size_t threads, void (*task)(const void *), const void *argument, char **message) {
-  try {
-    // libtorch is compiled against its own OpenMP; a parallel region compiled here could start a second pool of
-    // threads. An iterator over `threads` bytes runs its loop inside libtorch instead.
-    auto bytes = at::empty({static_cast<int64_t>(threads)}, at::kByte);
-    auto iterator = at::TensorIterator::nullary_op(bytes);
-    iterator.for_each([&](char **, const int64_t *, int64_t n, int64_t m) {
-      for (int64_t i = 0; i < n * m; i++) task(argument);
-    }, 1);
-    return 0;
-  } catch (const std::exception &e) {
-    *message = copy_message(e.what());
-    return 1;
-  }
-}
-
 }

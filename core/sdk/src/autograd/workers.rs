@@ -69,7 +69,7 @@ static CALL: Call = Call {
     caller_sleeps: AtomicBool::new(false),
     caller: Mutex::new(None),
 };
-/// Held by whoever calls.
+/// Held by whoever calls [`run_tasks`].
 static TURN: Mutex<()> = Mutex::new(());
 /// One thread fewer than compute, for the caller is one.
 static WORKERS: Mutex<Vec<&'static Worker>> = Mutex::new(Vec::new());
@@ -80,13 +80,18 @@ thread_local! {
     static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How many threads compute, the caller among them; 0: libtorch's do.
+/// How many threads compute, the caller among them: as many as libtorch has, until [`set_workers`] is called.
 pub fn workers() -> usize {
-    THREADS.load(Ordering::Relaxed)
+    match THREADS.load(Ordering::Relaxed) {
+        0 => {
+            set_workers(usize::try_from(tch::get_num_threads()).unwrap_or(1));
+            THREADS.load(Ordering::Relaxed)
+        }
+        threads => threads,
+    }
 }
 
-/// Has kernels run on so many threads of our own from now on, the caller among them, in place of libtorch's; 0: on libtorch's.
-/// For the host.
+/// Has kernels run on so many threads from now on, the caller among them. For the host.
 pub fn set_workers(threads: usize) {
     let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     while workers.len() + 1 < threads {
@@ -106,15 +111,15 @@ pub fn set_workers(threads: usize) {
             }
         }
     }
-    THREADS.store(threads.min(workers.len() + 1), Ordering::Relaxed);
+    THREADS.store(threads.clamp(1, workers.len() + 1), Ordering::Relaxed);
 }
 
-/// Calls `task` once for each number in `0..tasks`, and returns when all are done. From within a call, and while another
-/// thread's is under way, all runs on this thread.
+/// Calls `task` once for each number in `0..tasks`, on the threads of this process, and returns when all are done. From within a
+/// call, and while another thread's is under way, all runs on this thread. For the host.
 ///
 /// # Safety
 /// See [`Task`].
-pub(super) unsafe fn run(tasks: usize, task: &Task) {
+pub unsafe fn run_tasks(tasks: usize, task: &Task) {
     let alone = || {
         for i in 0..tasks {
             // SAFETY: by the caller's promise.

@@ -6,7 +6,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use efference_ldl::native::{GradientsOut, Parameters, Plan};
 use efference_ldl::{Factors, Kernel, Ldl, Options};
-use efference_sdk::autograd::OutputBuffer;
+use efference_sdk::autograd::{OutputBuffer, set_workers};
 use efference_sdk::tch::{self, Kind};
 use efference_sdk::{Layer, LayerSetup, Nonlinearity, Params, Plugin, Random, Size};
 use efference_testkit::MemoryStore;
@@ -87,8 +87,8 @@ fn parameters<R>(
 
 impl Pass {
     fn new(case: Case) -> Self {
-        // So that libtorch has that many threads at all.
-        tch::set_num_threads(2);
+        // So that there are so many at all.
+        set_workers(2);
         let factors = Factors::new(case.size, case.radix, case.share, false).expect("a layer");
         let mut random = Random::new(1);
         let mut numbers = |count: usize, bound: f64| {
@@ -199,6 +199,7 @@ fn libtorch<const THREADS: i32>(bencher: Bencher<'_, '_>, size: i64) {
 
 fn layer(bencher: Bencher<'_, '_>, size: i64, kernel: Kernel, threads: i32) {
     tch::set_num_threads(threads);
+    set_workers(threads as usize);
     let store = MemoryStore::new(1);
     let options = Options { kernel, ..Options::default() };
     let ldl =
