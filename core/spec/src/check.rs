@@ -371,6 +371,7 @@ fn unused_by_the_optimizer(tree: &Value) -> Vec<KeyDiagnostic> {
             ("epsilon", SQUARING_RULES),
             ("weight_decay", GRADIENT_RULES),
             ("clip", GRADIENT_RULES),
+            ("moments", &["adam", "adamw"]),
             ("normalise_by", &["rmsprop"]),
             ("kappa", &["obgd"]),
             ("intent", &["intentional"]),

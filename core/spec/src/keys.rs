@@ -23,7 +23,7 @@ pub(super) struct HostKeys {
     pub(super) steps: Option<u64>,
     /// Where tensors live: "auto", "cpu", "cuda" or "cuda:N". "auto" takes the first usable GPU, else the CPU.
     pub(super) device: String,
-    /// CPU threads: libtorch has so many, and all is computed on them. Without, kernels take as many threads as the machine has
+    /// CPU threads: kernels have so many, and libtorch's operations as many. Without, kernels take as many threads as the machine has
     /// physical cores, but no more than affinity and quota (control groups) let compute at once, and wait for none that gets no
     /// core, or one while that is faster, which is tried now and then; libtorch's own operations have several where that was faster
     /// in the first steps.
@@ -127,6 +127,17 @@ pub enum OptimizerKind {
     Intentional,
 }
 
+/// As which numbers the two means of Adam are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Moments {
+    /// 32-bit floats.
+    F32,
+    /// Bfloat16, rounded at random to one of the two nearest: half the memory, and an update reads and writes 20 bytes an element
+    /// in place of 28.
+    Bf16,
+}
+
 /// What is divided by one mean square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +175,8 @@ pub struct OptimizerSettings {
     /// adam, adamw, sgd, rmsprop: largest norm of the gradient of a group: a longer one is scaled down to it.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip: Option<f64>,
+    /// adam, adamw: as which numbers both means are kept, "f32" or "bf16".
+    pub moments: Moments,
     /// rmsprop: what is divided by one mean square, "element" or "group".
     pub normalise_by: NormaliseBy,
     /// obgd: how much smaller than the step that would just not overshoot the steps stay. None: 2 for a term whose error is how
@@ -187,6 +200,7 @@ impl Default for OptimizerSettings {
             momentum: 0.0,
             weight_decay: 0.0,
             clip: None,
+            moments: Moments::F32,
             normalise_by: NormaliseBy::Element,
             kappa: None,
             intent: None,

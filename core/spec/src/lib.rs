@@ -57,7 +57,8 @@ pub use explain::explain_key;
 pub use json_schema::json_schema;
 pub use key_path::KeyPath;
 pub use keys::{
-    Device, NormaliseBy, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State, StateSize,
+    Device, Moments, NormaliseBy, OptimizerKind, OptimizerSettings, PluginStdout, Plugins, Record, State,
+    StateSize,
 };
 pub use layer::Origin;
 pub use merge::Origins;

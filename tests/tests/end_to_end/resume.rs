@@ -107,6 +107,7 @@ fn goals_that_control_go_on_with_all_that_they_keep() {
         ("q-lambda", "traces", &rmsprop),
         ("q-lambda", "traces", &element),
         ("q-lambda", "bptt", &[]),
+        ("q-lambda", "bptt", &["optimizer.moments=bf16"]),
     ] {
         let (goal, trainer) = (format!("goal.plugin={goal}"), format!("trainer.plugin={trainer}"));
         let place = Workplace::new();

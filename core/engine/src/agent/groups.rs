@@ -4,7 +4,7 @@
 //! contain it, or else the beginning of its name (`cell`, `goal`, the name of a network).
 use super::elements::Elements;
 use super::fingerprints::GroupFingerprint;
-use super::optimizer::{Optimizer, Row, Rows, SHARED, moments};
+use super::optimizer::{Optimizer, Row, Rows, SHARED, moment_bytes};
 use super::store::ParameterStore;
 use efference_sdk::autograd::{count as count_of, slice};
 use efference_sdk::{Result, Saved, ensure, group, split_elements};
@@ -105,8 +105,8 @@ impl Optimizers {
     pub(super) fn moment_bytes(&self, store: &ParameterStore, descents: &[(String, String)]) -> u64 {
         let of_one = |(name, parameter): &(String, Tensor)| {
             let named = descents.iter().filter(|(_, asked)| group::contains(asked, name)).count() as u64;
-            let each = self.settings.get(&self.group_of(name)).map_or(0, moments);
-            (size_of::<f32>() * parameter.numel()) as u64 * each * named.max(1)
+            let each = self.settings.get(&self.group_of(name)).map_or(0, moment_bytes);
+            parameter.numel() as u64 * each * named.max(1)
         };
         store.trained("").iter().map(of_one).fold(0, u64::saturating_add)
     }

@@ -1,6 +1,7 @@
 //! The agent: parameters, optimizers, and the wiring of trainer, goal, cell and layers.
 
 mod adam;
+mod bf16;
 mod build;
 mod config;
 mod counted;

@@ -1,10 +1,11 @@
 //! Optimizers with open state: what they keep is named tensors, so that a checkpoint holds all of it.
-use super::adam::{Factors, Updates};
+use super::adam::{self, Factors, Updates};
+use super::bf16;
 use super::elements::{Elements, Own, laid_out_as};
 use super::fingerprints::{self, GroupFingerprint};
 use efference_sdk::autograd::{count, is_contiguous_cpu_f32, sum_of};
 use efference_sdk::{Result, Saved, autograd, bail, elementwise, weighted_traces};
-use efference_spec::{NormaliseBy, OptimizerKind, OptimizerSettings};
+use efference_spec::{Moments, NormaliseBy, OptimizerKind, OptimizerSettings};
 use tch::{self, Kind, Tensor};
 
 mod intentional;
@@ -149,7 +150,7 @@ impl Optimizer {
         for (i, ((name, p), g)) in parameters.iter().zip(gradients.of_all(parameters)).enumerate() {
             prepared.push(self.prepare((i, name), p, g, scale, &mut corrections)?);
         }
-        let mut updates = Updates::of(parameters.iter().map(|(_, p)| count(p)).sum());
+        let mut updates = Updates::of(parameters.iter().map(|(_, p)| count(p)).sum(), self.settings.moments);
         let all = parameters.iter().zip(gradients.of_all(parameters)).zip(&prepared);
         for (i, (((name, p), given), step)) in all.enumerate() {
             let Some((copy, factors)) = step else { continue };
@@ -157,9 +158,9 @@ impl Optimizer {
             let Some([m, v]) = self.states.get(i, name).map(|s| s.tensors.as_slice()) else { continue };
             if !updates.add([p, m, v], g, *factors) {
                 match g {
-                    Own::Tensor(g) => adam_by_libtorch(p, g, m, v, *factors)?,
+                    Own::Tensor(g) => adam::by_libtorch(p, g, [m, v], *factors)?,
                     Own::Elements(g) => {
-                        adam_by_libtorch(p, &Tensor::f_from_slice(g)?.f_view_as(p)?, m, v, *factors)?;
+                        adam::by_libtorch(p, &Tensor::f_from_slice(g)?.f_view_as(p)?, [m, v], *factors)?;
                     }
                 }
             }
@@ -238,9 +239,8 @@ impl Optimizer {
 
     /// Bytes that the update of one number reads and writes at least.
     pub(super) fn bytes_a_number(&self) -> u64 {
-        let moments = moments(&self.settings);
         // Parameter and gradient are read and the parameter is written; each moment is read and written.
-        4 * (3 + 2 * moments)
+        4 * 3 + 2 * moment_bytes(&self.settings)
     }
 
     /// What gradients times `factor` are to be multiplied by.
@@ -281,7 +281,7 @@ impl Optimizer {
             return Ok(None);
         }
         if state.tensors.is_empty() {
-            state.tensors = vec![p.f_zeros_like()?, p.f_zeros_like()?];
+            state.tensors = vec![zeros_for(p, s)?, zeros_for(p, s)?];
         }
         let [first, second] = corrections.after(state.steps, s);
         let factors = Factors {
@@ -296,6 +296,7 @@ impl Optimizer {
                 _ => 1.0,
             },
             decay_after: decay_after as f32,
+            of_update: bf16::of_update(state.steps),
         };
         // Summed gradients may lie in memory in any order; a copy in the parameter's is cheaper than what follows.
         let copy = match g {
@@ -316,7 +317,7 @@ impl Optimizer {
     ) -> Result<()> {
         let (name, own) = parameter;
         let tensors = saved.iter().map(|t| {
-            let mut moment = own.f_zeros_like()?; // lies in memory as the parameter does
+            let mut moment = zeros_for(own, &self.settings)?;
             moment.f_copy_(t)?;
             Ok(moment)
         });
@@ -370,15 +371,28 @@ fn of_each<'a>(of: Elements<'a>) -> Result<&'a [Option<&'a Tensor>]> {
 /// What follows the name of a group under which its parameters' common state is saved.
 pub(super) const SHARED: &str = ".shared";
 
-/// Numbers that are kept for each number of a parameter.
-pub(super) fn moments(settings: &OptimizerSettings) -> u64 {
-    match settings.kind {
-        OptimizerKind::Adam | OptimizerKind::Adamw => 2,
+/// A moment of a parameter before its first update, which lies in memory as the parameter does.
+fn zeros_for(p: &Tensor, settings: &OptimizerSettings) -> Result<Tensor> {
+    let zeros = p.f_zeros_like()?;
+    Ok(match (settings.kind, settings.moments) {
+        (OptimizerKind::Adam | OptimizerKind::Adamw, Moments::Bf16) => zeros.f_to_kind(Kind::BFloat16)?,
+        _ => zeros,
+    })
+}
+
+/// Bytes that are kept for each number of a parameter.
+pub(super) fn moment_bytes(settings: &OptimizerSettings) -> u64 {
+    let numbers = match settings.kind {
+        OptimizerKind::Adam | OptimizerKind::Adamw => match settings.moments {
+            Moments::F32 => 2,
+            Moments::Bf16 => return 4,
+        },
         OptimizerKind::Sgd => u64::from(settings.momentum != 0.0),
         OptimizerKind::Rmsprop => u64::from(settings.normalise_by == NormaliseBy::Element),
         OptimizerKind::Obgd => 0,
         OptimizerKind::Intentional => 1,
-    }
+    };
+    size_of::<f32>() as u64 * numbers
 }
 
 /// `1 − beta1^t` and `1 − beta2^t` of the `t` that was asked for last: parameters of a group mostly have the same.
@@ -401,28 +415,6 @@ impl Corrections {
 /// `base^exponent`. Exponents of more than 32 bits are reached after five days of 5,000 updates a second.
 fn power(base: f64, exponent: i64) -> f64 {
     i32::try_from(exponent).map_or_else(|_| base.powf(exponent as f64), |exponent| base.powi(exponent))
-}
-
-/// Adam on any device.
-fn adam_by_libtorch(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, f: Factors) -> Result<()> {
-    let [mut p, mut m, mut v] = [p, m, v].map(Tensor::shallow_clone);
-    let g = if f.gradient_scale == 1.0 {
-        g.shallow_clone()
-    } else {
-        g.f_mul_scalar(f64::from(f.gradient_scale))?
-    };
-    let _ = m.f_lerp_(&g, f64::from(1.0 - f.beta1))?;
-    let _ = v.f_lerp_(&g.f_square()?, f64::from(1.0 - f.beta2))?;
-    let denominator =
-        v.f_sqrt()?.f_mul_scalar_(f64::from(f.inverse_root))?.f_add_scalar_(f64::from(f.epsilon))?;
-    if f.decay_before != 1.0 {
-        let _ = p.f_mul_scalar_(f64::from(f.decay_before))?;
-    }
-    let _ = p.f_addcdiv_(&m.f_mul_scalar(-f64::from(f.step_size))?, &denominator)?;
-    if f.decay_after != 1.0 {
-        let _ = p.f_mul_scalar_(f64::from(f.decay_after))?;
-    }
-    Ok(())
 }
 
 fn sgd(p: &Tensor, g: &Tensor, state: &mut State, s: &OptimizerSettings, scale: f64) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What an update leaves behind for autograd.
+//! What an update does, and what it leaves behind for autograd.
 use super::*;
 use efference_sdk::Random;
 
@@ -299,4 +299,81 @@ fn rmsprop_divides_by_the_root_of_the_mean_square_of_an_element_or_of_a_group() 
         let found = Example::flat(&parameters.map(|(_, p)| p));
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
+}
+
+fn with_moments(moments: Moments) -> Optimizer {
+    let settings = OptimizerSettings { moments, learning_rate: 0.01, ..OptimizerSettings::default() };
+    Optimizer::new(settings)
+}
+
+#[test]
+fn moments_in_16_bits_move_parameters_nearly_as_those_in_32_do() {
+    // Pieces of several threads, too.
+    let large = Random::new(2).normal(&[3, 70_000], 1.0).set_requires_grad(true);
+    let parameters = parameters().into_iter().chain([("large", large)]);
+    for (name, p) in parameters {
+        let start = p.detach().copy();
+        let all = [("p".to_owned(), p.shallow_clone())];
+        let mut after = Vec::new();
+        for moments in [Moments::F32, Moments::Bf16] {
+            let _ = tch::no_grad(|| p.shallow_clone().copy_(&start));
+            let (mut optimizer, mut random) = (with_moments(moments), Random::new(3));
+            for _ in 0..20 {
+                let size = p.size();
+                let gradient = random.normal(&size, 1.0).to_kind(p.kind());
+                let gradient = if name == "transposed" { gradient.tr().contiguous().tr() } else { gradient };
+                optimizer.descend(&all, &[Some(&gradient)]).unwrap();
+            }
+            let kinds = optimizer.states.0[0].1.tensors.iter().map(Tensor::kind);
+            let expected = if moments == Moments::Bf16 { Kind::BFloat16 } else { p.kind() };
+            assert!(kinds.eq([expected; 2]), "{name}");
+            after.push(p.detach().copy().to_kind(Kind::Double));
+        }
+        let moved = (&after[0] - start.to_kind(Kind::Double)).square().mean(Kind::Double).sqrt();
+        let miss = (&after[0] - &after[1]).square().mean(Kind::Double).sqrt();
+        let share = (miss / moved).double_value(&[]);
+        // A mean is off by up to 2^-8 of itself.
+        assert!(share > 0.0 && share < 0.01, "{name}: {share}");
+    }
+}
+
+#[test]
+fn a_mean_in_16_bits_goes_down_by_steps_that_are_less_than_half_its_last_bit() {
+    let p = Tensor::zeros([4_096], (Kind::Float, tch::Device::Cpu));
+    let all = [("p".to_owned(), p.shallow_clone())];
+    let mut optimizer = with_moments(Moments::Bf16);
+    optimizer.descend(&all, &[Some(&p.ones_like())]).unwrap();
+    for _ in 0..1_000 {
+        optimizer.descend(&all, &[Some(&p.zeros_like())]).unwrap();
+    }
+    // v was 0.001 and keeps 0.999 of itself a step.
+    let v = optimizer.states.0[0].1.tensors[1].to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
+    let expected = 0.001 * 0.999f64.powi(1_000);
+    assert!((v / expected - 1.0).abs() < 0.01, "{v} and {expected}");
+}
+
+#[test]
+fn moments_in_16_bits_go_on_after_a_restore_and_those_of_the_other_kind_are_taken_over() {
+    let p = Random::new(1).normal(&[300], 1.0).set_requires_grad(true);
+    let start = p.detach().copy();
+    let all = [("p".to_owned(), p.shallow_clone())];
+    let gradient = Random::new(2).normal(&[300], 1.0);
+    let step = |optimizer: &mut Optimizer| {
+        optimizer.descend(&all, &[Some(&gradient)]).unwrap();
+        p.detach().copy()
+    };
+    let mut optimizer = with_moments(Moments::Bf16);
+    let _ = step(&mut optimizer);
+    let (moments, between) = (optimizer.states.0[0].1.tensors.iter().map(Tensor::copy), p.detach().copy());
+    let moments: Vec<_> = moments.collect();
+    let expected = step(&mut optimizer);
+    for (kept, same) in [(Moments::Bf16, true), (Moments::F32, false)] {
+        let _ = tch::no_grad(|| p.shallow_clone().copy_(&between));
+        let mut again = with_moments(kept);
+        again.restore(("p", &p), 1, &[&moments[0], &moments[1]]).unwrap();
+        let found = step(&mut again);
+        assert!(!same || found.equal(&expected), "a run that is resumed rounds as it would have done");
+        assert!((found - &expected).abs().max().double_value(&[]) < 1e-4);
+    }
+    assert!(!expected.equal(&start));
 }
