@@ -2,15 +2,16 @@
 //!
 //! `unsafe` is allowed in this file: a [`Kernels`] may be used only where the [`Processor`] that it is for [is here](Processor::is_here).
 #![allow(unsafe_code)]
+use super::blocks;
 use super::geometry::LINE;
 use super::kernels::{self, Gather, Scatter, SumRows, Transpose};
-use super::products::{self, LanesProduct, Product};
+use super::products::{self, Columns, LanesProduct, Product};
 use super::simd::{Pair, Plain, Vector};
 use std::sync::OnceLock;
 
 /// The kernels for one kind of processor; what they do, and what a caller promises, is said in [`kernels`].
 pub(super) trait Kernels {
-    /// See [`products::is_one_block`].
+    /// See [`blocks::is_one_block`].
     fn is_one_block(rows: usize, columns: usize) -> bool;
     unsafe fn product(p: &Product);
     unsafe fn lanes_product(p: &LanesProduct);
@@ -75,15 +76,25 @@ macro_rules! kernels {
 
         // SAFETY (of every block): the caller of a function of `Kernels` promises what these functions ask for,
         // and that the processor has the features that they are compiled with.
+        impl Columns for $name {
+            #[inline(never)]
+            $(#[$attribute])*
+            unsafe fn product_columns<const R: usize>(p: &Product, row: usize) {
+                // SAFETY: see above.
+                unsafe { products::product_columns::<$vector, R>(p, row) }
+            }
+        }
+
+        // SAFETY (of every block): as above.
         impl Kernels for $name {
             fn is_one_block(rows: usize, columns: usize) -> bool {
-                products::is_one_block::<$vector>(rows, columns)
+                blocks::is_one_block::<$vector>(rows, columns)
             }
 
             $(#[$attribute])*
             unsafe fn product(p: &Product) {
                 // SAFETY: see above.
-                unsafe { products::product::<$vector>(p) }
+                unsafe { products::product::<Self, $vector>(p) }
             }
             $(#[$attribute])*
             unsafe fn lanes_product(p: &LanesProduct) {

@@ -2,6 +2,7 @@
 //!
 //! `unsafe` is allowed in this file, on the same conditions as there.
 #![allow(unsafe_code)]
+use super::blocks::{most_columns, most_rows};
 use super::geometry::LINE;
 use super::kernels::{load_some, store_some};
 use super::prefetch::{Next, rounds};
@@ -130,27 +131,18 @@ pub(super) struct LanesProduct {
     pub(super) last_width: usize,
 }
 
-/// Whether [`product`] makes a product of so many rows and columns as one block, and so reads all before it writes anything: then it
-/// may write to where it reads.
-pub(super) const fn is_one_block<V: Vector>(rows: usize, columns: usize) -> bool {
-    let most = if V::REGISTERS >= 32 { 8 } else { 6 };
-    let is_sixteen = V::REGISTERS >= 32 && rows == 16 && columns < 2 * V::LANES;
-    let is_one_column = columns <= V::LANES || (columns == 2 * V::LANES && rows <= 8);
-    (rows <= most || is_sixteen) && is_one_column
-}
-
 /// Cuts the rows into blocks for which the sums fit into registers: at most six rows of two vectors; where there are
-/// twice the registers, eight rows of two or sixteen of one. Blocks are of about the same size, since a small one leaves
+/// twice the registers, eight rows of two or sixteen of one; where there are half of them, three of two. Blocks are of about the same size, since a small one leaves
 /// the multipliers waiting for its own sums.
 #[inline(always)]
-pub(super) unsafe fn product<V: Vector>(p: &Product) {
+pub(super) unsafe fn product<C: Columns, V: Vector>(p: &Product) {
     // Most products are of sixteen by sixteen. Apart from the others, they do not prepare what only their loops need.
     // SAFETY: handed on.
     unsafe {
         if V::REGISTERS >= 32 && p.rows == 16 && p.columns == V::LANES {
             return product_block::<V, 16, 1, false>(p, 0, 0);
         }
-        if V::REGISTERS < 32 && p.rows == 16 && p.columns == 2 * V::LANES {
+        if V::REGISTERS == 16 && p.rows == 16 && p.columns == 2 * V::LANES {
             product_block::<V, 6, 2, false>(p, 0, 0);
             product_block::<V, 5, 2, false>(p, 6, 0);
             return product_block::<V, 5, 2, false>(p, 11, 0);
@@ -159,7 +151,7 @@ pub(super) unsafe fn product<V: Vector>(p: &Product) {
     let mut row = 0;
     while row < p.rows {
         let left = p.rows - row;
-        let most = if V::REGISTERS >= 32 { 8 } else { 6 };
+        let most = most_rows::<V>();
         let block = match V::REGISTERS >= 32 && left >= 16 && p.columns < 2 * V::LANES {
             true => 16,
             false => left.div_ceil(left.div_ceil(most)),
@@ -167,24 +159,33 @@ pub(super) unsafe fn product<V: Vector>(p: &Product) {
         // SAFETY: handed on.
         unsafe {
             match block {
-                1 => product_columns::<V, 1>(p, row),
-                2 => product_columns::<V, 2>(p, row),
-                3 => product_columns::<V, 3>(p, row),
-                4 => product_columns::<V, 4>(p, row),
-                5 => product_columns::<V, 5>(p, row),
-                6 => product_columns::<V, 6>(p, row),
+                1 => C::product_columns::<1>(p, row),
+                2 => C::product_columns::<2>(p, row),
+                3 => C::product_columns::<3>(p, row),
+                _ if V::REGISTERS < 16 => unreachable!("at most three rows at once"),
+                4 => C::product_columns::<4>(p, row),
+                5 => C::product_columns::<5>(p, row),
+                6 => C::product_columns::<6>(p, row),
                 _ if V::REGISTERS < 32 => unreachable!("at most six rows at once"),
-                7 => product_columns::<V, 7>(p, row),
-                8 => product_columns::<V, 8>(p, row),
-                _ => product_columns::<V, 16>(p, row),
+                7 => C::product_columns::<7>(p, row),
+                8 => C::product_columns::<8>(p, row),
+                _ => C::product_columns::<16>(p, row),
             }
         }
         row += block;
     }
 }
 
+/// [`product_columns`] as a function for a kind of processor. As a part of [`product`] it would be there nine times, and what takes a
+/// compiler longest is one long function.
+pub(super) trait Columns {
+    /// See there.
+    unsafe fn product_columns<const R: usize>(p: &Product, row: usize);
+}
+
+/// `R` rows of a product.
 #[inline(always)]
-unsafe fn product_columns<V: Vector, const R: usize>(p: &Product, row: usize) {
+pub(super) unsafe fn product_columns<V: Vector, const R: usize>(p: &Product, row: usize) {
     let mut column = 0;
     // SAFETY: handed on.
     unsafe {
@@ -317,13 +318,14 @@ pub(super) unsafe fn lanes_product<V: Vector>(p: &LanesProduct) {
     let mut column = 0;
     while column < p.columns {
         let left = p.columns - column;
-        let most = if V::REGISTERS >= 32 { 4 } else { 3 };
+        let most = most_columns::<V>();
         // Two and two rather than three and one.
         let block = left.div_ceil(left.div_ceil(most));
         // SAFETY: handed on.
         unsafe {
             match block {
                 1 => lanes_rows::<V, 1>(p, column),
+                _ if V::REGISTERS < 8 => unreachable!("one column at once"),
                 2 => lanes_rows::<V, 2>(p, column),
                 4 if V::REGISTERS >= 32 => lanes_rows::<V, 4>(p, column),
                 _ => lanes_rows::<V, 3>(p, column),

@@ -143,6 +143,8 @@ impl Plain {
 
 impl Vector for Plain {
     const LANES: usize = 8;
+    /// x86-64 without AVX has sixteen registers of four elements, other processors (aarch64) twice as many.
+    const REGISTERS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 16 };
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
