@@ -8,6 +8,7 @@ use super::elements::Own;
 use efference_sdk::autograd::{bump_version, elements_alike, parallel, same_strides};
 use efference_sdk::{Result, simd};
 use efference_spec::Moments;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -103,18 +104,12 @@ impl<'a> Updates<'a> {
         bump_version(parameter);
         // SAFETY: there are `n` elements at each place; the four are different tensors, and nobody else uses them while
         // `self` lives.
-        let (parameter, gradient) = unsafe {
-            (std::slice::from_raw_parts_mut::<'a>(place, n), std::slice::from_raw_parts::<'a>(gradient, n))
-        };
-        let means = match means {
-            // SAFETY: as above.
-            Places::F32(of) => {
-                Means::F32(of.map(|place| unsafe { std::slice::from_raw_parts_mut::<'a>(place, n) }))
-            }
-            // SAFETY: as above.
-            Places::Bf16(of) => {
-                Means::Bf16(of.map(|place| unsafe { std::slice::from_raw_parts_mut::<'a>(place, n) }), 0)
-            }
+        let (parameter, gradient, means) = unsafe {
+            let means = match means {
+                Places::F32(of) => Means::F32(of.map(|place| from_raw_parts_mut::<'a>(place, n))),
+                Places::Bf16(of) => Means::Bf16(of.map(|place| from_raw_parts_mut::<'a>(place, n)), 0),
+            };
+            (from_raw_parts_mut::<'a>(place, n), from_raw_parts::<'a>(gradient, n), means)
         };
         if self.at_once {
             simd!(update(Piece { parameter, gradient, means, factors }));

@@ -316,7 +316,7 @@ fn moments_in_16_bits_move_parameters_nearly_as_those_in_32_do() {
         let all = [("p".to_owned(), p.shallow_clone())];
         let mut after = Vec::new();
         for moments in [Moments::F32, Moments::Bf16] {
-            let _ = tch::no_grad(|| p.shallow_clone().copy_(&start));
+            tch::no_grad(|| p.shallow_clone().copy_(&start));
             let (mut optimizer, mut random) = (with_moments(moments), Random::new(3));
             for _ in 0..20 {
                 let size = p.size();
@@ -368,7 +368,7 @@ fn moments_in_16_bits_go_on_after_a_restore_and_those_of_the_other_kind_are_take
     let moments: Vec<_> = moments.collect();
     let expected = step(&mut optimizer);
     for (kept, same) in [(Moments::Bf16, true), (Moments::F32, false)] {
-        let _ = tch::no_grad(|| p.shallow_clone().copy_(&between));
+        tch::no_grad(|| p.shallow_clone().copy_(&between));
         let mut again = with_moments(kept);
         again.restore(("p", &p), 1, &[&moments[0], &moments[1]]).unwrap();
         let found = step(&mut again);

@@ -2,6 +2,7 @@
 //!
 //! `unsafe` is allowed in this file: the functions may be called only on processors that have AVX-512F.
 #![allow(unsafe_code)]
+use super::fold::LINE;
 use super::simd::{Square, Vector};
 use std::arch::x86_64::*;
 
@@ -58,6 +59,14 @@ impl Vector for Avx512 {
     unsafe fn store_first(self, to: *mut f32, count: usize) {
         // SAFETY: see above.
         unsafe { _mm512_mask_storeu_ps(to, first(count), self.0) }
+    }
+    #[inline(always)]
+    unsafe fn permuted(from: *const f32, count: usize, places: &[u32; LINE]) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let places = _mm512_loadu_si512(places.as_ptr().cast());
+            Avx512(_mm512_permutexvar_ps(places, _mm512_maskz_loadu_ps(first(count), from)))
+        }
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {

@@ -3,8 +3,10 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`]. About gradient paths see [`super::gradient`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
+use super::fold::LINE;
+use super::folding::Folding;
 use super::forward::{lanes_tile, matrix_tile};
-use super::geometry::{Kind, LINE, Mix};
+use super::geometry::{Kind, Mix};
 use super::gradient::{Backward, Contraction, add_if, copy, parameters, sum_of_two};
 use super::kernels::{Gather, SumRows, Transpose};
 use super::leaf::{columns, rows};
@@ -26,7 +28,6 @@ pub(super) fn scratch_backward(mix: &Mix, samples: usize, paths: usize, lanes: u
             2 * (rounded(ins * outs * lanes) + rounded(outs * lanes))
                 + rounded(ins * most.rows * lanes)
                 + (1 + paths) * rounded(outs * most.rows * lanes)
-                + rounded(lanes * ins * outs)
         }
         Kind::Apart => {
             rounded(samples * ins * lanes)
@@ -90,9 +91,15 @@ unsafe fn lanes<K: Kernels>(
     } else {
         let (weight, weight_gradient) = (arena.take(matrices), arena.take(matrices));
         if b.input_paths > 0 {
-            let packing = Packing::new(mix, (prefix, mid, first), ins, lanes);
             // SAFETY: the piece is as large as the matrices; places by the caller's promise.
-            unsafe { packing.pack::<K>(b.weight, weight) };
+            unsafe {
+                match &mix.fold {
+                    Some(fold) => {
+                        Folding::new(mix, fold, (prefix, mid), ins).pack::<K>(b.weight, weight, 0..outs);
+                    }
+                    None => Packing::new(mix, (prefix, mid, first), ins, lanes).pack::<K>(b.weight, weight),
+                }
+            }
         }
         (weight.cast_const(), weight_gradient, arena.take(outs * lanes))
     };
@@ -100,7 +107,6 @@ unsafe fn lanes<K: Kernels>(
     let gradients = arena.take(b.paths.len() * outs * most);
     let gradient_of = |path: usize| gradients.wrapping_add(path * outs * most);
     let scratch = arena.take(outs * most);
-    let unpacked = arena.take(lanes * ins * outs);
     let place = mid * mix.s * mix.l + first;
     let summed = b.summed;
     let needed = b.input_paths > 0;
@@ -241,8 +247,10 @@ unsafe fn lanes<K: Kernels>(
             for (packed, to, rows) in
                 [(weight_gradient, b.weight_gradient, ins), (bias_gradient, b.bias_gradient, 1)]
             {
-                if !to.is_null() {
-                    Packing::new(mix, (prefix, mid, first), rows, lanes).unpack::<K>(packed, to, unpacked);
+                match &mix.fold {
+                    _ if to.is_null() => {}
+                    Some(fold) => Folding::new(mix, fold, (prefix, mid), rows).unpack::<K>(packed, to),
+                    None => Packing::new(mix, (prefix, mid, first), rows, lanes).unpack::<K>(packed, to),
                 }
             }
         }

@@ -3,8 +3,8 @@
 //! `unsafe` is allowed in this file: a [`Kernels`] may be used only where the [`Processor`] that it is for [is here](Processor::is_here).
 #![allow(unsafe_code)]
 use super::blocks;
-use super::geometry::LINE;
-use super::kernels::{self, Gather, Scatter, SumRows, Transpose};
+use super::fold::LINE;
+use super::kernels::{self, Gather, Repeated, Scatter, SumRows, Transpose};
 use super::products::{self, Columns, LanesProduct, Product};
 use super::simd::{Pair, Plain, Vector};
 use std::sync::OnceLock;
@@ -19,6 +19,8 @@ pub(super) trait Kernels {
     unsafe fn scatter(s: &Scatter);
     unsafe fn gather(g: &Gather);
     unsafe fn sum_rows(p: &SumRows);
+    unsafe fn repeat(p: &Repeated<'_>, from: *const f32, to: *mut f32);
+    unsafe fn sum_repeated(p: &Repeated<'_>, from: *const f32, to: *mut f32);
     /// To be called by each thread at its end.
     unsafe fn end_of_stream();
 }
@@ -120,6 +122,16 @@ macro_rules! kernels {
             unsafe fn sum_rows(p: &SumRows) {
                 // SAFETY: see above.
                 unsafe { kernels::sum_rows::<$vector>(p) }
+            }
+            $(#[$attribute])*
+            unsafe fn repeat(p: &Repeated<'_>, from: *const f32, to: *mut f32) {
+                // SAFETY: see above.
+                unsafe { kernels::repeat::<$line>(p, from, to) }
+            }
+            $(#[$attribute])*
+            unsafe fn sum_repeated(p: &Repeated<'_>, from: *const f32, to: *mut f32) {
+                // SAFETY: see above.
+                unsafe { kernels::sum_repeated::<$line>(p, from, to) }
             }
             $(#[$attribute])*
             unsafe fn end_of_stream() {

@@ -4,7 +4,9 @@
 //! [`Mix`] where a unit's numbers lie in them. Units write disjoint places.
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::geometry::{Kind, LINE, Mix};
+use super::fold::LINE;
+use super::folding::Folding;
+use super::geometry::{Kind, Mix};
 use super::kernels::{Gather, Scatter, Tile, Transpose};
 use super::packing::Packing;
 use super::prefetch::Next;
@@ -66,8 +68,8 @@ pub(super) fn matrix_ahead(weight: *const f32, mix: &Mix, matrix: usize, rows: u
 
 /// How a unit of [`Kind::Lanes`] lies in the tensor, for `outer` places along the mixed dim.
 pub(super) fn lanes_tile(mix: &Mix, outer: usize, first: usize, lanes: usize) -> Tile {
-    let (rows, width, last_width, row_stride) = if mix.folds(lanes) {
-        let all = mix.s * mix.l;
+    let (rows, width, last_width, row_stride) = if let Some(fold) = &mix.fold {
+        let all = fold.places * mix.s * mix.l;
         let rows = all.div_ceil(lanes);
         (rows, lanes, all - (rows - 1) * lanes, lanes)
     } else {
@@ -195,9 +197,14 @@ unsafe fn lanes<K: Kernels>(
             (f.weight.add(place(ins)), f.bias.wrapping_add(place(1)), mix.outs * lanes)
         } else {
             let (weight, bias) = (arena.take(ins * outs.len() * lanes), arena.take(outs.len() * lanes));
-            packing(ins).pack::<K>(f.weight, weight);
-            if !f.bias.is_null() {
-                packing(1).pack::<K>(f.bias, bias);
+            for (rows, from, to) in [(ins, f.weight, weight), (1, f.bias, bias)] {
+                match &mix.fold {
+                    _ if from.is_null() => {}
+                    Some(fold) => {
+                        Folding::new(mix, fold, (prefix, mid), rows).pack::<K>(from, to, outs.clone());
+                    }
+                    None => packing(rows).pack::<K>(from, to),
+                }
             }
             (weight.cast_const(), bias.cast_const(), outs.len() * lanes)
         };

@@ -3,12 +3,9 @@
 //! At sub-layer `j` (the dim that it mixes) the tensor is `(prefix, i, mid, s, l)`: the dims before `j` as one, the
 //! mixed dim, those between as one, the last but one, and the last. A *block* is what belongs to one prefix; it is
 //! contiguous. The last two dims together are a *leaf*: both are mixed while it is in the innermost cache.
+use super::fold::{Fold, LINE};
 use crate::factors::{Factors, SubLayer};
 use std::ops::Range;
-
-/// Numbers that belong together where lanes run along a dim: vectors that fill a line of the cache, whatever the
-/// processor.
-pub(super) const LINE: usize = 16;
 
 /// How a sub-layer's weights meet its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +39,10 @@ pub(super) struct Mix {
     /// Whether weights and biases lie in memory by `(prefix, mid, ins, outs, l)`, so that vectors along `l` are loaded
     /// as they lie; else by their shape.
     pub(super) l_last: bool,
+    /// How many of the last dims `l` is.
+    pub(super) tail: usize,
+    /// How places share a vector, where `l` is a part of one.
+    pub(super) fold: Option<Fold>,
     /// How many matrices lie between those of neighbours along a dim; 0: they share one.
     pub(super) prefix_step: usize,
     pub(super) mid_step: usize,
@@ -77,18 +78,18 @@ impl Mix {
 
     /// How many vectors, the last one perhaps in part, `l` takes.
     fn groups(&self, lanes: usize) -> usize {
-        if self.folds(lanes) { 1 } else { self.l.div_ceil(lanes) }
+        if self.fold.is_some() { 1 } else { self.l.div_ceil(lanes) }
     }
 
-    /// Whether several `s` lie in one vector, because `l` is a part of it.
-    pub(super) fn folds(&self, lanes: usize) -> bool {
-        self.kind == Kind::Lanes && self.l < lanes && lanes.is_multiple_of(self.l)
+    /// Places along `mid` of a unit.
+    fn places(&self) -> usize {
+        self.fold.as_ref().map_or(1, |fold| fold.places)
     }
 
     /// Pieces of a block that can be worked on at the same time.
     pub(super) fn units(&self, lanes: usize) -> usize {
         match self.kind {
-            Kind::Lanes => self.mid * self.groups(lanes),
+            Kind::Lanes => self.mid / self.places() * self.groups(lanes),
             Kind::Apart => self.mid * self.s * self.groups(lanes),
             Kind::Columns | Kind::Rows => 1,
         }
@@ -101,7 +102,7 @@ impl Mix {
         match self.kind {
             // Neighbours along `mid` are neighbours in the weights, too, of which each is read once.
             Kind::Apart => (rest % self.mid, rest / self.mid, group * lanes),
-            _ => (rest, 0, group * lanes),
+            _ => (rest * self.places(), 0, group * lanes),
         }
     }
 }
@@ -171,7 +172,18 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
         matrices *= now[*d];
     }
     let leaf = dim + 2 >= count;
+    // With a matrix for each place, dims behind this one that fill a vector together act as one, or `l` is a part of one; `s` is a
+    // part of `mid` then.
+    let fills = |dims: &usize| now[count - dims..].iter().product::<usize>() == LINE;
+    let divides = |dims: &usize| now[count - dims] < LINE && LINE.is_multiple_of(now[count - dims]);
+    let tail = match sub_layer.shared {
+        None => (1..count - dim).find(fills).or((1..count - dim).next().filter(divides)),
+        Some(_) => None,
+    };
     let (mid, s, l) = match count - dim {
+        _ if let Some(tail) = tail => {
+            (now[dim + 1..count - tail].iter().product(), 1, now[count - tail..].iter().product())
+        }
         1 => (1, if count == 1 { 1 } else { now[count - 2] }, 1),
         2 => (1, 1, now[last]),
         _ => (now[dim + 1..count - 2].iter().product(), now[count - 2], now[last]),
@@ -179,9 +191,6 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
     // The prefix of the last dim is what lies before the leaf.
     let before = if leaf { count.saturating_sub(2) } else { dim };
     let prefixes: usize = now[..before].iter().product();
-    // With a matrix for each place, those of all `l` are still worked on at once: `s` is a part of `mid` then.
-    let in_lanes = sub_layer.shared.is_none() && dim != last && l == LINE;
-    let (mid, s) = if in_lanes { (mid * s, 1) } else { (mid, s) };
     let inner = mid * s * l;
     let step_of = |range: Range<usize>| {
         // Neighbouring dims that index the weights one after the other act as one, with the step of the last.
@@ -189,7 +198,7 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
     };
     let kind = match (count - dim, sub_layer.shared) {
         (1, _) => Kind::Rows,
-        _ if in_lanes => Kind::Lanes,
+        _ if tail.is_some() => Kind::Lanes,
         (2, Some(_)) => Kind::Columns,
         (_, Some(_)) => Kind::Lanes,
         (_, None) => Kind::Apart,
@@ -205,6 +214,8 @@ fn mix(sub_layer: &SubLayer, now: &[usize], outs: &[usize], skip_connections: bo
         s,
         l,
         l_last: kind == Kind::Lanes && l == LINE,
+        tail: tail.unwrap_or(1),
+        fold: if kind == Kind::Lanes { Fold::new(mid, s, l) } else { None },
         block_in: inner * ins,
         block_out: inner * outs,
         prefix_step: step_of(0..before),

@@ -5,6 +5,7 @@
 //! bytes. The caller promises that every place that they name lies in memory that is alive and, if it is written,
 //! that nobody else touches; and that the processor has the features of `V`.
 #![allow(unsafe_code)]
+use super::fold::{Fold, LINE};
 use super::simd::{Square, Vector, activate, derivative};
 use efference_sdk::Nonlinearity;
 
@@ -67,6 +68,26 @@ pub(super) struct SumRows {
     pub(super) columns: usize,
     pub(super) out: *mut f32,
     pub(super) add: bool,
+}
+
+/// A matrix of vectors, each made of the neighbours that begin at `row · i + column · j`, which are repeated in it. The vectors
+/// themselves lie one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Repeated<'a> {
+    pub(super) fold: &'a Fold,
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Repeated<'_> {
+    /// Where the neighbours of each vector begin, and which vector it is.
+    #[inline(always)]
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let (rows, columns, row, column) = (self.rows, self.columns, self.row, self.column);
+        (0..rows).flat_map(move |i| (0..columns).map(move |j| (i * row + j * column, i * columns + j)))
+    }
 }
 
 /// A transpose: `to[c][r] = from[r][c]`.
@@ -255,6 +276,33 @@ pub(super) unsafe fn sum_rows<V: Vector>(p: &SumRows) {
                 sum = sum.add(load_some(p.from.add(row * p.row + column), count));
             }
             store_some(sum, out, count);
+        }
+    }
+}
+
+/// Fills the vectors.
+#[inline(always)]
+pub(super) unsafe fn repeat<V: Vector>(p: &Repeated<'_>, from: *const f32, to: *mut f32) {
+    for (place, vector) in p.places() {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            V::permuted(from.add(place), p.fold.neighbours, &p.fold.which).store(to.add(vector * LINE))
+        };
+    }
+}
+
+/// Fills the neighbours with the sums of the elements that each of them is.
+#[inline(always)]
+pub(super) unsafe fn sum_repeated<V: Vector>(p: &Repeated<'_>, from: *const f32, to: *mut f32) {
+    for (place, vector) in p.places() {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let vector = from.add(vector * LINE);
+            let mut sum = V::splat(0.0);
+            for turn in &p.fold.turns {
+                sum = sum.add(V::permuted(vector, LINE, turn));
+            }
+            sum.store_first(to.add(place), p.fold.neighbours);
         }
     }
 }

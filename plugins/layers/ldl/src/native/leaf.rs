@@ -3,8 +3,9 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
+use super::fold::LINE;
 use super::forward::{RowGroups, activated, matrix_ahead, matrix_tile};
-use super::geometry::{LINE, Mix};
+use super::geometry::Mix;
 use super::gradient::{Backward, Contraction, parameters};
 use super::kernels::Transpose;
 use super::prefetch::Next;

@@ -14,6 +14,8 @@ mod avx512;
 mod backward;
 mod blocks;
 mod dispatch;
+mod fold;
+mod folding;
 mod forward;
 mod geometry;
 mod gradient;

@@ -3,8 +3,9 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::geometry::{LINE, Mix};
-use super::kernels::{SumRows, Transpose};
+use super::fold::LINE;
+use super::geometry::Mix;
+use super::kernels::Transpose;
 use std::ops::Range;
 
 /// Parts of matrices of neighbouring `l`, to be packed so that lane `i` of vector `v` is number `v` of the matrix of
@@ -17,9 +18,8 @@ pub(super) struct Packing {
     pub(super) rows: usize,
     pub(super) row: usize,
     pub(super) columns: Range<usize>,
-    /// How many `l` there are, and how often they are repeated.
+    /// How many `l` there are.
     pub(super) count: usize,
-    pub(super) repeat: usize,
 }
 
 impl Packing {
@@ -38,7 +38,6 @@ impl Packing {
             row: mix.outs,
             columns: 0..mix.outs,
             count: (mix.l - first).min(lanes),
-            repeat: if mix.folds(lanes) { lanes / mix.l } else { 1 },
         }
     }
 
@@ -48,49 +47,36 @@ impl Packing {
         // Whole matrices are one row.
         let whole = self.columns.len() == self.row;
         let (rows, length) = if whole { (1, self.rows * self.row) } else { (self.rows, self.columns.len()) };
-        for copy in 0..self.repeat {
-            for row in 0..rows {
-                // SAFETY: by the caller's promise.
-                unsafe {
-                    K::transpose(&Transpose {
-                        from: from.add(self.first + row * self.row + self.columns.start),
-                        from_row: self.step,
-                        rows: self.count,
-                        columns: length,
-                        to: to.add(row * length * LINE + copy * self.count),
-                        to_row: LINE,
-                    });
-                }
+        for row in 0..rows {
+            // SAFETY: by the caller's promise.
+            unsafe {
+                K::transpose(&Transpose {
+                    from: from.add(self.first + row * self.row + self.columns.start),
+                    from_row: self.step,
+                    rows: self.count,
+                    columns: length,
+                    to: to.add(row * length * LINE),
+                    to_row: LINE,
+                });
             }
         }
     }
 
-    /// The way back, for whole matrices; repeated lanes are summed.
+    /// The way back, for whole matrices.
     ///
     /// # Safety
-    /// See [`super::kernels`]. `scratch` has room for a vector of matrices.
-    pub(super) unsafe fn unpack<K: Kernels>(&self, packed: *const f32, to: *mut f32, scratch: *mut f32) {
-        let numbers = self.rows * self.row;
+    /// See [`super::kernels`].
+    pub(super) unsafe fn unpack<K: Kernels>(&self, packed: *const f32, to: *mut f32) {
         // SAFETY: by the caller's promise.
         unsafe {
-            let to = to.add(self.first);
-            let transpose = |columns, to, to_row| {
-                K::transpose(&Transpose { from: packed, from_row: LINE, rows: numbers, columns, to, to_row });
-            };
-            if self.repeat == 1 {
-                return transpose(self.count, to, self.step);
-            }
-            transpose(LINE, scratch, numbers);
-            for l in 0..self.count {
-                K::sum_rows(&SumRows {
-                    from: scratch.add(l * numbers),
-                    row: self.count * numbers,
-                    rows: self.repeat,
-                    columns: numbers,
-                    out: to.add(l * self.step),
-                    add: false,
-                });
-            }
+            K::transpose(&Transpose {
+                from: packed,
+                from_row: LINE,
+                rows: self.rows * self.row,
+                columns: self.count,
+                to: to.add(self.first),
+                to_row: self.step,
+            });
         }
     }
 }

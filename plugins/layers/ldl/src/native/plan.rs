@@ -8,8 +8,9 @@ use super::backward::{backward, scratch_backward};
 #[cfg(target_arch = "x86_64")]
 use super::dispatch::{Avx2Kernels, Avx512Kernels};
 use super::dispatch::{Kernels, PlainKernels, Processor};
+use super::fold::LINE;
 use super::forward::{Forward, forward, scratch_forward};
-use super::geometry::{Geometry, LINE};
+use super::geometry::Geometry;
 use super::gradient::Backward;
 use super::scratch::{self, Arena, rounded};
 use super::walk::{Direction, Piece, Walk};
@@ -106,14 +107,20 @@ impl Plan {
     pub fn order(&self, t: usize) -> Vec<usize> {
         let blocks = self.unique[t].len();
         let (ins, outs) = (blocks, blocks + 1);
-        if !self.geometry.mixes[t].l_last {
+        let mix = &self.geometry.mixes[t];
+        if !mix.l_last && mix.fold.is_none() {
             return (0..blocks + 2).collect();
         }
         let mut order: Vec<usize> = (0..blocks).collect();
         order.sort_by_key(|axis| self.unique[t][*axis]);
-        // The last dim indexes the weights of every sub-layer whose paths run along it.
-        let l = order.pop();
-        order.into_iter().chain([ins, outs]).chain(l).collect()
+        // The last dims index the weights of every sub-layer whose vectors run along them.
+        let l = order.split_off(order.len() - mix.tail);
+        let mid = match &mix.fold {
+            None => Vec::new(),
+            // Such a sub-layer mixes the dim of its level.
+            Some(_) => order.split_off(order.partition_point(|axis| self.unique[t][*axis] < mix.level)),
+        };
+        order.into_iter().chain([ins, outs]).chain(mid).chain(l).collect()
     }
 
     /// Multiplications of a forward pass over one sample.

@@ -3,7 +3,7 @@
 //! `unsafe` is allowed in this file, on the same conditions as there.
 #![allow(unsafe_code)]
 use super::blocks::{most_columns, most_rows};
-use super::geometry::LINE;
+use super::fold::LINE;
 use super::kernels::{load_some, store_some};
 use super::prefetch::{Next, rounds};
 use super::simd::{Vector, derivative};

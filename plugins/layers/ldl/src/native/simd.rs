@@ -3,6 +3,7 @@
 //! `unsafe` is allowed in this file. Every function of [`Vector`] may be called only where the processor has the
 //! features of the type that implements it; loads and stores take pointers to as many elements as they say.
 #![allow(unsafe_code)]
+use super::fold::LINE;
 use efference_sdk::Nonlinearity;
 
 /// A vector of [`LANES`](Vector::LANES) elements.
@@ -33,6 +34,13 @@ pub(super) trait Vector: Copy {
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
     /// Stores the first `count` elements, fewer than all.
     unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// Element `x` is number `places[x]` of the first `count`. Of a vector that fills a line.
+    #[inline(always)]
+    unsafe fn permuted(from: *const f32, count: usize, places: &[u32; LINE]) -> Self {
+        debug_assert!(Self::LANES == LINE && places.iter().all(|place| (*place as usize) < count));
+        // SAFETY: by the caller's promise.
+        unsafe { Self::load(places.map(|place| *from.add(place as usize)).as_ptr()) }
+    }
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
