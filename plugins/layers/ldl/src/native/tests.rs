@@ -199,6 +199,10 @@ fn the_kernels_of_all_processors_do_the_same() {
             let case = match trial {
                 0..8 => Case::new(&mut random, Size { ins: 5_000 + 900 * (trial % 2), outs: 4_700 }, 16),
                 8..16 => Case::new(&mut random, Size { ins: 4_096, outs: 4_096 }, 16),
+                // Several places along `mid` share a vector.
+                16..28 => {
+                    Case::new(&mut random, Size { ins: 2_048, outs: 2_048 }, [2, 4, 8][trial as usize % 3])
+                }
                 _ => Case::random(&mut random),
             };
             let plan = case.plan().by(*processor);
@@ -211,9 +215,15 @@ fn the_kernels_of_all_processors_do_the_same() {
 #[test]
 fn threads_do_the_same() {
     let mut random = Random::new(9);
-    for (ins, outs, radix) in
-        [(4096, 4096, 16), (8192, 4096, 16), (5000, 9000, 16), (4096, 4096, 8), (6000, 6000, 80)]
-    {
+    for (ins, outs, radix) in [
+        (4096, 4096, 16),
+        (8192, 4096, 16),
+        (5000, 9000, 16),
+        (4096, 4096, 8),
+        (6000, 6000, 80),
+        (65_536, 65_536, 2),
+        (65_536, 60_000, 4),
+    ] {
         for _ in 0..2 {
             let case = Case::new(&mut random, Size { ins, outs }, radix);
             check_paths(&case, &case.plan(), &mut random, 2);
