@@ -2,8 +2,7 @@
 //!
 //! `unsafe` is allowed in this file: the functions may be called only on processors that have AVX-512F.
 #![allow(unsafe_code)]
-use super::fold::LINE;
-use super::simd::{Square, Vector};
+use super::simd::{LINE, Square, Vector};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]

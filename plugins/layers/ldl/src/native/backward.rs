@@ -3,8 +3,6 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`]. About gradient paths see [`super::gradient`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::fold::LINE;
-use super::folding::Folding;
 use super::forward::{lanes_tile, matrix_tile};
 use super::geometry::{Kind, Mix};
 use super::gradient::{Backward, Contraction, add_if, copy, parameters, sum_of_two};
@@ -14,6 +12,7 @@ use super::packing::Packing;
 use super::prefetch::Next;
 use super::products::{Derivative, LanesProduct, Product, Start};
 use super::scratch::{Arena, rounded};
+use super::simd::LINE;
 use efference_sdk::Nonlinearity;
 use std::ptr;
 
@@ -93,12 +92,7 @@ unsafe fn lanes<K: Kernels>(
         if b.input_paths > 0 {
             // SAFETY: the piece is as large as the matrices; places by the caller's promise.
             unsafe {
-                match &mix.fold {
-                    Some(fold) => {
-                        Folding::new(mix, fold, (prefix, mid), ins).pack::<K>(b.weight, weight, 0..outs);
-                    }
-                    None => Packing::new(mix, (prefix, mid, first), ins, lanes).pack::<K>(b.weight, weight),
-                }
+                Packing::new(mix, (prefix, mid, first), ins).pack::<K>(b.weight, weight, 0..outs);
             }
         }
         (weight.cast_const(), weight_gradient, arena.take(outs * lanes))
@@ -247,10 +241,8 @@ unsafe fn lanes<K: Kernels>(
             for (packed, to, rows) in
                 [(weight_gradient, b.weight_gradient, ins), (bias_gradient, b.bias_gradient, 1)]
             {
-                match &mix.fold {
-                    _ if to.is_null() => {}
-                    Some(fold) => Folding::new(mix, fold, (prefix, mid), rows).unpack::<K>(packed, to),
-                    None => Packing::new(mix, (prefix, mid, first), rows, lanes).unpack::<K>(packed, to),
+                if !to.is_null() {
+                    Packing::new(mix, (prefix, mid, first), rows).unpack::<K>(packed, to);
                 }
             }
         }

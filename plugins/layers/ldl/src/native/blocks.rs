@@ -19,8 +19,8 @@ pub(super) const fn most_columns<V: Vector>() -> usize {
     }
 }
 
-/// Whether [`product`](super::products::product) makes a product of so many rows and columns as one block, and so reads all before it writes anything: then it
-/// may write to where it reads.
+/// Whether [`product`](super::products::product) makes a product of so many rows and columns as one block, and so reads all
+/// before it writes anything: then it may write to where it reads.
 pub(super) const fn is_one_block<V: Vector>(rows: usize, columns: usize) -> bool {
     let most = most_rows::<V>();
     let is_sixteen = V::REGISTERS >= 32 && rows == 16 && columns < 2 * V::LANES;

@@ -3,10 +3,9 @@
 //! `unsafe` is allowed in this file: a [`Kernels`] may be used only where the [`Processor`] that it is for [is here](Processor::is_here).
 #![allow(unsafe_code)]
 use super::blocks;
-use super::fold::LINE;
 use super::kernels::{self, Gather, Repeated, Scatter, SumRows, Transpose};
-use super::products::{self, Columns, LanesProduct, Product};
-use super::simd::{Pair, Plain, Vector};
+use super::products::{self, LanesProduct, Product, ProductBlocks};
+use super::simd::{LINE, Pair, Plain, Vector};
 use std::sync::OnceLock;
 
 /// The kernels for one kind of processor; what they do, and what a caller promises, is said in [`kernels`].
@@ -78,7 +77,7 @@ macro_rules! kernels {
 
         // SAFETY (of every block): the caller of a function of `Kernels` promises what these functions ask for,
         // and that the processor has the features that they are compiled with.
-        impl Columns for $name {
+        impl ProductBlocks for $name {
             #[inline(never)]
             $(#[$attribute])*
             unsafe fn product_columns<const R: usize>(p: &Product, row: usize) {

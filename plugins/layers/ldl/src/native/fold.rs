@@ -1,8 +1,5 @@
 //! How places along `mid`, `s` and `l` share a vector, where `l` is a part of one.
-
-/// Numbers that belong together where SIMD runs along a dim: vectors that fill a line of the cache, whatever the
-/// processor.
-pub(super) const LINE: usize = 16;
+use super::simd::LINE;
 
 /// A vector of neighbours, each of which is repeated in it, as each matrix is used for all `s`.
 #[derive(Debug, Clone)]

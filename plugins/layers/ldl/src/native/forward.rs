@@ -4,14 +4,13 @@
 //! [`Mix`] where a unit's numbers lie in them. Units write disjoint places.
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::fold::LINE;
-use super::folding::Folding;
 use super::geometry::{Kind, Mix};
 use super::kernels::{Gather, Scatter, Tile, Transpose};
 use super::packing::Packing;
 use super::prefetch::Next;
 use super::products::{Derivative, LanesProduct, Product, Start};
 use super::scratch::{Arena, rounded};
+use super::simd::LINE;
 use efference_sdk::Nonlinearity;
 use std::ops::Range;
 use std::ptr;
@@ -188,8 +187,6 @@ unsafe fn lanes<K: Kernels>(
     let tile = lanes_tile(mix, ins, first, lanes);
     let input = arena.take(ins * tile.chunk(0).0.rows * lanes);
     let place = mid * mix.s * mix.l + first;
-    let packing =
-        |rows| Packing { columns: outs.clone(), ..Packing::new(mix, (prefix, mid, first), rows, lanes) };
     // SAFETY: the pieces are as large as the tiles; places by the caller's promise.
     unsafe {
         let (weight, bias, row_of_weights) = if mix.l_last {
@@ -198,12 +195,8 @@ unsafe fn lanes<K: Kernels>(
         } else {
             let (weight, bias) = (arena.take(ins * outs.len() * lanes), arena.take(outs.len() * lanes));
             for (rows, from, to) in [(ins, f.weight, weight), (1, f.bias, bias)] {
-                match &mix.fold {
-                    _ if from.is_null() => {}
-                    Some(fold) => {
-                        Folding::new(mix, fold, (prefix, mid), rows).pack::<K>(from, to, outs.clone());
-                    }
-                    None => packing(rows).pack::<K>(from, to),
+                if !from.is_null() {
+                    Packing::new(mix, (prefix, mid, first), rows).pack::<K>(from, to, outs.clone());
                 }
             }
             (weight.cast_const(), bias.cast_const(), outs.len() * lanes)

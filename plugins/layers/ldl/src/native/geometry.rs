@@ -3,7 +3,8 @@
 //! At sub-layer `j` (the dim that it mixes) the tensor is `(prefix, i, mid, s, l)`: the dims before `j` as one, the
 //! mixed dim, those between as one, the last but one, and the last. A *block* is what belongs to one prefix; it is
 //! contiguous. The last two dims together are a *leaf*: both are mixed while it is in the innermost cache.
-use super::fold::{Fold, LINE};
+use super::fold::Fold;
+use super::simd::LINE;
 use crate::factors::{Factors, SubLayer};
 use std::ops::Range;
 

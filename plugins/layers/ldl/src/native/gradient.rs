@@ -7,12 +7,12 @@
 //! the paths that reach them are summed first, and the parameters' gradient is computed once.
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::fold::LINE;
 use super::forward::matrix_tile;
 use super::geometry::Mix;
 use super::kernels::{Gather, Scatter, SumRows, Tile};
 use super::prefetch::Next;
 use super::products::{Derivative, Product, Start};
+use super::simd::LINE;
 use efference_sdk::Nonlinearity;
 use std::ptr;
 

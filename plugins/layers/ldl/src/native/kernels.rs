@@ -5,8 +5,8 @@
 //! bytes. The caller promises that every place that they name lies in memory that is alive and, if it is written,
 //! that nobody else touches; and that the processor has the features of `V`.
 #![allow(unsafe_code)]
-use super::fold::{Fold, LINE};
-use super::simd::{Square, Vector, activate, derivative};
+use super::fold::Fold;
+use super::simd::{LINE, Square, Vector, activate, derivative};
 use efference_sdk::Nonlinearity;
 
 /// How a tile lies in a tensor and in scratch memory: `outer × rows × width`, where the last row may be shorter.

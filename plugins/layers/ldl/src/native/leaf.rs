@@ -3,7 +3,6 @@
 //! `unsafe` is allowed in this file, as in [`super::forward`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::fold::LINE;
 use super::forward::{RowGroups, activated, matrix_ahead, matrix_tile};
 use super::geometry::Mix;
 use super::gradient::{Backward, Contraction, parameters};
@@ -11,6 +10,7 @@ use super::kernels::Transpose;
 use super::prefetch::Next;
 use super::products::{Product, Start};
 use super::scratch::Arena;
+use super::simd::LINE;
 use std::ptr;
 
 pub(super) unsafe fn columns<K: Kernels>(mix: &Mix, b: &Backward<'_>, prefix: usize, arena: &mut Arena<'_>) {

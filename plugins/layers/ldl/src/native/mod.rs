@@ -15,7 +15,6 @@ mod backward;
 mod blocks;
 mod dispatch;
 mod fold;
-mod folding;
 mod forward;
 mod geometry;
 mod gradient;

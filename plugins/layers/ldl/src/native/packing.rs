@@ -1,82 +1,104 @@
-//! Matrices between how they lie as parameters and how vectors along `l` meet them.
+//! Matrices between how they lie as parameters and how vectors along `l` meet them: lane `i` of a packed vector belongs to the
+//! matrix of the vector's place `i`.
 //!
 //! `unsafe` is allowed in this file, as in [`super::forward`].
 #![allow(unsafe_code)]
 use super::dispatch::Kernels;
-use super::fold::LINE;
 use super::geometry::Mix;
-use super::kernels::Transpose;
+use super::kernels::{Repeated, Transpose};
+use super::simd::LINE;
 use std::ops::Range;
 
-/// Parts of matrices of neighbouring `l`, to be packed so that lane `i` of vector `v` is number `v` of the matrix of
-/// `l = i`.
-pub(super) struct Packing {
-    /// The first matrix, and the distance to that of the next `l`.
-    pub(super) first: usize,
-    pub(super) step: usize,
-    /// Rows of a matrix, how long each is, and which part of it is meant.
-    pub(super) rows: usize,
-    pub(super) row: usize,
-    pub(super) columns: Range<usize>,
-    /// How many `l` there are.
-    pub(super) count: usize,
+/// The matrices, of so many rows, that a vector meets.
+pub(super) enum Packing<'a> {
+    /// Each lies by its shape.
+    Apart {
+        /// Where the first one begins, and the distance to that of the next `l`.
+        first: usize,
+        step: usize,
+        /// Rows of a matrix, and how long each is.
+        rows: usize,
+        row: usize,
+        /// How many `l` there are.
+        count: usize,
+    },
+    /// They lie by `(prefix, ins, outs, mid, l)`, so that those of a vector are neighbours: a vector of them is one load and one
+    /// permutation. See [`Fold`](super::fold::Fold).
+    Neighbours { repeated: Repeated<'a>, first: usize },
 }
 
-impl Packing {
-    /// For matrices of `rows × row` elements.
-    pub(super) fn new(
-        mix: &Mix,
-        (prefix, mid, first): (usize, usize, usize),
-        rows: usize,
-        lanes: usize,
-    ) -> Self {
+impl<'a> Packing<'a> {
+    /// For matrices of `rows` rows, of the places from `(prefix, mid, first l)` on.
+    pub(super) fn new(mix: &'a Mix, (prefix, mid, first): (usize, usize, usize), rows: usize) -> Self {
+        if let Some(fold) = &mix.fold {
+            let column = mix.mid * mix.l;
+            return Packing::Neighbours {
+                repeated: Repeated { fold, column, row: mix.outs * column, rows, columns: mix.outs },
+                first: prefix * rows * mix.outs * column + mid * mix.l,
+            };
+        }
         let numbers = rows * mix.outs;
-        Packing {
+        Packing::Apart {
             first: mix.matrix(prefix, mid, 0, first) * numbers,
             step: mix.l_step * numbers,
             rows,
             row: mix.outs,
-            columns: 0..mix.outs,
-            count: (mix.l - first).min(lanes),
+            count: (mix.l - first).min(LINE),
         }
     }
 
+    /// Packs these columns of all rows.
+    ///
     /// # Safety
     /// See [`super::kernels`].
-    pub(super) unsafe fn pack<K: Kernels>(&self, from: *const f32, to: *mut f32) {
-        // Whole matrices are one row.
-        let whole = self.columns.len() == self.row;
-        let (rows, length) = if whole { (1, self.rows * self.row) } else { (self.rows, self.columns.len()) };
-        for row in 0..rows {
-            // SAFETY: by the caller's promise.
-            unsafe {
-                K::transpose(&Transpose {
-                    from: from.add(self.first + row * self.row + self.columns.start),
-                    from_row: self.step,
-                    rows: self.count,
-                    columns: length,
-                    to: to.add(row * length * LINE),
-                    to_row: LINE,
-                });
+    pub(super) unsafe fn pack<K: Kernels>(&self, from: *const f32, to: *mut f32, columns: Range<usize>) {
+        match *self {
+            Packing::Neighbours { repeated, first } => {
+                let from = from.wrapping_add(first + columns.start * repeated.column);
+                // SAFETY: by the caller's promise.
+                unsafe { K::repeat(&Repeated { columns: columns.len(), ..repeated }, from, to) }
+            }
+            Packing::Apart { first, step, rows, row, count } => {
+                // Whole matrices are one row.
+                let whole = columns.len() == row;
+                let (rows, length) = if whole { (1, rows * row) } else { (rows, columns.len()) };
+                for i in 0..rows {
+                    // SAFETY: by the caller's promise.
+                    unsafe {
+                        K::transpose(&Transpose {
+                            from: from.add(first + i * row + columns.start),
+                            from_row: step,
+                            rows: count,
+                            columns: length,
+                            to: to.add(i * length * LINE),
+                            to_row: LINE,
+                        });
+                    }
+                }
             }
         }
     }
 
-    /// The way back, for whole matrices.
+    /// The way back, for whole matrices; what belongs to one of them is summed.
     ///
     /// # Safety
     /// See [`super::kernels`].
     pub(super) unsafe fn unpack<K: Kernels>(&self, packed: *const f32, to: *mut f32) {
         // SAFETY: by the caller's promise.
         unsafe {
-            K::transpose(&Transpose {
-                from: packed,
-                from_row: LINE,
-                rows: self.rows * self.row,
-                columns: self.count,
-                to: to.add(self.first),
-                to_row: self.step,
-            });
+            match *self {
+                Packing::Neighbours { ref repeated, first } => {
+                    K::sum_repeated(repeated, packed, to.add(first))
+                }
+                Packing::Apart { first, step, rows, row, count } => K::transpose(&Transpose {
+                    from: packed,
+                    from_row: LINE,
+                    rows: rows * row,
+                    columns: count,
+                    to: to.add(first),
+                    to_row: step,
+                }),
+            }
         }
     }
 }

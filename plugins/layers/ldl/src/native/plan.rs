@@ -8,11 +8,11 @@ use super::backward::{backward, scratch_backward};
 #[cfg(target_arch = "x86_64")]
 use super::dispatch::{Avx2Kernels, Avx512Kernels};
 use super::dispatch::{Kernels, PlainKernels, Processor};
-use super::fold::LINE;
 use super::forward::{Forward, forward, scratch_forward};
 use super::geometry::Geometry;
 use super::gradient::Backward;
 use super::scratch::{self, Arena, rounded};
+use super::simd::LINE;
 use super::walk::{Direction, Piece, Walk};
 use crate::factors::Factors;
 use efference_sdk::{Nonlinearity, Result, Size, ensure};

@@ -1,5 +1,5 @@
 //! What comes from memory while a product is computed.
-use super::fold::LINE;
+use super::simd::LINE;
 use std::ptr;
 
 /// What is read and written after a product. It comes from memory, so it is prefetched while the product is computed: with each

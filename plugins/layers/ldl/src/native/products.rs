@@ -3,10 +3,9 @@
 //! `unsafe` is allowed in this file, on the same conditions as there.
 #![allow(unsafe_code)]
 use super::blocks::{most_columns, most_rows};
-use super::fold::LINE;
 use super::kernels::{load_some, store_some};
 use super::prefetch::{Next, rounds};
-use super::simd::{Vector, derivative};
+use super::simd::{LINE, Vector, derivative};
 use efference_sdk::Nonlinearity;
 use std::ptr;
 
@@ -132,10 +131,10 @@ pub(super) struct LanesProduct {
 }
 
 /// Cuts the rows into blocks for which the sums fit into registers: at most six rows of two vectors; where there are
-/// twice the registers, eight rows of two or sixteen of one; where there are half of them, three of two. Blocks are of about the same size, since a small one leaves
-/// the multipliers waiting for its own sums.
+/// twice the registers, eight rows of two or sixteen of one; where there are half of them, three of two. Blocks are of
+/// about the same size, since a small one leaves the multipliers waiting for its own sums.
 #[inline(always)]
-pub(super) unsafe fn product<C: Columns, V: Vector>(p: &Product) {
+pub(super) unsafe fn product<B: ProductBlocks, V: Vector>(p: &Product) {
     // Most products are of sixteen by sixteen. Apart from the others, they do not prepare what only their loops need.
     // SAFETY: handed on.
     unsafe {
@@ -159,17 +158,17 @@ pub(super) unsafe fn product<C: Columns, V: Vector>(p: &Product) {
         // SAFETY: handed on.
         unsafe {
             match block {
-                1 => C::product_columns::<1>(p, row),
-                2 => C::product_columns::<2>(p, row),
-                3 => C::product_columns::<3>(p, row),
+                1 => B::product_columns::<1>(p, row),
+                2 => B::product_columns::<2>(p, row),
+                3 => B::product_columns::<3>(p, row),
                 _ if V::REGISTERS < 16 => unreachable!("at most three rows at once"),
-                4 => C::product_columns::<4>(p, row),
-                5 => C::product_columns::<5>(p, row),
-                6 => C::product_columns::<6>(p, row),
+                4 => B::product_columns::<4>(p, row),
+                5 => B::product_columns::<5>(p, row),
+                6 => B::product_columns::<6>(p, row),
                 _ if V::REGISTERS < 32 => unreachable!("at most six rows at once"),
-                7 => C::product_columns::<7>(p, row),
-                8 => C::product_columns::<8>(p, row),
-                _ => C::product_columns::<16>(p, row),
+                7 => B::product_columns::<7>(p, row),
+                8 => B::product_columns::<8>(p, row),
+                _ => B::product_columns::<16>(p, row),
             }
         }
         row += block;
@@ -178,7 +177,7 @@ pub(super) unsafe fn product<C: Columns, V: Vector>(p: &Product) {
 
 /// [`product_columns`] as a function for a kind of processor. As a part of [`product`] it would be there nine times, and what takes a
 /// compiler longest is one long function.
-pub(super) trait Columns {
+pub(super) trait ProductBlocks {
     /// See there.
     unsafe fn product_columns<const R: usize>(p: &Product, row: usize);
 }

@@ -1,5 +1,5 @@
 //! Memory of a thread that kernels work in, kept from call to call so that it stays in the caches.
-use super::fold::LINE;
+use super::simd::LINE;
 use std::cell::RefCell;
 
 thread_local! {

@@ -3,8 +3,11 @@
 //! `unsafe` is allowed in this file. Every function of [`Vector`] may be called only where the processor has the
 //! features of the type that implements it; loads and stores take pointers to as many elements as they say.
 #![allow(unsafe_code)]
-use super::fold::LINE;
 use efference_sdk::Nonlinearity;
+
+/// Numbers that belong together where SIMD runs along a dim: vectors that fill a line of the cache, whatever the
+/// processor.
+pub(super) const LINE: usize = 16;
 
 /// A vector of [`LANES`](Vector::LANES) elements.
 pub(super) trait Vector: Copy {

@@ -8,9 +8,9 @@
 //! Where the sub-layer right above comes first, each thread computes of it what its own blocks need, so that no
 //! thread waits for another one, and nothing that one has written is read by another.
 use super::dispatch::Kernels;
-use super::fold::LINE;
 use super::geometry::Geometry;
 use super::scratch::{self, Arena};
+use super::simd::LINE;
 use std::ops::Range;
 
 /// Multiplications a thread, below which a second one costs more than it brings.
