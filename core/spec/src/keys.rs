@@ -127,14 +127,13 @@ pub enum OptimizerKind {
     Intentional,
 }
 
-/// As which numbers the two means of Adam are kept.
+/// The format of Adam's two moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Moments {
     /// 32-bit floats.
     F32,
-    /// Bfloat16, rounded at random to one of the two nearest: half the memory, and an update reads and writes 20 bytes an element
-    /// in place of 28.
+    /// Bfloat16 with stochastic rounding: half the memory, and an update reads and writes 20 bytes an element in place of 28.
     Bf16,
 }
 
@@ -175,7 +174,7 @@ pub struct OptimizerSettings {
     /// adam, adamw, sgd, rmsprop: largest norm of the gradient of a group: a longer one is scaled down to it.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip: Option<f64>,
-    /// adam, adamw: as which numbers both means are kept, "f32" or "bf16".
+    /// adam, adamw: the format of both moments, "f32" or "bf16".
     pub moments: Moments,
     /// rmsprop: what is divided by one mean square, "element" or "group".
     pub normalise_by: NormaliseBy,

@@ -1,7 +1,8 @@
 //! Adam over plain memory: one pass over parameter, gradient and both moments, on the threads of kernels.
 //!
 //! Rules of the unsafe code here: a slice is made of a tensor's memory only where its numbers fill that stretch, are
-//! 32-bit floats (means may be bfloat16) and on the CPU, and for no longer than one update, during which nobody else touches the tensor.
+//! 32-bit floats (moments may be bfloat16) and on the CPU, and for no longer than one update, during which nobody else
+//! touches the tensor.
 #![allow(unsafe_code)]
 use super::bf16;
 use super::elements::Own;
@@ -28,7 +29,7 @@ pub(super) struct Factors {
     pub(super) decay_before: f32,
     /// The parameter is multiplied by this after the update.
     pub(super) decay_after: f32,
-    /// Random bits of the update, for the rounding of means that are kept in 16 bits.
+    /// Random bits of the update, for stochastic rounding.
     pub(super) of_update: u32,
 }
 
@@ -69,7 +70,7 @@ pub(super) struct Updates<'a> {
     pieces: Vec<Mutex<Option<Piece<'a>>>>,
     /// Whether each is made when it is added.
     at_once: bool,
-    /// As which numbers the means are kept.
+    /// Their format.
     moments: Moments,
 }
 
@@ -191,7 +192,7 @@ fn updated([p, m, v]: [f32; 3], g: f32, f: &Factors) -> [f32; 3] {
     [(p * f.decay_before - f.step_size * m / denominator) * f.decay_after, m, v]
 }
 
-/// The same on any device.
+/// The same update by libtorch's operations, on any device.
 pub(super) fn by_libtorch(p: &Tensor, g: &Tensor, means: [&Tensor; 2], f: Factors) -> Result<()> {
     let mut p = p.shallow_clone();
     let g = if f.gradient_scale == 1.0 {

@@ -1,9 +1,9 @@
-//! Means that are kept in 16 bits, as bfloat16, and rounded at random.
+//! Moments in 16 bits: bfloat16 with stochastic rounding.
 //!
 //! A bfloat16 is a 32-bit float without its last 16 bits; 8 bits of its significand are left. A mean that keeps 0.999 of itself
 //! mostly changes by less than half of the last of them: rounded to the nearest it would stay where it is for good. Rounded up with
-//! a probability that is the share of a last bit which is cut off, and down otherwise, it is right on average (stochastic rounding:
-//! Gupta et al., arXiv 1502.02551; for the moments of Adam as in torchao's `bf16_stochastic_round`).
+//! a probability that is the share of a last bit which is cut off, and down otherwise, it is right on average (Gupta et al.,
+//! arXiv 1502.02551).
 //!
 //! What decides follows from the number of the update and the element's place, so it does not depend on threads, and a run that is
 //! resumed rounds as it would have done. For one element it looks random from update to update, which is what its mean needs; in
